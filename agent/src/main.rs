@@ -1,0 +1,3 @@
+//! PID 1 of the guest: mounts, launches, reaps, reports.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Configuration and build of the guest kernel.

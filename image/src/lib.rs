@@ -1,0 +1,1 @@
+//! Hostile archives in, verified read-only block images in a content store out.

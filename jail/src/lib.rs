@@ -1,0 +1,1 @@
+//! One specification of a confined process, applied between fork and exec.

@@ -1,0 +1,1 @@
+//! Pod and image manifests, and the pod's life on disk.

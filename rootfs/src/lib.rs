@@ -1,0 +1,1 @@
+//! The deterministic guest root and the assembly of the stage1 image.

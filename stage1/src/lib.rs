@@ -1,0 +1,1 @@
+//! The stage1 entrypoints: plan, spawn, supervise, relay.

@@ -1,0 +1,1 @@
+//! End-to-end tests on real KVM, nested where the machine has none.

@@ -1,0 +1,1 @@
+//! Emulated devices: registers and queues, no KVM, no threads, no paths.

@@ -1,0 +1,1 @@
+//! KVM file descriptors, memory slots, and vCPU runs as an exit enum.

@@ -1,0 +1,1 @@
+//! A machine specification in; memory, boot protocol, devices, threads and event loop out.

@@ -1,0 +1,3 @@
+//! The project's own tasks: demo, test, check, kernel, nested, bench.
+
+fn main() {}
