@@ -1,0 +1,240 @@
+//! What the agent runs: computed by stage1 from the pod's manifests, followed by the agent to the letter.
+//!
+//! The plan says *where the apps live* (disks, mounts, cgroups); [`Process`] says *what runs there*, be it an app's main
+//! program or one that was started later. It is made to grow into a superset of the process and linux sections of the
+//! OCI runtime specification.
+
+use serde::{Deserialize, Serialize};
+
+use crate::MAX_APPS;
+use crate::bounded::{List, Text};
+
+/// Longest path (`PATH_MAX`, with its NUL, is 4096).
+pub const MAX_PATH: usize = 4095;
+
+/// Longest argument or environment string (`MAX_ARG_STRLEN`, `include/uapi/linux/binfmts.h`, is 32 pages with the NUL).
+pub const MAX_ARGUMENT: usize = 131_071;
+
+/// Arguments of one process.
+pub const MAX_ARGUMENTS: usize = 4096;
+
+/// Environment variables of one process.
+pub const MAX_ENVIRONMENT: usize = 4096;
+
+/// Supplementary groups of one process.
+pub const MAX_GROUPS: usize = 256;
+
+/// Read-only layers of one app's root.
+pub const MAX_LAYERS: usize = 64;
+
+/// Mounts of one app besides its root.
+pub const MAX_MOUNTS: usize = 256;
+
+/// Longest app name.
+pub const MAX_APP_NAME: usize = 255;
+
+/// Path in the guest or in an app.
+pub type Path = Text<MAX_PATH>;
+
+/// An app's name: `[a-z0-9]+(-[a-z0-9]+)*`, so that it is safe as the name of a directory, a cgroup and a line prefix.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AppName(String);
+
+/// Text that is not an [`AppName`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not an app name (lower-case letters and digits in words joined by single dashes, {MAX_APP_NAME} bytes at most)"
+)]
+pub struct AppNameError(Text<64>);
+
+impl AppName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for AppName {
+    type Error = AppNameError;
+
+    fn try_from(name: String) -> Result<Self, AppNameError> {
+        let is_word = |word: &str| {
+            !word.is_empty()
+                && word
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        };
+        if name.len() <= MAX_APP_NAME && name.split('-').all(is_word) {
+            Ok(Self(name))
+        } else {
+            Err(AppNameError(Text::truncated(&name)))
+        }
+    }
+}
+
+impl From<AppName> for String {
+    fn from(name: AppName) -> String {
+        name.0
+    }
+}
+
+impl std::fmt::Display for AppName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The whole pod.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The pod's host name.
+    pub hostname: Text<64>,
+    /// Partitions of the image disk, one an image, shared by the apps that run it.
+    pub images: List<Partition, { MAX_APPS * 2 }>,
+    /// The apps, in the order of the manifest.
+    pub apps: List<App, MAX_APPS>,
+}
+
+/// A range of a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Partition {
+    /// First byte; a multiple of 4096.
+    pub start: u64,
+    /// Bytes; a multiple of 4096, not 0.
+    pub length: u64,
+}
+
+/// Where an app lives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct App {
+    /// Its name, unique in the pod.
+    pub name: AppName,
+    /// Indexes into [`Plan::images`]; the first lies on top.
+    pub layers: List<u16, MAX_LAYERS>,
+    /// Its ext4 on the scratch disk.
+    pub scratch: Partition,
+    /// Whether its root is read-only to it.
+    pub read_only_root: bool,
+    /// Mounts in its root, in order.
+    pub mounts: List<Mount, MAX_MOUNTS>,
+    /// Limits of its cgroup.
+    pub limits: Limits,
+}
+
+/// A mount in an app's root. Targets that are missing are made (0755, root).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// Absolute path in the app's root, never followed through a link out of it.
+    pub target: Path,
+    /// What is mounted.
+    pub source: MountSource,
+    /// Whether it is read-only.
+    pub read_only: bool,
+}
+
+/// What a [`Mount`] shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MountSource {
+    /// The processes of the pod.
+    Proc,
+    /// The devices and settings of the guest's kernel.
+    Sysfs,
+    /// The standard device nodes, `pts`, `shm`, `mqueue` and the usual links (`fd`, `stdin`, `stdout`, `stderr`).
+    Dev,
+    /// An empty file system in memory.
+    Tmpfs {
+        /// Permission bits of its root.
+        mode: u16,
+        /// Most bytes it may hold.
+        size: u64,
+    },
+}
+
+/// Limits of an app's cgroup. `None` is no limit of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Limits {
+    /// Bytes of memory (`memory.max`).
+    pub memory_bytes: Option<u64>,
+    /// CPU time, in thousandths of a CPU (`cpu.max`).
+    pub cpu_millis: Option<u32>,
+}
+
+/// Names a process for its whole life. Never used twice in a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ProcessId(pub u32);
+
+/// What runs: an app's main program, or one started in the app later. The same message for both.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Its name in all later messages.
+    pub id: ProcessId,
+    /// The app that it runs in.
+    pub app: AppName,
+    /// Program and arguments; not empty. A bare program name is looked for in the `PATH` of `environment` inside the app's root;
+    /// one with a slash that is not absolute is relative to `working_directory`.
+    pub arguments: List<Text<MAX_ARGUMENT>, MAX_ARGUMENTS>,
+    /// Environment in order, `NAME=value`, complete: the agent adds nothing.
+    pub environment: List<Text<MAX_ARGUMENT>, MAX_ENVIRONMENT>,
+    /// Working directory in the app's root. A missing one is an error.
+    pub working_directory: Path,
+    /// User: a name or number of the image's `passwd`, or an absolute path whose owner it is.
+    pub user: Path,
+    /// Group, in the same forms.
+    pub group: Path,
+    /// Supplementary groups.
+    pub groups: List<u32, MAX_GROUPS>,
+    /// Where its standard streams go.
+    pub stdio: Stdio,
+}
+
+/// Standard streams of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stdio {
+    /// Three separate streams. Without `stdin` it reads `/dev/null`.
+    Pipes {
+        /// Whether standard input comes from the host.
+        stdin: bool,
+    },
+    /// One terminal of this size; its output comes as [`crate::agent::Stream::Stdout`].
+    Terminal {
+        /// Its size.
+        size: WindowSize,
+    },
+}
+
+/// Size of a terminal, in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowSize {
+    /// Lines.
+    pub rows: u16,
+    /// Characters a line.
+    pub columns: u16,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::AppName;
+
+    #[test]
+    fn app_names_are_words_joined_by_dashes() {
+        for good in ["a", "redis", "web-1", "0"] {
+            assert!(AppName::try_from(good.to_owned()).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "-",
+            "a-",
+            "-a",
+            "a--b",
+            "A",
+            "a/b",
+            "..",
+            "a b",
+            "é",
+            &"a".repeat(256),
+        ] {
+            assert!(AppName::try_from(bad.to_owned()).is_err(), "{bad}");
+        }
+    }
+}

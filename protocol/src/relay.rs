@@ -1,0 +1,44 @@
+//! Supervisor → relay: frames on a stream socket, one way.
+//!
+//! The answer is the relay's exit code, which is the pod's: a number that the kernel keeps, so that the privileged
+//! supervisor never reads a byte that a guest wrote.
+
+use serde::{Deserialize, Serialize};
+
+use crate::MAX_APPS;
+use crate::agent::MAX_MANIFEST;
+use crate::bounded::{Blob, List};
+use crate::plan::{Plan, Process};
+
+/// Longest frame to the relay.
+pub const MAX_TO_RELAY: usize = crate::frame::MAX_TO_AGENT + (1 << 20);
+
+/// To the relay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToRelay {
+    /// First message, once.
+    Run(RelaySpec),
+    /// Stop the apps in order, then the machine. End of file on the socket means the same.
+    Stop,
+}
+
+/// What the relay needs to know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelaySpec {
+    /// For the agent.
+    pub plan: Plan,
+    /// For the agent: the pod manifest as JSON.
+    pub manifest: Blob<MAX_MANIFEST>,
+    /// The apps' main processes, one an app in the order of the plan, with ids 0, 1, ….
+    pub processes: List<Process, MAX_APPS>,
+    /// How long the agent may take to say hello, in milliseconds of host time.
+    pub ready_timeout_ms: u32,
+    /// Between SIGTERM and SIGKILL in the guest.
+    pub stop_grace_ms: u32,
+    /// Between SIGKILL and power-off without asking.
+    pub power_off_grace_ms: u32,
+    /// Whether lines of output carry the app's name: when several apps share one terminal.
+    pub label_output: bool,
+    /// Say on standard error what happens.
+    pub debug: bool,
+}
