@@ -1,0 +1,104 @@
+//! `nested`: runs a command as root where KVM runs code in hardware.
+//!
+//! Where this machine's own KVM does, the command runs directly. Elsewhere it runs in the *nested
+//! machine*: QEMU's software processor with AMD's virtualization in it, Debian's kernel, and the
+//! host's file system under the same paths (a copy-on-write view: writes are lost at the end).
+
+mod dump;
+mod initramfs;
+mod job;
+mod kernel;
+mod machine;
+mod streams;
+
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use bulkhead_kvm::probe::{Verdict, probe};
+
+use crate::process::progress;
+
+/// Outer limit of a command in the nested machine unless `--timeout` gives another: the whole
+/// end-to-end run takes a third of it. A hang is a failure with the machine's state, never a retry.
+const DEFAULT_TIME_LIMIT_SECONDS: u64 = 45 * 60;
+
+/// Where and how to run the command.
+#[derive(clap::Args, Debug, Clone)]
+pub(crate) struct Options {
+    /// Use the nested machine even where this machine's KVM works
+    #[arg(long)]
+    pub(crate) always: bool,
+    /// Count instructions instead of time: figures repeat whatever else the host does
+    #[arg(long)]
+    pub(crate) icount: bool,
+    /// Memory of the nested machine in MiB
+    #[arg(long, default_value_t = 4096)]
+    pub(crate) memory: u32,
+    /// Processors of the nested machine (1 with --icount)
+    #[arg(long, default_value_t = 2)]
+    pub(crate) cpus: u32,
+    /// Seconds after which the command is given up and the machine's state printed
+    #[arg(long, default_value_t = DEFAULT_TIME_LIMIT_SECONDS)]
+    pub(crate) timeout: u64,
+    /// Directory whose changes reach the host (the rest is copy-on-write); may be repeated
+    #[arg(long = "share", value_name = "DIR")]
+    pub(crate) shares: Vec<PathBuf>,
+    /// Show the nested kernel's messages when the command ends
+    #[arg(long)]
+    pub(crate) show_console: bool,
+    /// The command and its arguments
+    #[arg(last = true, required = true)]
+    pub(crate) command: Vec<String>,
+}
+
+impl Options {
+    fn time_limit(&self) -> Duration {
+        Duration::from_secs(self.timeout)
+    }
+}
+
+/// Runs the command and returns its exit status.
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    if runs_here(options)? {
+        // Only returns when the program cannot be started.
+        let error = direct(options).exec();
+        return Err(error).with_context(|| format!("start {}", options.command[0]));
+    }
+    crate::setup::install(crate::setup::NESTED_MACHINE)?;
+    machine::run(options)
+}
+
+/// Whether the command needs no nested machine, and says which was chosen.
+fn runs_here(options: &Options) -> Result<bool> {
+    match probe() {
+        Verdict::Hardware if !options.always => {
+            if !nix::unistd::geteuid().is_root() {
+                bail!("KVM of this machine works, but `nested` runs commands as root: use sudo");
+            }
+            progress("this machine's KVM runs code in hardware: running here");
+            Ok(true)
+        }
+        Verdict::Hardware => Ok(false),
+        Verdict::Emulated { evidence } => {
+            progress(&format!(
+                "nested machine, because KVM here only interprets code: {evidence}"
+            ));
+            Ok(false)
+        }
+        Verdict::Unusable { error } => {
+            progress(&format!(
+                "nested machine, because KVM is unusable here: {error}"
+            ));
+            Ok(false)
+        }
+    }
+}
+
+fn direct(options: &Options) -> Command {
+    let mut command = Command::new(&options.command[0]);
+    command.args(&options.command[1..]);
+    command
+}

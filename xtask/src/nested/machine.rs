@@ -1,0 +1,202 @@
+//! The nested machine: one QEMU process from start to end.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::kernel::Kernel;
+use super::streams::{Event, Link, Links};
+use super::{Options, dump, initramfs, job};
+use crate::process::output;
+
+/// Size of the sparse scratch disk: what commands write, images and the writable disks of pods.
+const SCRATCH_BYTES: u64 = 32 << 30;
+
+/// AMD's virtualization in a software processor, with nested paging; without what QEMU's software
+/// processor lacks and would warn of.
+const PROCESSOR: &str =
+    "EPYC,+svm,+npt,-fxsr-opt,-misalignsse,-osvw,-topoext,-nrip-save,-xsavec";
+
+/// Lines of the nested kernel's messages that a failure shows.
+const CONSOLE_LINES: usize = 40;
+
+/// Boots the machine, runs the command, and returns its exit status.
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    let kernel = Kernel::find()?;
+    let directory = tempfile::tempdir().context("make a temporary directory")?;
+    let files = Files::make(directory.path(), options, &kernel)?;
+    let monitor = Link::new()?;
+    let links = Links::new()?;
+    let errors = File::create(&files.errors).context("make the file of QEMU's messages")?;
+    let qemu = qemu(options, &files, &monitor, &links)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(errors)
+        .spawn()
+        .context("start qemu-system-x86_64")?;
+    let pid = Pid::from_raw(i32::try_from(qemu.id())?);
+
+    let (sender, events) = mpsc::channel();
+    let outputs = links.start(&sender);
+    let waiter = std::thread::spawn(move || {
+        let mut qemu = qemu;
+        let end = match qemu.wait() {
+            Ok(status) => status.to_string(),
+            Err(error) => error.to_string(),
+        };
+        // The receiver has gone when the status came first.
+        let _ = sender.send(Event::Ended(end));
+    });
+    let result = conclude(options, &events, monitor, &files);
+    if !waiter.is_finished() {
+        // Fails only when QEMU has just ended by itself.
+        let _ = kill(pid, Signal::SIGKILL);
+    }
+    for thread in outputs.into_iter().chain([waiter]) {
+        if thread.join().is_err() {
+            bail!("a thread of the nested machine's streams panicked");
+        }
+    }
+    if options.show_console {
+        eprintln!("{}", dump::tail(&files.console, usize::MAX));
+    }
+    result.map(ExitCode::from)
+}
+
+fn conclude(
+    options: &Options,
+    events: &Receiver<Event>,
+    monitor: Link,
+    files: &Files,
+) -> Result<u8> {
+    match events.recv_timeout(options.time_limit()) {
+        Ok(Event::Status(status)) => Ok(status),
+        Ok(Event::Ended(end)) => bail!(
+            "the nested machine ended before its command did ({end}); its last messages:\n{}\n{}",
+            dump::tail(&files.errors, CONSOLE_LINES),
+            dump::tail(&files.console, CONSOLE_LINES)
+        ),
+        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => bail!(
+            "time limit of {} s passed in the nested machine; its state:\n{}\nlast messages:\n{}",
+            options.timeout,
+            dump::processors(monitor.ours),
+            dump::tail(&files.console, CONSOLE_LINES)
+        ),
+    }
+}
+
+/// Files of one machine, in a directory that goes with it.
+struct Files {
+    kernel: PathBuf,
+    initramfs: PathBuf,
+    scratch: PathBuf,
+    /// What the nested kernel prints.
+    console: PathBuf,
+    /// What QEMU prints.
+    errors: PathBuf,
+}
+
+impl Files {
+    fn make(directory: &Path, options: &Options, kernel: &Kernel) -> Result<Self> {
+        let files = Self {
+            kernel: directory.join("vmlinux"),
+            initramfs: directory.join("initramfs"),
+            scratch: directory.join("scratch.ext4"),
+            console: directory.join("console"),
+            errors: directory.join("errors"),
+        };
+        fs::write(&files.kernel, kernel.unpack()?).context("write the kernel")?;
+        let here = std::env::current_dir().context("read the working directory")?;
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        let script = job::script(options, &here, environment);
+        fs::write(&files.initramfs, initramfs::build(kernel, &script)?)
+            .context("write the initramfs")?;
+        File::create(&files.scratch)
+            .and_then(|file| file.set_len(SCRATCH_BYTES))
+            .context("make the scratch disk")?;
+        output(
+            Command::new("mkfs.ext4")
+                .args([
+                    "-q",
+                    "-F",
+                    "-E",
+                    "nodiscard,lazy_itable_init=1,lazy_journal_init=1",
+                ])
+                .arg(&files.scratch),
+        )?;
+        Ok(files)
+    }
+}
+
+fn qemu(options: &Options, files: &Files, monitor: &Link, links: &Links) -> Command {
+    // QEMU must not outlive this process, however it ends.
+    let mut qemu = Command::new("setpriv");
+    qemu.args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
+    qemu.args([
+        "-nodefaults",
+        "-no-user-config",
+        "-no-reboot",
+        "-display",
+        "none",
+    ]);
+    qemu.args(["-machine", "q35", "-cpu", PROCESSOR]);
+    if options.icount {
+        qemu.args(["-accel", "tcg", "-icount", "shift=0,sleep=off", "-smp", "1"]);
+    } else {
+        qemu.args([
+            "-accel",
+            "tcg,thread=multi",
+            "-smp",
+            &options.cpus.to_string(),
+        ]);
+    }
+    qemu.arg("-m").arg(options.memory.to_string());
+    qemu.arg("-kernel").arg(&files.kernel);
+    qemu.arg("-initrd").arg(&files.initramfs);
+    qemu.args(["-append", KERNEL_COMMAND_LINE]);
+    qemu.arg("-serial")
+        .arg(format!("file:{}", files.console.display()));
+    qemu.arg("-chardev")
+        .arg(format!("socket,id=monitor,fd={}", monitor.inherited()));
+    qemu.args(["-mon", "chardev=monitor,mode=control"]);
+    qemu.args(["-device", "virtio-serial-pci"]);
+    for (port, link) in &links.0 {
+        let number = port.number();
+        qemu.arg("-chardev")
+            .arg(format!("socket,id=port{number},fd={}", link.inherited()));
+        qemu.arg("-device")
+            .arg(format!("virtserialport,chardev=port{number},nr={number}"));
+    }
+    qemu.arg("-drive").arg(format!(
+        "if=none,id=scratch,file={},format=raw,cache=unsafe,discard=unmap",
+        files.scratch.display()
+    ));
+    qemu.args(["-device", "virtio-blk-pci,drive=scratch"]);
+    share(&mut qemu, "root", Path::new("/"), true);
+    for (index, path) in options.shares.iter().enumerate() {
+        share(&mut qemu, &job::share_tag(index), path, false);
+    }
+    qemu
+}
+
+/// `panic=-1` with `-no-reboot` ends QEMU at a kernel panic; an NMI from the monitor makes a hung
+/// kernel panic, which shows where it hangs.
+const KERNEL_COMMAND_LINE: &str = "console=ttyS0 panic=-1 unknown_nmi_panic=1 cgroup_no_v1=all \
+     mitigations=off tsc=reliable apparmor=0 random.trust_cpu=on";
+
+fn share(qemu: &mut Command, tag: &str, path: &Path, read_only: bool) {
+    let read_only = if read_only { ",readonly=on" } else { "" };
+    qemu.arg("-fsdev").arg(format!(
+        "local,id={tag},path={},security_model=none,multidevs=remap{read_only}",
+        path.display()
+    ));
+    qemu.arg("-device")
+        .arg(format!("virtio-9p-pci,fsdev={tag},mount_tag={tag}"));
+}

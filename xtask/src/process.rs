@@ -1,0 +1,28 @@
+//! Running other programs, and saying so.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// One line of progress on standard error; standard output belongs to results.
+pub(crate) fn progress(line: &str) {
+    eprintln!("xtask: {line}");
+}
+
+/// Runs a command silently and returns its standard output; its standard error is shown only when
+/// it fails.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("start {command:?}"))?;
+    if !output.status.success() {
+        bail!(
+            "{command:?}: {}\n{}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

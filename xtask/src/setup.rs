@@ -1,0 +1,168 @@
+//! Debian packages that the tasks need, and how they are installed.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::process::{output, progress};
+
+/// A task's packages: what must be there, and which of it comes from backports.
+#[derive(Clone, Copy)]
+pub(crate) struct Packages {
+    release: &'static [&'static str],
+    backports: &'static [&'static str],
+}
+
+/// The nested machine. QEMU 7.2 of Debian 12 hung it now and then, QEMU 10 never did.
+pub(crate) const NESTED_MACHINE: Packages = Packages {
+    release: &["linux-image-amd64", "busybox-static", "e2fsprogs", "kmod"],
+    backports: &["qemu-system-x86"],
+};
+
+/// All tasks together.
+pub(crate) const EVERYTHING: Packages = Packages {
+    release: &[
+        // The nested machine.
+        "linux-image-amd64",
+        "busybox-static",
+        "e2fsprogs",
+        "kmod",
+        // The guest kernel.
+        "linux-source-6.12",
+        "bc",
+        "bison",
+        "flex",
+        "gcc",
+        "libelf-dev",
+        "libssl-dev",
+        "lz4",
+        "make",
+        "xz-utils",
+        // Test images: tools that are not ours, and what goes into the images.
+        "appc-spec",
+        "bzip2",
+        "mmdebstrap",
+        "skopeo",
+        "umoci",
+        // Judges of our own writers.
+        "erofs-utils",
+    ],
+    backports: &["qemu-system-x86"],
+};
+
+const BACKPORTS_LIST: &str = "/etc/apt/sources.list.d/bulkhead-backports.list";
+const BACKPORTS_LINE: &str = "deb http://deb.debian.org/debian bookworm-backports main\n";
+/// First QEMU that ran the nested machine without a hang.
+const OLDEST_QEMU: u32 = 10;
+
+/// Installs what is missing as root; otherwise fails and names the commands that do.
+pub(crate) fn install(packages: Packages) -> Result<()> {
+    let release: Vec<_> = missing(packages.release)?;
+    let mut backports = missing(packages.backports)?;
+    if packages.backports.contains(&"qemu-system-x86") && backports.is_empty() && qemu_is_old()? {
+        backports.push("qemu-system-x86");
+    }
+    if release.is_empty() && backports.is_empty() {
+        return Ok(());
+    }
+    if !nix::unistd::geteuid().is_root() {
+        bail!(
+            "Debian packages are missing; as root:\n  {}",
+            commands_by_hand(&release, &backports)
+        );
+    }
+    let names = [release.as_slice(), backports.as_slice()].concat();
+    progress(&format!("installing {}", names.join(" ")));
+    if !backports.is_empty() && !backports_known()? {
+        fs::write(BACKPORTS_LIST, BACKPORTS_LINE)
+            .with_context(|| format!("write {BACKPORTS_LIST}"))?;
+    }
+    output(apt_get().arg("update"))?;
+    if !release.is_empty() {
+        output(
+            apt_get()
+                .args(["install", "--yes", "--no-install-recommends"])
+                .args(&release),
+        )?;
+    }
+    if !backports.is_empty() {
+        output(
+            apt_get()
+                .args(["install", "--yes", "--no-install-recommends"])
+                .args(["--target-release", "bookworm-backports"])
+                .args(&backports),
+        )?;
+    }
+    Ok(())
+}
+
+fn apt_get() -> Command {
+    let mut command = Command::new("apt-get");
+    command
+        .arg("-qq")
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .args(["-o", "Dpkg::Use-Pty=0"]);
+    command
+}
+
+fn commands_by_hand(release: &[&str], backports: &[&str]) -> String {
+    let mut commands = Vec::new();
+    if !backports.is_empty() {
+        commands.push(format!(
+            "echo '{}' > {BACKPORTS_LIST}",
+            BACKPORTS_LINE.trim_end()
+        ));
+    }
+    commands.push("apt-get update".to_owned());
+    if !release.is_empty() {
+        commands.push(format!("apt-get install {}", release.join(" ")));
+    }
+    if !backports.is_empty() {
+        commands.push(format!(
+            "apt-get install -t bookworm-backports {}",
+            backports.join(" ")
+        ));
+    }
+    commands.join("\n  ")
+}
+
+/// The named packages that are not installed.
+fn missing(names: &[&'static str]) -> Result<Vec<&'static str>> {
+    let installed = Command::new("dpkg-query")
+        .args(["--show", "--showformat", "${Package} ${db:Status-Status}\n"])
+        .args(names)
+        .output()
+        .context("run dpkg-query: the tasks install Debian packages")?;
+    let installed = String::from_utf8_lossy(&installed.stdout).into_owned();
+    Ok(names
+        .iter()
+        .filter(|name| {
+            !installed
+                .lines()
+                .any(|line| line == format!("{name} installed"))
+        })
+        .copied()
+        .collect())
+}
+
+fn qemu_is_old() -> Result<bool> {
+    let version = output(Command::new("qemu-system-x86_64").arg("--version"))?;
+    let major = version
+        .split_whitespace()
+        .skip_while(|word| *word != "version")
+        .nth(1)
+        .and_then(|number| number.split('.').next())
+        .and_then(|major| major.parse::<u32>().ok())
+        .with_context(|| format!("no version in {version:?}"))?;
+    Ok(major < OLDEST_QEMU)
+}
+
+fn backports_known() -> Result<bool> {
+    if !Path::new("/etc/apt").exists() {
+        bail!("no /etc/apt: this is not a Debian system");
+    }
+    let policy = output(Command::new("apt-cache").arg("policy"))?;
+    Ok(policy.contains("bookworm-backports"))
+}
