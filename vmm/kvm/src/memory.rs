@@ -1,0 +1,99 @@
+//! Guest memory: private, anonymous, aligned for huge pages, and never unmapped.
+//!
+//! Memory that is never unmapped makes a KVM memory slot valid for as long as the process lives, whatever order things
+//! are dropped in. A VMM process is one machine, so nothing is lost.
+
+use std::ptr::null_mut;
+
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
+use vm_memory::mmap::MmapRegionBuilder;
+use vm_memory::{GuestAddress, GuestMemoryMmap, GuestRegionMmap};
+
+use crate::Error;
+
+/// Host addresses are aligned to this, as guest addresses are: KVM maps 2 MiB at once only where both agree.
+const HUGE_PAGE: usize = 2 << 20;
+
+/// A range of guest-physical addresses that is RAM: first address and bytes.
+pub type RamRange = (GuestAddress, u64);
+
+/// Guest memory made by [`allocate`], and so never unmapped.
+#[derive(Debug, Clone)]
+pub struct GuestRam(GuestMemoryMmap);
+
+impl GuestRam {
+    /// The same memory for those who only read and write it.
+    pub fn memory(&self) -> &GuestMemoryMmap {
+        &self.0
+    }
+}
+
+/// Maps guest memory. It takes no page until it is touched; huge pages are asked for, and are a matter of the host's
+/// settings.
+///
+/// # Errors
+/// When the ranges are not ascending and apart, or the host has no address space left.
+pub fn allocate(ranges: &[RamRange]) -> Result<GuestRam, Error> {
+    let mut regions = Vec::with_capacity(ranges.len());
+    for &(start, size) in ranges {
+        let length = usize::try_from(size).map_err(|_| Error::Ranges)?;
+        if length == 0 {
+            return Err(Error::Ranges);
+        }
+        let address = map_aligned(length).map_err(|source| Error::Map {
+            size,
+            source: source.into(),
+        })?;
+        // SAFETY: the mapping is `length` bytes long, readable and writable, and nobody unmaps it.
+        let builder = unsafe {
+            MmapRegionBuilder::new(length)
+                .with_mmap_prot((ProtFlags::READ | ProtFlags::WRITE).bits().cast_signed())
+                .with_mmap_flags(flags().bits().cast_signed())
+                .with_raw_mmap_pointer(address)
+        };
+        let region = builder.build().map_err(|_| Error::Ranges)?;
+        regions.push(GuestRegionMmap::new(region, start).ok_or(Error::Ranges)?);
+    }
+    let memory = GuestMemoryMmap::from_regions(regions).map_err(|_| Error::Ranges)?;
+    Ok(GuestRam(memory))
+}
+
+fn flags() -> MapFlags {
+    MapFlags::PRIVATE | MapFlags::NORESERVE
+}
+
+/// Maps more than is asked for, and gives back what lies before and behind the aligned part.
+fn map_aligned(length: usize) -> rustix::io::Result<*mut u8> {
+    let reserved = length
+        .checked_add(HUGE_PAGE)
+        .ok_or(rustix::io::Errno::NOMEM)?;
+    // SAFETY: a new mapping at an address of the kernel's choice touches no other memory.
+    let base = unsafe {
+        mmap_anonymous(
+            null_mut(),
+            reserved,
+            ProtFlags::READ | ProtFlags::WRITE,
+            flags(),
+        )?
+    };
+    let before = base.align_offset(HUGE_PAGE);
+    // SAFETY: `before` < HUGE_PAGE, so the aligned part ends inside the mapping.
+    let start = unsafe { base.byte_add(before) };
+    // SAFETY: both cut-off parts belong to the mapping just made, and nothing points into them. A part may be empty
+    // in front; the one behind has at least one page, for page-aligned lengths leave HUGE_PAGE - before > 0 bytes.
+    unsafe {
+        if before > 0 {
+            munmap(base, before)?;
+        }
+        let tail = HUGE_PAGE - before;
+        munmap(start.byte_add(length.next_multiple_of(4096)), tail)?;
+        // Both are wishes: kernels without huge pages answer EINVAL.
+        let _ = madvise(start, length, Advice::LinuxHugepage);
+        let _ = madvise(start, length, Advice::LinuxDontDump);
+    }
+    Ok(start.cast())
+}
+
+#[cfg(test)]
+#[path = "memory_test.rs"]
+mod tests;
