@@ -2,5 +2,14 @@
 //!
 //! Everything in a manifest comes from somebody else. [`manifest`] turns its bytes into types that
 //! only validation can make, so that later code never asks again whether a name is a name.
+//! [`lifecycle`] keeps pods as directories: where a directory lies and whether it is locked is the
+//! pod's state, a rename changes it, and the kernel drops the lock of whoever dies.
+//! [`stage1_image`] reads what starts and isolates a pod.
 
+pub mod lifecycle;
 pub mod manifest;
+pub mod stage1_image;
+mod tree;
+mod uuid;
+
+pub use uuid::{Uuid, UuidError};

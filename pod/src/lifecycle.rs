@@ -1,0 +1,341 @@
+//! A pod's life on disk.
+//!
+//! ```text
+//! DATA/pods/embryo/UUID ──▶ prepare/UUID ──▶ run/UUID ──▶ (gc) exited-garbage/UUID
+//!              │                 │               ▲
+//!              └────────┬────────┘               └── prepared/UUID
+//!                  garbage/UUID
+//! ```
+//!
+//! State is where the directory lies, and whether its `flock(2)` is held; a rename changes it, and
+//! both parents are synced after. Nothing else records a state, so a killed process leaves one that
+//! every observer can read: an unlocked `prepare` was given up, an unlocked `run` has exited.
+//!
+//! Invariant: a [`Pod`] holds the lock of its directory. It is taken before the directory leaves
+//! `embryo`, and the same open file description is inherited by stage1.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use thiserror::Error;
+
+use crate::manifest::{AcName, PodManifest};
+use crate::stage1_image::Stage1Image;
+use crate::tree::{TreeError, link_or_copy, link_tree};
+use crate::uuid::Uuid;
+
+/// Nobody but the pod's owner reads a pod's directory: it holds the apps' environment.
+const DIRECTORY_MODE: u32 = 0o700;
+
+/// Where a pod's directory lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Being created; not locked yet.
+    Embryo,
+    /// Locked: being prepared. Unlocked: preparation was given up.
+    Prepare,
+    /// Ready to run.
+    Prepared,
+    /// Locked: running. Unlocked: exited.
+    Run,
+    /// Exited and marked for deletion.
+    ExitedGarbage,
+    /// Never ran and marked for deletion.
+    Garbage,
+}
+
+impl Phase {
+    /// All phases.
+    pub const ALL: [Self; 6] = [
+        Self::Embryo,
+        Self::Prepare,
+        Self::Prepared,
+        Self::Run,
+        Self::ExitedGarbage,
+        Self::Garbage,
+    ];
+
+    /// The name of its directory in `DATA/pods`.
+    #[must_use]
+    pub fn directory_name(self) -> &'static str {
+        match self {
+            Self::Embryo => "embryo",
+            Self::Prepare => "prepare",
+            Self::Prepared => "prepared",
+            Self::Run => "run",
+            Self::ExitedGarbage => "exited-garbage",
+            Self::Garbage => "garbage",
+        }
+    }
+
+    fn directory(self, data: &Path) -> PathBuf {
+        data.join("pods").join(self.directory_name())
+    }
+}
+
+/// What could not be done with a pod's directory.
+#[derive(Debug, Error)]
+pub enum PodError {
+    /// A system call failed.
+    #[error("{action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// No random bytes.
+    #[error("make a UUID")]
+    Uuid {
+        /// Why.
+        source: io::Error,
+    },
+    /// Files could not be linked into the pod.
+    #[error("link files into pod {uuid}")]
+    Tree {
+        /// The pod.
+        uuid: Uuid,
+        /// The step that failed.
+        source: TreeError,
+    },
+    /// The manifest and the images handed over do not belong together.
+    #[error("pod {uuid}: app \"{app}\" has no image")]
+    NoImage {
+        /// The pod.
+        uuid: Uuid,
+        /// The app.
+        app: AcName,
+    },
+    /// The stage1 image wants its apps as mounted directories.
+    #[error("stage1 image {} does not take block images", path.display())]
+    WantsDirectories {
+        /// The stage1 image.
+        path: PathBuf,
+    },
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PodError {
+    move |source| PodError::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// An app's image, as the store keeps it.
+#[derive(Debug, Clone)]
+pub struct AppImage {
+    /// The app that runs it.
+    pub app: AcName,
+    /// The image's manifest, as it stands in the store.
+    pub manifest: Vec<u8>,
+    /// The image's EROFS file.
+    pub erofs: PathBuf,
+}
+
+/// A pod whose lock this process holds.
+///
+/// Dropped before it was handed to stage1, it takes its directory along: a run that fails leaves
+/// nothing behind.
+#[derive(Debug)]
+pub struct Pod {
+    uuid: Uuid,
+    data: PathBuf,
+    phase: Phase,
+    lock: OwnedFd,
+}
+
+impl Pod {
+    /// Creates an empty pod in `data` and takes its lock.
+    ///
+    /// # Errors
+    ///
+    /// When a directory cannot be made, locked or moved.
+    pub fn create(data: &Path) -> Result<Self, PodError> {
+        for phase in Phase::ALL {
+            let path = phase.directory(data);
+            DirBuilder::new()
+                .recursive(true)
+                .mode(DIRECTORY_MODE)
+                .create(&path)
+                .map_err(failed("create directory", &path))?;
+        }
+        let uuid = Uuid::random().map_err(|source| PodError::Uuid { source })?;
+        let path = Phase::Embryo.directory(data).join(uuid.to_string());
+        DirBuilder::new()
+            .mode(DIRECTORY_MODE)
+            .create(&path)
+            .map_err(failed("create directory", &path))?;
+        let lock = match open_locked(&path) {
+            Ok(lock) => lock,
+            Err(source) => {
+                // Ours, empty, and of no use to anyone; the error to report is the lock's.
+                let _ = fs::remove_dir(&path);
+                return Err(PodError::Io {
+                    action: "lock",
+                    path,
+                    source,
+                });
+            }
+        };
+        let mut pod = Self {
+            uuid,
+            data: data.to_owned(),
+            phase: Phase::Embryo,
+            lock,
+        };
+        pod.move_to(Phase::Prepare)?;
+        Ok(pod)
+    }
+
+    /// The pod's identity.
+    #[must_use]
+    pub fn uuid(&self) -> Uuid {
+        self.uuid
+    }
+
+    /// Where the pod's directory is now.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.phase.directory(&self.data).join(self.uuid.to_string())
+    }
+
+    /// The open directory that holds the lock. Whoever inherits it keeps the pod alive.
+    #[must_use]
+    pub fn lock(&self) -> BorrowedFd<'_> {
+        self.lock.as_fd()
+    }
+
+    /// Writes everything that stage1 needs into the pod's directory. Makes no mount.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be written or linked, when an app of the manifest has no image, and when
+    /// the stage1 image does not take block images.
+    pub fn prepare(
+        &mut self,
+        manifest: &PodManifest,
+        stage1: &Stage1Image,
+        images: &[AppImage],
+    ) -> Result<(), PodError> {
+        if !stage1.takes_block_images() {
+            return Err(PodError::WantsDirectories {
+                path: stage1.directory().to_owned(),
+            });
+        }
+        let root = self.path();
+        create_directory(&root.join("stage1"))?;
+        let tree = |source| PodError::Tree {
+            uuid: self.uuid,
+            source,
+        };
+        link_or_copy(
+            &stage1.directory().join("manifest"),
+            &root.join("stage1/manifest"),
+        )
+        .map_err(tree)?;
+        let rootfs = root.join("stage1/rootfs");
+        link_tree(&stage1.rootfs(), &rootfs).map_err(tree)?;
+        create_directory(&rootfs.join("rkt/status"))?;
+        for app in &manifest.apps {
+            let Some(image) = images.iter().find(|image| image.app == app.name) else {
+                return Err(PodError::NoImage {
+                    uuid: self.uuid,
+                    app: app.name.clone(),
+                });
+            };
+            let info = root.join("appsinfo").join(app.name.as_str());
+            create_directory(&info)?;
+            write_file(&info.join("manifest"), &image.manifest)?;
+            let stage2 = rootfs.join("opt/stage2").join(app.name.as_str());
+            create_directory(&stage2)?;
+            write_file(&stage2.join("manifest"), &image.manifest)?;
+            link_or_copy(&image.erofs, &stage2.join("rootfs.erofs")).map_err(tree)?;
+        }
+        write_file(&root.join("pod"), &manifest.to_json())?;
+        // Its time of modification is when the pod was created.
+        write_file(&root.join("pod-created"), b"")
+    }
+
+    /// Moves the prepared pod to where running pods are.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be moved or its parents cannot be synced.
+    pub fn to_run(&mut self) -> Result<(), PodError> {
+        self.move_to(Phase::Run)
+    }
+
+    /// Deletes the pod's directory. For a pod that has not been handed to stage1.
+    ///
+    /// # Errors
+    ///
+    /// When something cannot be deleted; what is left then lies in `garbage`, for gc.
+    pub fn discard(mut self) -> Result<(), PodError> {
+        self.remove()
+    }
+
+    fn move_to(&mut self, phase: Phase) -> Result<(), PodError> {
+        let from = self.path();
+        let to = phase.directory(&self.data).join(self.uuid.to_string());
+        fs::rename(&from, &to).map_err(failed("move", &from))?;
+        let old = self.phase.directory(&self.data);
+        self.phase = phase;
+        for parent in [phase.directory(&self.data), old] {
+            let directory = File::open(&parent).map_err(failed("open", &parent))?;
+            directory.sync_all().map_err(failed("sync", &parent))?;
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self) -> Result<(), PodError> {
+        if self.phase != Phase::Garbage {
+            self.move_to(Phase::Garbage)?;
+        }
+        let path = self.path();
+        match fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(failed("delete", &path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Pod {
+    fn drop(&mut self) {
+        // Whoever drops it is on the way to report another error; gc finds what is left.
+        let _ = self.remove();
+    }
+}
+
+/// The lock is free: the directory is new, and nobody else knows its name. The descriptor closes
+/// on exec until it is handed to stage1, so that no helper process keeps a dead pod alive.
+fn open_locked(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = rustix::fs::open(path, flags, Mode::empty())?;
+    flock(&directory, FlockOperation::NonBlockingLockExclusive)?;
+    Ok(directory)
+}
+
+fn create_directory(path: &Path) -> Result<(), PodError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(DIRECTORY_MODE)
+        .create(path)
+        .map_err(failed("create directory", path))
+}
+
+fn write_file(path: &Path, bytes: &[u8]) -> Result<(), PodError> {
+    fs::write(path, bytes).map_err(failed("write", path))
+}
+
+#[cfg(test)]
+#[path = "lifecycle_test.rs"]
+mod tests;

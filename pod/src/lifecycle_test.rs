@@ -1,0 +1,166 @@
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+use serde_json::json;
+
+use super::*;
+
+struct Fixture {
+    directory: tempfile::TempDir,
+    stage1: Stage1Image,
+    manifest: PodManifest,
+    images: Vec<AppImage>,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let stage1 = directory.path().join("kvm");
+        fs::create_dir_all(stage1.join("rootfs/rkt/status")).unwrap();
+        fs::create_dir_all(stage1.join("rootfs/opt/stage2")).unwrap();
+        fs::write(stage1.join("rootfs/run"), "#!/bin/sh\n").unwrap();
+        fs::set_permissions(stage1.join("rootfs/run"), fs::Permissions::from_mode(0o755)).unwrap();
+        let manifest = json!({
+            "acKind": "ImageManifest", "acVersion": "0.8.11", "name": "bulkhead.dev/stage1-test",
+            "annotations": [
+                {"name": "coreos.com/rkt/stage1/run", "value": "/run"},
+                {"name": "coreos.com/rkt/stage1/interface-version", "value": "6"},
+                {"name": "bulkhead.dev/stage1/takes-block-images", "value": "true"}
+            ]
+        });
+        fs::write(stage1.join("manifest"), manifest.to_string()).unwrap();
+        let erofs = directory.path().join("image.erofs");
+        fs::write(&erofs, "erofs").unwrap();
+        let app = |name: &str| json!({"name": name, "image": {"id": format!("sha512-{}", "00".repeat(64))}});
+        let manifest = json!({
+            "acKind": "PodManifest", "acVersion": "0.8.11", "apps": [app("one"), app("two")]
+        });
+        let images = ["one", "two"].map(|name| AppImage {
+            app: name.parse().unwrap(),
+            manifest: format!("manifest of {name}").into_bytes(),
+            erofs: erofs.clone(),
+        });
+        Self {
+            stage1: Stage1Image::open(&stage1).unwrap(),
+            manifest: PodManifest::parse(manifest.to_string().as_bytes()).unwrap(),
+            images: images.to_vec(),
+            directory,
+        }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// Every pod directory, as `phase/uuid`.
+    fn pods(&self) -> Vec<String> {
+        let list = |phase: Phase| {
+            let entries = fs::read_dir(phase.directory(&self.data())).unwrap();
+            entries.map(move |entry| {
+                format!(
+                    "{}/{}",
+                    phase.directory_name(),
+                    entry.unwrap().file_name().display()
+                )
+            })
+        };
+        Phase::ALL.into_iter().flat_map(list).collect()
+    }
+}
+
+/// Whether a shared lock can be had: how observers ask if a pod is alive.
+fn is_locked(path: &Path) -> bool {
+    let file = File::open(path).unwrap();
+    flock(&file, FlockOperation::NonBlockingLockShared).is_err()
+}
+
+#[test]
+fn a_pod_is_prepared_and_moved_to_run_under_one_lock() {
+    let fixture = Fixture::new();
+    let mut pod = Pod::create(&fixture.data()).unwrap();
+    assert_eq!(fixture.pods(), [format!("prepare/{}", pod.uuid())]);
+    assert!(is_locked(&pod.path()));
+
+    pod.prepare(&fixture.manifest, &fixture.stage1, &fixture.images)
+        .unwrap();
+    pod.to_run().unwrap();
+
+    assert_eq!(fixture.pods(), [format!("run/{}", pod.uuid())]);
+    assert!(is_locked(&pod.path()));
+    let read = |file: &str| fs::read(pod.path().join(file)).unwrap();
+    assert_eq!(read("pod"), fixture.manifest.to_json());
+    assert_eq!(read("pod-created"), b"");
+    assert_eq!(read("appsinfo/one/manifest"), b"manifest of one");
+    assert_eq!(
+        read("stage1/rootfs/opt/stage2/two/manifest"),
+        b"manifest of two"
+    );
+    assert_eq!(
+        read("stage1/manifest"),
+        fs::read(fixture.stage1.directory().join("manifest")).unwrap()
+    );
+    assert!(pod.path().join("stage1/rootfs/rkt/status").is_dir());
+    let inode = |path: &Path| fs::metadata(path).unwrap().ino();
+    for app in ["one", "two"] {
+        let erofs = pod
+            .path()
+            .join(format!("stage1/rootfs/opt/stage2/{app}/rootfs.erofs"));
+        assert_eq!(inode(&erofs), inode(&fixture.images[0].erofs));
+    }
+    let mode = fs::metadata(pod.path()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+}
+
+#[test]
+fn a_pod_that_is_dropped_leaves_nothing() {
+    let fixture = Fixture::new();
+    drop(Pod::create(&fixture.data()).unwrap());
+    assert_eq!(fixture.pods(), [""; 0]);
+
+    let mut pod = Pod::create(&fixture.data()).unwrap();
+    pod.prepare(&fixture.manifest, &fixture.stage1, &fixture.images)
+        .unwrap();
+    pod.to_run().unwrap();
+    pod.discard().unwrap();
+    assert_eq!(fixture.pods(), [""; 0]);
+    // The files it was linked from are still there.
+    assert_eq!(fs::read(&fixture.images[0].erofs).unwrap(), b"erofs");
+    assert!(Stage1Image::open(fixture.stage1.directory()).is_ok());
+}
+
+#[test]
+fn a_failed_preparation_leaves_nothing() {
+    let mut fixture = Fixture::new();
+    fixture.images[1].erofs = fixture.directory.path().join("absent");
+    let mut pod = Pod::create(&fixture.data()).unwrap();
+    let error = pod
+        .prepare(&fixture.manifest, &fixture.stage1, &fixture.images)
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("link files into pod {}", pod.uuid())
+    );
+    drop(pod);
+    assert_eq!(fixture.pods(), [""; 0]);
+
+    fixture.images.pop();
+    let mut pod = Pod::create(&fixture.data()).unwrap();
+    let error = pod
+        .prepare(&fixture.manifest, &fixture.stage1, &fixture.images)
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("pod {}: app \"two\" has no image", pod.uuid())
+    );
+    drop(pod);
+    assert_eq!(fixture.pods(), [""; 0]);
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_made_is_named() {
+    let fixture = Fixture::new();
+    let error = Pod::create(&fixture.images[0].erofs)
+        .unwrap_err()
+        .to_string();
+    assert!(error.starts_with("create directory /"), "{error}");
+    assert!(error.ends_with("image.erofs/pods/embryo"), "{error}");
+}

@@ -1,0 +1,172 @@
+//! A stage1 image as stage0 sees it: a directory with a manifest that names entrypoints.
+//!
+//! The image is the host's own, installed beside the CLI or named by its user; it is checked for
+//! being whole, not for being hostile.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::manifest::{AbsolutePath, ImageManifest, MANIFEST_BYTES_MAX, ManifestError};
+
+/// The version of the interface between stage0 and stage1 that we speak.
+pub const INTERFACE_VERSION: u32 = 6;
+
+const RUN: &str = "coreos.com/rkt/stage1/run";
+const VERSION: &str = "coreos.com/rkt/stage1/interface-version";
+const TAKES_BLOCK_IMAGES: &str = "bulkhead.dev/stage1/takes-block-images";
+
+/// Why a directory is not a usable stage1 image.
+#[derive(Debug, Error)]
+pub enum Stage1ImageError {
+    /// A file of the image could not be read.
+    #[error("read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The manifest is not valid.
+    #[error("{}", path.display())]
+    Manifest {
+        /// The manifest's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ManifestError,
+    },
+    /// The manifest lacks an annotation, or has a wrong one.
+    #[error("{}: annotation {name}: {problem}", path.display())]
+    Annotation {
+        /// The manifest's file.
+        path: PathBuf,
+        /// The annotation.
+        name: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The entrypoint is not a program.
+    #[error("{} is not an executable file", path.display())]
+    NotExecutable {
+        /// The entrypoint's file.
+        path: PathBuf,
+    },
+}
+
+/// A stage1 image, unpacked: `manifest` and `rootfs/` in one directory.
+#[derive(Debug, Clone)]
+pub struct Stage1Image {
+    directory: PathBuf,
+    manifest: ImageManifest,
+    run: AbsolutePath,
+    takes_block_images: bool,
+}
+
+impl Stage1Image {
+    /// Reads the image in this directory.
+    ///
+    /// # Errors
+    ///
+    /// When manifest or `run` entrypoint are missing or wrong, or when the image speaks another
+    /// version of the interface.
+    pub fn open(directory: &Path) -> Result<Self, Stage1ImageError> {
+        let path = directory.join("manifest");
+        let bytes = read_bounded(&path).map_err(|source| Stage1ImageError::Read {
+            path: path.clone(),
+            source,
+        })?;
+        let manifest =
+            ImageManifest::parse(&bytes).map_err(|source| Stage1ImageError::Manifest {
+                path: path.clone(),
+                source,
+            })?;
+        let wrong = |name, problem: String| Stage1ImageError::Annotation {
+            path: path.clone(),
+            name,
+            problem,
+        };
+        let run = manifest
+            .annotation(RUN)
+            .ok_or_else(|| wrong(RUN, "is missing".to_owned()))?;
+        let run: AbsolutePath = run
+            .parse()
+            .map_err(|error| wrong(RUN, format!("{error}")))?;
+        let version = manifest.annotation(VERSION).unwrap_or("1");
+        if version.parse() != Ok(INTERFACE_VERSION) {
+            let problem = format!("\"{version}\", but this program speaks {INTERFACE_VERSION}");
+            return Err(wrong(VERSION, problem));
+        }
+        let takes_block_images = manifest.annotation(TAKES_BLOCK_IMAGES) == Some("true");
+        let image = Self {
+            directory: directory.to_owned(),
+            manifest,
+            run,
+            takes_block_images,
+        };
+        image.check_program(
+            &image
+                .rootfs()
+                .join(image.run.as_str().trim_start_matches('/')),
+        )?;
+        Ok(image)
+    }
+
+    fn check_program(&self, path: &Path) -> Result<(), Stage1ImageError> {
+        let metadata = fs::metadata(path).map_err(|source| Stage1ImageError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        if !metadata.is_file() || metadata.permissions().mode() & 0o111 == 0 {
+            return Err(Stage1ImageError::NotExecutable {
+                path: path.to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Where the image lies.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Its file system.
+    #[must_use]
+    pub fn rootfs(&self) -> PathBuf {
+        self.directory.join("rootfs")
+    }
+
+    /// Its manifest.
+    #[must_use]
+    pub fn manifest(&self) -> &ImageManifest {
+        &self.manifest
+    }
+
+    /// Its `run` entrypoint, inside its file system.
+    #[must_use]
+    pub fn run_entrypoint(&self) -> &AbsolutePath {
+        &self.run
+    }
+
+    /// Whether an app's image is handed to it as a file (`opt/stage2/APP/rootfs.erofs`) instead of
+    /// a mounted directory.
+    #[must_use]
+    pub fn takes_block_images(&self) -> bool {
+        self.takes_block_images
+    }
+}
+
+/// One byte more than the bound, so that the parser is the one to refuse what is too long.
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let bound = u64::try_from(MANIFEST_BYTES_MAX).expect("a constant far below 2^64") + 1;
+    File::open(path)?.take(bound).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+#[path = "stage1_image_test.rs"]
+mod tests;

@@ -1,0 +1,149 @@
+//! A second tree of names for the files of a first: directories are made anew, files are hard
+//! links, so that a pod costs neither the bytes nor the page cache of its stage1 again.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{SeekFrom as DataSeek, seek};
+use rustix::io::Errno;
+use thiserror::Error;
+
+/// Files and directories of one stage1 image. Ours has some twenty, rkt's systemd one 2,000.
+const ENTRIES_MAX: usize = 16 * 1024;
+
+/// Which step failed, and on which file.
+#[derive(Debug, Error)]
+pub enum TreeError {
+    /// A system call failed.
+    #[error("{action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The tree has more entries than a stage1 image has.
+    #[error("{} has more than {ENTRIES_MAX} entries", path.display())]
+    TooLarge {
+        /// The tree's root.
+        path: PathBuf,
+    },
+    /// A socket, device or pipe.
+    #[error("{} is neither file, directory nor symbolic link", path.display())]
+    Special {
+        /// The entry.
+        path: PathBuf,
+    },
+}
+
+impl TreeError {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+/// Makes `target` a tree like `source`. Symbolic links are made anew, and never followed.
+pub(crate) fn link_tree(source: &Path, target: &Path) -> Result<(), TreeError> {
+    let mut entries = 0;
+    let mut pending = vec![(source.to_owned(), target.to_owned())];
+    while let Some((from, to)) = pending.pop() {
+        let mode = fs::metadata(&from)
+            .map_err(TreeError::io("read", &from))?
+            .mode();
+        fs::DirBuilder::new()
+            .mode(mode & 0o777)
+            .create(&to)
+            .map_err(TreeError::io("create directory", &to))?;
+        for entry in fs::read_dir(&from).map_err(TreeError::io("list", &from))? {
+            let entry = entry.map_err(TreeError::io("list", &from))?;
+            entries += 1;
+            if entries > ENTRIES_MAX {
+                return Err(TreeError::TooLarge {
+                    path: source.to_owned(),
+                });
+            }
+            let (from, to) = (entry.path(), to.join(entry.file_name()));
+            let kind = entry.file_type().map_err(TreeError::io("read", &from))?;
+            if kind.is_dir() {
+                pending.push((from, to));
+            } else if kind.is_file() {
+                link_or_copy(&from, &to)?;
+            } else if kind.is_symlink() {
+                let text = fs::read_link(&from).map_err(TreeError::io("read", &from))?;
+                symlink(text, &to).map_err(TreeError::io("create", &to))?;
+            } else {
+                return Err(TreeError::Special { path: from });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A hard link, or a copy where the kernel refuses one: on another file system (EXDEV), for a file
+/// of another user (EPERM, `fs.protected_hardlinks`), or with too many links (EMLINK).
+pub(crate) fn link_or_copy(source: &Path, target: &Path) -> Result<(), TreeError> {
+    let refused = match fs::hard_link(source, target) {
+        Ok(()) => return Ok(()),
+        Err(error) => error,
+    };
+    match Errno::from_io_error(&refused) {
+        Some(Errno::XDEV | Errno::PERM | Errno::MLINK | Errno::OPNOTSUPP) => {
+            copy_sparse(source, target)
+        }
+        _ => Err(TreeError::io("link", source)(refused)),
+    }
+}
+
+/// Copies a file's data and permissions, and leaves its holes holes.
+pub(crate) fn copy_sparse(source: &Path, target: &Path) -> Result<(), TreeError> {
+    let mut from = File::open(source).map_err(TreeError::io("open", source))?;
+    let metadata = from.metadata().map_err(TreeError::io("read", source))?;
+    let mut to = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(metadata.mode() & 0o777)
+        .open(target)
+        .map_err(TreeError::io("create", target))?;
+    let write = TreeError::io("copy to", target);
+    copy_data(&mut from, &mut to, metadata.len()).map_err(write)?;
+    // The mode at creation is cut by the caller's umask; programs must stay executable.
+    let permissions = fs::Permissions::from_mode(metadata.mode() & 0o777);
+    to.set_permissions(permissions)
+        .map_err(TreeError::io("set mode of", target))
+}
+
+fn copy_data(from: &mut File, to: &mut File, length: u64) -> io::Result<()> {
+    to.set_len(length)?;
+    let mut offset = 0;
+    loop {
+        let start = match seek(&*from, DataSeek::Data(offset)) {
+            Ok(start) => start,
+            // No data from here to the end.
+            Err(Errno::NXIO) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let end = seek(&*from, DataSeek::Hole(start))?;
+        from.seek(SeekFrom::Start(start))?;
+        to.seek(SeekFrom::Start(start))?;
+        let copied = io::copy(&mut (&*from).take(end - start), to)?;
+        if copied != end - start {
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "file became shorter",
+            ));
+        }
+        offset = end;
+    }
+}
+
+#[cfg(test)]
+#[path = "tree_test.rs"]
+mod tests;
