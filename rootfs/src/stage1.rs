@@ -1,0 +1,160 @@
+//! Assembly of the stage1 image: an unpacked App Container image whose root holds the entrypoints and
+//! everything that a pod's virtual machine starts from.
+//!
+//! ```text
+//! manifest
+//! rootfs/run               the supervisor: the entrypoint that stage0 executes
+//! rootfs/relay             speaks to the agent
+//! rootfs/vmm               the virtual machine monitor
+//! rootfs/kernel/vmlinux    the guest kernel, and bzImage beside it
+//! rootfs/initramfs.cpio    the guest's first root: the agent
+//! rootfs/scratch.ext4      the empty writable layer; sparse
+//! rootfs/rkt/status/       where a pod's relay writes the apps' statuses
+//! rootfs/opt/stage2/       where stage0 puts the apps
+//! ```
+
+use std::ffi::OsString;
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use crate::{Failure, initramfs, manifest, scratch};
+
+/// The unit of `st_blocks`.
+const BLOCK_BYTES: u64 = 512;
+
+/// Where the parts of the image are.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// The supervisor.
+    pub run: PathBuf,
+    /// The relay.
+    pub relay: PathBuf,
+    /// The virtual machine monitor.
+    pub vmm: PathBuf,
+    /// The static agent, which goes into the initramfs.
+    pub agent: PathBuf,
+    /// The guest kernel as ELF file.
+    pub vmlinux: PathBuf,
+    /// The guest kernel as bzImage.
+    pub bzimage: PathBuf,
+    /// Of the image, for its manifest.
+    pub version: String,
+}
+
+/// One file of an assembled image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Below the image's directory.
+    pub path: PathBuf,
+    /// Bytes.
+    pub size: u64,
+    /// Bytes that it takes on disk.
+    pub allocated: u64,
+}
+
+/// Makes the image directory `image` from `parts`, and tells its files.
+///
+/// The image is built beside and takes its name by one rename: whoever looks sees the old image or the new
+/// one, whole. Pods made from the old one keep its files by their hard links.
+///
+/// # Errors
+/// A part cannot be read, the directory cannot be written, or `mke2fs` is missing or fails.
+pub fn assemble(parts: &Parts, image: &Path) -> Result<Vec<Entry>, Failure> {
+    let stage = beside(image);
+    remove(&stage)?;
+    let result = fill(parts, &stage).and_then(|()| {
+        let entries = list(&stage)?;
+        publish(&stage, image)?;
+        Ok(entries)
+    });
+    // After success this is the image that was replaced, if there was one.
+    let removed = remove(&stage);
+    result.and_then(|entries| removed.map(|()| entries))
+}
+
+fn fill(parts: &Parts, stage: &Path) -> Result<(), Failure> {
+    let rootfs = stage.join("rootfs");
+    for directory in ["kernel", "rkt/status", "opt/stage2"] {
+        let path = rootfs.join(directory);
+        fs::create_dir_all(&path).map_err(Failure::of("create", &path))?;
+    }
+    for (part, name, mode) in [
+        (&parts.run, "run", 0o755),
+        (&parts.relay, "relay", 0o755),
+        (&parts.vmm, "vmm", 0o755),
+        (&parts.vmlinux, "kernel/vmlinux", 0o644),
+        (&parts.bzimage, "kernel/bzImage", 0o644),
+    ] {
+        let path = rootfs.join(name);
+        fs::copy(part, &path).map_err(Failure::of("copy", part))?;
+        fs::set_permissions(&path, Permissions::from_mode(mode))
+            .map_err(Failure::of("set the mode of", &path))?;
+    }
+    initramfs::write(&parts.agent, &rootfs.join("initramfs.cpio"))?;
+    scratch::write(&rootfs.join("scratch.ext4"))?;
+    let path = stage.join("manifest");
+    fs::write(&path, manifest::json(&parts.version)).map_err(Failure::of("write", &path))
+}
+
+/// Gives the stage its name, exchanging it with what has the name now.
+fn publish(stage: &Path, image: &Path) -> Result<(), Failure> {
+    let flags = if image.exists() {
+        RenameFlags::EXCHANGE
+    } else {
+        RenameFlags::NOREPLACE
+    };
+    renameat_with(CWD, stage, CWD, image, flags)
+        .map_err(|errno| Failure::of("put in place", image)(errno.into()))
+}
+
+fn beside(image: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(image.file_name().unwrap_or_default());
+    name.push(format!(".{}", std::process::id()));
+    image.with_file_name(name)
+}
+
+fn remove(stage: &Path) -> Result<(), Failure> {
+    match fs::remove_dir_all(stage) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Failure::of("remove", stage)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Every file below `stage`, in order of path.
+fn list(stage: &Path) -> Result<Vec<Entry>, Failure> {
+    let mut entries = Vec::new();
+    let mut directories = vec![stage.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(&directory).map_err(Failure::of("list", &directory))? {
+            let path = entry.map_err(Failure::of("list", &directory))?.path();
+            let metadata = fs::symlink_metadata(&path).map_err(Failure::of("look at", &path))?;
+            if metadata.is_dir() {
+                directories.push(path);
+            } else {
+                let size = metadata.size();
+                let allocated = metadata.blocks() * BLOCK_BYTES;
+                let path = path
+                    .strip_prefix(stage)
+                    .map_or_else(|_| path.clone(), Path::to_owned);
+                entries.push(Entry {
+                    path,
+                    size,
+                    allocated,
+                });
+            }
+        }
+    }
+    entries.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(entries)
+}
+
+#[cfg(test)]
+#[path = "stage1_test.rs"]
+mod tests;
