@@ -1,5 +1,6 @@
 //! The project's own tasks. `cargo xtask help` lists them.
 
+mod cache;
 mod nested;
 mod process;
 mod setup;

@@ -37,7 +37,7 @@ pub(crate) fn script(
     directory: &Path,
     environment: impl Iterator<Item = (String, String)>,
 ) -> String {
-    let mut script = String::from(SYSTEM);
+    let mut script = String::from(PREPARATION);
     for (index, share) in options.shares.iter().enumerate() {
         script.push_str(&format!(
             "mkdir -p {path} && mount -t 9p -o rw,trans=virtio,version=9p2000.L,cache=mmap,\
@@ -63,9 +63,9 @@ pub(crate) fn script(
     script
 }
 
-/// What a booted machine has: control groups, pseudo file systems, KVM, and devices whose modules
-/// nothing loads by itself. Modules that the kernel asks for are loaded on demand.
-const SYSTEM: &str = include_str!("system.sh");
+/// Mounts reach the command's mount namespaces as systemd would have it.
+const PREPARATION: &str = "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+mount --make-rshared /\n";
 /// Moves the streams, runs `"$@"`, reports the status.
 const COMMAND: &str = include_str!("command.sh");
 

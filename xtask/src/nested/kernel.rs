@@ -9,15 +9,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 
+use crate::cache;
+
 /// An installed Debian kernel with its modules.
 pub(crate) struct Kernel {
     pub(crate) release: String,
     image: PathBuf,
 }
 
-/// What must be loaded to reach the host's file system and the command's streams; everything else
-/// is loaded by the running system.
-const BOOT_MODULES: [&str; 8] = [
+/// What nothing loads by itself: the way to the host's file system and the command's streams, KVM,
+/// and devices that programs open by name. The kernel asks for the rest when it is needed.
+const BOOT_MODULES: [&str; 13] = [
     "virtio_pci",
     "virtio_blk",
     "virtio_console",
@@ -26,6 +28,11 @@ const BOOT_MODULES: [&str; 8] = [
     "crc32c_generic", // ext4 asks for it by algorithm, not by dependency
     "ext4",
     "overlay",
+    "kvm-amd",
+    "tun",
+    "vhost_net",
+    "fuse",
+    "loop",
 ];
 
 impl Kernel {
@@ -48,11 +55,16 @@ impl Kernel {
         Ok(Self { release, image })
     }
 
-    /// The ELF image inside the compressed one.
-    pub(crate) fn unpack(&self) -> Result<Vec<u8>> {
+    /// The ELF image inside the compressed one, unpacked once and kept in the cache.
+    pub(crate) fn unpacked(&self) -> Result<PathBuf> {
         let file =
             fs::read(&self.image).with_context(|| format!("read {}", self.image.display()))?;
-        unpack(&file).with_context(|| format!("unpack {}", self.image.display()))
+        let unpacked = cache::directory("nested").join(format!("vmlinux-{}", cache::key(&[&file])));
+        if !unpacked.exists() {
+            let elf = unpack(&file).with_context(|| format!("unpack {}", self.image.display()))?;
+            cache::write_whole(&unpacked, &elf)?;
+        }
+        Ok(unpacked)
     }
 
     /// Paths of [`BOOT_MODULES`] and of all that they need, in loading order.

@@ -19,8 +19,7 @@ const SCRATCH_BYTES: u64 = 32 << 30;
 
 /// AMD's virtualization in a software processor, with nested paging; without what QEMU's software
 /// processor lacks and would warn of.
-const PROCESSOR: &str =
-    "EPYC,+svm,+npt,-fxsr-opt,-misalignsse,-osvw,-topoext,-nrip-save,-xsavec";
+const PROCESSOR: &str = "EPYC,+svm,+npt,-fxsr-opt,-misalignsse,-osvw,-topoext,-nrip-save,-xsavec";
 
 /// Lines of the nested kernel's messages that a failure shows.
 const CONSOLE_LINES: usize = 40;
@@ -90,7 +89,7 @@ fn conclude(
     }
 }
 
-/// Files of one machine, in a directory that goes with it.
+/// Files of one machine: all but the kernel in a directory that goes with it.
 struct Files {
     kernel: PathBuf,
     initramfs: PathBuf,
@@ -104,13 +103,12 @@ struct Files {
 impl Files {
     fn make(directory: &Path, options: &Options, kernel: &Kernel) -> Result<Self> {
         let files = Self {
-            kernel: directory.join("vmlinux"),
+            kernel: kernel.unpacked()?,
             initramfs: directory.join("initramfs"),
             scratch: directory.join("scratch.ext4"),
             console: directory.join("console"),
             errors: directory.join("errors"),
         };
-        fs::write(&files.kernel, kernel.unpack()?).context("write the kernel")?;
         let here = std::env::current_dir().context("read the working directory")?;
         let environment = std::env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))

@@ -107,6 +107,8 @@ fn feed(mut to: UnixStream) {
     // An error on either side is the end of the command's input.
     let _ = io::copy(&mut io::stdin(), &mut to);
     let _ = to.shutdown(Shutdown::Write);
+    // A full close would make QEMU drop what it has not read yet: the socket stays until QEMU goes.
+    let _ = to.read(&mut [0]);
 }
 
 fn report_status(stream: UnixStream, events: &Sender<Event>) {
