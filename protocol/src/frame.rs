@@ -76,7 +76,21 @@ pub fn encode<M: Serialize>(
     }
 }
 
-/// Decodes one message that fills `bytes`.
+/// One message as the bytes of one packet, for sockets that keep packets apart. `bound` is the longest packet.
+///
+/// # Errors
+/// [`FrameError::TooLong`].
+pub fn encode_packet<M: Serialize>(message: &M, bound: usize) -> Result<Vec<u8>, FrameError> {
+    let packet = postcard::to_stdvec(message).expect("growing a vector does not fail");
+    let length = packet.len();
+    if length > bound {
+        Err(FrameError::TooLong { length, bound })
+    } else {
+        Ok(packet)
+    }
+}
+
+/// Decodes one message that fills `bytes`: a packet, or a frame without its header.
 ///
 /// # Errors
 /// When the bytes are no such message, or more than one.
