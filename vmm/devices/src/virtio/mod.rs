@@ -23,6 +23,7 @@ pub mod rng;
 mod running;
 mod state;
 mod transport;
+pub mod vsock;
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,7 @@ pub use queue::{BadBuffer, Chain, DeviceQueue, GuestBuffer, MAX_SEGMENTS, Next, 
 pub use rng::Rng;
 pub use state::{ActiveState, QueueSnapshot, StateError};
 pub use transport::{MMIO_QUEUE_NOTIFY, QueueConfig, Transport, TransportState};
+pub use vsock::Vsock;
 
 use std::sync::Arc;
 
