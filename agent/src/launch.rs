@@ -1,0 +1,306 @@
+//! A child on its way to an app's program. Everything here runs after the fork, in the child.
+
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use bulkhead_protocol::exit::CODE_EXEC_FAILED;
+use bulkhead_protocol::plan::{AppName, Process, WindowSize};
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::unistd::execve;
+use rustix::fs::{FileType, Gid, Mode, OFlags, Uid, fchown, fstat, open};
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, chdir, ioctl_tiocsctty, setrlimit, setsid, umask};
+use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+use rustix::termios::{Winsize, isatty, tcsetwinsize};
+use rustix::thread::{
+    LinkNameSpaceType, move_into_link_name_space, set_thread_groups, set_thread_res_gid,
+    set_thread_res_uid,
+};
+
+use crate::accounts::{self, AccountError, Ids};
+use crate::clock::monotonic_ns;
+use crate::program::{self, ProgramError};
+use crate::reason::reason;
+use crate::report::Reporter;
+use crate::root::{Root, RootError};
+
+/// Open files of an app: the limit at first, and how far it may raise it itself. A high first limit makes programs slow that close
+/// every possible descriptor; a low last one stops servers. (The values of systemd.)
+const OPEN_FILES: Rlimit = Rlimit {
+    current: Some(1024),
+    maximum: Some(524_288),
+};
+
+/// What a child needs.
+#[derive(Debug)]
+pub struct Launch<'a> {
+    /// Of the process, for messages.
+    pub app: &'a AppName,
+    /// What to run.
+    pub process: &'a Process,
+    /// Where.
+    pub place: Place<'a>,
+    /// Its standard streams.
+    pub stdio: ChildStdio<'a>,
+    /// To the agent.
+    pub reporter: Reporter,
+}
+
+/// Where a process runs.
+#[derive(Debug)]
+pub enum Place<'a> {
+    /// In a root that it makes itself: it has a mount namespace of its own already.
+    Make(Root<'a>),
+    /// In the mount namespace of an app that runs.
+    Join(&'a OwnedFd),
+}
+
+/// The child's ends of its standard streams.
+#[derive(Debug)]
+pub enum ChildStdio<'a> {
+    /// Input, output, errors.
+    Pipes([&'a OwnedFd; 3]),
+    /// A terminal of the app, to be opened.
+    Terminal(WindowSize),
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot prepare app {app}")]
+struct CannotPrepare {
+    app: AppName,
+    source: RootError,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot run {program:?} in app {app}")]
+struct CannotRun {
+    app: AppName,
+    program: String,
+    source: StartError,
+}
+
+/// Why a process does not run although its app's root is there.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The user or group.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// The working directory.
+    #[error("working directory {path:?}")]
+    WorkingDirectory {
+        /// In the app's root.
+        path: String,
+        /// Why.
+        source: Errno,
+    },
+    /// The terminal.
+    #[error("open a terminal ({step})")]
+    Terminal {
+        /// What was tried.
+        step: &'static str,
+        /// Why.
+        source: Errno,
+    },
+    /// A property of the process.
+    #[error("{step}")]
+    Set {
+        /// What was tried.
+        step: &'static str,
+        /// Why.
+        source: Errno,
+    },
+    /// The program.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+}
+
+impl Launch<'_> {
+    /// Runs the program in place of this process. Comes back only when that fails, after a report, with the code to end with.
+    pub fn run(self) -> u8 {
+        umask(Mode::empty());
+        if let Err(source) = self.enter() {
+            let error = CannotPrepare {
+                app: self.app.clone(),
+                source,
+            };
+            self.reporter.root_failed(&reason(&error));
+            return CODE_EXEC_FAILED;
+        }
+        let Err(source) = self.start();
+        let program = self
+            .process
+            .arguments
+            .first()
+            .map_or("", |program| program.as_str());
+        let error = CannotRun {
+            app: self.app.clone(),
+            program: program.to_owned(),
+            source,
+        };
+        self.reporter.failed(&reason(&error));
+        CODE_EXEC_FAILED
+    }
+
+    fn enter(&self) -> Result<(), RootError> {
+        match &self.place {
+            Place::Make(root) => root.enter(),
+            Place::Join(namespace) => {
+                move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount))
+                    .map_err(|source| RootError::Change {
+                        step: "setns",
+                        source,
+                    })
+            }
+        }
+    }
+
+    fn start(&self) -> Result<Infallible, StartError> {
+        let set = |step| move |source| StartError::Set { step, source };
+        let process = self.process;
+        let ids = accounts::resolve(Path::new("/"), &process.user, &process.group)?;
+        setsid().map_err(set("begin a session"))?;
+        match self.stdio {
+            ChildStdio::Pipes(ends) => {
+                ends.iter()
+                    .try_for_each(|end| give(end, ids))
+                    .map_err(set("hand over a stream"))?;
+                use_streams(ends).map_err(set("take the streams"))?;
+            }
+            ChildStdio::Terminal(size) => self.open_terminal(size, ids)?,
+        }
+        chdir(process.working_directory.as_str()).map_err(|source| {
+            StartError::WorkingDirectory {
+                path: process.working_directory.as_str().to_owned(),
+                source,
+            }
+        })?;
+        setrlimit(Resource::Nofile, OPEN_FILES).map_err(set("limit open files"))?;
+        become_user(ids, &process.groups)?;
+        umask(Mode::WGRP | Mode::WOTH);
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
+            .map_err(|errno| Errno::from_raw_os_error(errno as i32))
+            .map_err(set("let signals in"))?;
+        self.execute()
+    }
+
+    fn open_terminal(&self, size: WindowSize, ids: Ids) -> Result<(), StartError> {
+        let failed = |step| move |source| StartError::Terminal { step, source };
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let master =
+            open("/dev/pts/ptmx", flags, Mode::empty()).map_err(failed("/dev/pts/ptmx"))?;
+        unlockpt(&master).map_err(failed("unlock"))?;
+        let slave = ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY)
+            .map_err(failed("the process's side"))?;
+        tcsetwinsize(&master, window(size)).map_err(failed("set its size"))?;
+        give(&slave, ids).map_err(failed("hand over"))?;
+        ioctl_tiocsctty(&slave).map_err(failed("control"))?;
+        use_streams([&slave; 3]).map_err(failed("take the streams"))?;
+        self.reporter.terminal(&master).map_err(failed("pass on"))
+    }
+
+    fn execute(&self) -> Result<Infallible, StartError> {
+        let texts: Vec<&str> = self
+            .process
+            .environment
+            .iter()
+            .map(|text| text.as_str())
+            .collect();
+        let environment = c_strings(&texts);
+        let arguments: Vec<&str> = self
+            .process
+            .arguments
+            .iter()
+            .map(|text| text.as_str())
+            .collect();
+        let program = *arguments.first().unwrap_or(&"");
+        let arguments = c_strings(&arguments);
+        let mut denied = None;
+        for candidate in program::candidates(program, &texts) {
+            let errno = self.execute_file(&candidate, &arguments, &environment);
+            match program::explain(&candidate, errno) {
+                ProgramError::Refused {
+                    errno: Errno::NOENT | Errno::NOTDIR,
+                } => {}
+                // Another directory may have one that can be run, as in any shell.
+                error @ ProgramError::Refused {
+                    errno: Errno::ACCESS,
+                } => denied = Some(error),
+                error => return Err(error.into()),
+            }
+        }
+        let missing = if program.contains('/') {
+            ProgramError::Refused {
+                errno: Errno::NOENT,
+            }
+        } else {
+            ProgramError::NotInPath {
+                path: program::search_path(&texts).to_owned(),
+            }
+        };
+        Err(denied.unwrap_or(missing).into())
+    }
+
+    fn execute_file(
+        &self,
+        path: &PathBuf,
+        arguments: &[CString],
+        environment: &[CString],
+    ) -> Errno {
+        let Ok(name) = CString::new(path.as_os_str().as_encoded_bytes()) else {
+            return Errno::NOENT;
+        };
+        if let Err(errno) = rustix::fs::access(path, rustix::fs::Access::EXISTS) {
+            return errno;
+        }
+        self.reporter.exec(monotonic_ns());
+        let Err(errno) = execve(&name, arguments, environment);
+        Errno::from_raw_os_error(errno as i32)
+    }
+}
+
+fn become_user(ids: Ids, groups: &[u32]) -> Result<(), StartError> {
+    let set = |step| move |source| StartError::Set { step, source };
+    let groups: Vec<Gid> = groups.iter().map(|&gid| Gid::from_raw(gid)).collect();
+    let (uid, gid) = (Uid::from_raw(ids.uid), Gid::from_raw(ids.gid));
+    set_thread_groups(&groups).map_err(set("set supplementary groups"))?;
+    set_thread_res_gid(gid, gid, gid).map_err(set("change the group"))?;
+    set_thread_res_uid(uid, uid, uid).map_err(set("change the user"))
+}
+
+/// So that a program of another user can open `/dev/stdout` again, which is its maker's.
+fn give(descriptor: &OwnedFd, ids: Ids) -> Result<(), Errno> {
+    let kind = FileType::from_raw_mode(fstat(descriptor)?.st_mode);
+    let is_terminal = || isatty(descriptor);
+    // The null device is everybody's.
+    if ids.uid != 0 && (kind == FileType::Fifo || is_terminal()) {
+        fchown(descriptor, Some(Uid::from_raw(ids.uid)), None)?;
+    }
+    Ok(())
+}
+
+fn use_streams([input, output, errors]: [&OwnedFd; 3]) -> Result<(), Errno> {
+    dup2_stdin(input)?;
+    dup2_stdout(output)?;
+    dup2_stderr(errors)
+}
+
+/// A terminal's size in the kernel's terms.
+pub fn window(size: WindowSize) -> Winsize {
+    Winsize {
+        ws_row: size.rows,
+        ws_col: size.columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    }
+}
+
+fn c_strings(texts: &[&str]) -> Vec<CString> {
+    // Protocol texts have no NUL.
+    texts
+        .iter()
+        .filter_map(|text| CString::new(*text).ok())
+        .collect()
+}

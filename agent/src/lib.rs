@@ -1,0 +1,18 @@
+//! PID 1 of the guest: mounts, launches, reaps, reports.
+
+pub mod accounts;
+pub mod cgroup;
+pub mod clock;
+pub mod connection;
+pub mod console;
+pub mod dial;
+pub mod disk;
+pub mod incoming;
+pub mod launch;
+pub mod mounts;
+pub mod outgoing;
+pub mod program;
+pub mod reason;
+pub mod report;
+pub mod root;
+pub mod sys;

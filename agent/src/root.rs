@@ -1,0 +1,235 @@
+//! An app's root, made by the first process of the app in a mount namespace of its own.
+//!
+//! ```text
+//! /layer/N   image partitions   erofs, read-only        ┐
+//! /scratch   upper/, work/      ext4                    ├─ overlay on /root, which becomes /
+//! ```
+//!
+//! All of it is done by the child that becomes the app's program, so that a slow disk of one app holds up neither the agent nor
+//! another app. The namespace goes away with its last process and the agent's hold on it, and takes the mounts along: that is how
+//! the scratch file systems are unmounted.
+
+use std::ffi::CString;
+use std::fmt::Write;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+
+use bulkhead_protocol::plan::Mount;
+use rustix::io::Errno;
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, mount_remount, unmount,
+};
+use rustix::process::{chdir, pivot_root};
+
+use crate::mounts::{self, MountError};
+
+/// `discard`: what an app deletes is given back to the host. `noinit_itable`: no background writes that would only fill a sparse
+/// file with zeroes.
+const SCRATCH_OPTIONS: &std::ffi::CStr = c"discard,noinit_itable";
+
+/// What an app's root is made of.
+#[derive(Debug)]
+pub struct Root<'a> {
+    /// Directory for mount points; `/` in a guest.
+    pub base: &'a Path,
+    /// Image partitions, the first on top. The number is the mount point's.
+    pub layers: &'a [(u16, PathBuf)],
+    /// Partition of the writable layer.
+    pub scratch: &'a Path,
+    /// Whether the app cannot write to it.
+    pub read_only: bool,
+    /// Mounts in it, in order.
+    pub mounts: &'a [Mount],
+}
+
+/// A root that cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum RootError {
+    /// A file system cannot be mounted.
+    #[error("mount the {kind} of {device:?}")]
+    Mount {
+        /// File system type.
+        kind: &'static str,
+        /// Where it lies.
+        device: PathBuf,
+        /// Why.
+        source: Errno,
+    },
+    /// A directory for the writable layer or a mount point cannot be made.
+    #[error("make the directory {path:?}")]
+    Directory {
+        /// In the guest.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The overlay cannot be mounted.
+    #[error("mount the overlay {options:?}")]
+    Overlay {
+        /// Its options.
+        options: String,
+        /// Why.
+        source: Errno,
+    },
+    /// The process cannot move into it.
+    #[error("change to the new root ({step})")]
+    Change {
+        /// The system call.
+        step: &'static str,
+        /// Why.
+        source: Errno,
+    },
+    /// A mount of the plan fails.
+    #[error(transparent)]
+    Mounts(#[from] MountError),
+}
+
+impl Root<'_> {
+    /// Makes the root and moves this process into it. The process must have a mount namespace of its own.
+    ///
+    /// # Errors
+    /// When anything fails; the namespace is of no use then.
+    pub fn enter(&self) -> Result<(), RootError> {
+        let change = |step| move |source| RootError::Change { step, source };
+        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        mount_change("/", private).map_err(change("make mounts private"))?;
+        let layers = self.mount_layers()?;
+        let root = self.mount_overlay(&layers)?;
+        chdir(&root).map_err(change("chdir"))?;
+        // Old and new root on one mount point: the old one is taken from under it.
+        pivot_root(".", ".").map_err(change("pivot_root"))?;
+        unmount(".", UnmountFlags::DETACH).map_err(change("detach the old root"))?;
+        chdir("/").map_err(change("chdir"))?;
+        for mount in self.mounts {
+            mounts::apply(mount)?;
+        }
+        if self.read_only {
+            // Last, for targets of mounts were still to be made.
+            let flags = MountFlags::BIND | MountFlags::RDONLY;
+            mount_remount("/", flags, "").map_err(change("make it read-only"))?;
+        }
+        Ok(())
+    }
+
+    fn mount_layers(&self) -> Result<Vec<PathBuf>, RootError> {
+        let mut targets = Vec::new();
+        for (number, device) in self.layers {
+            let target = self.base.join(format!("layer/{number}"));
+            make_directory(&target)?;
+            mount(device, &target, "erofs", MountFlags::RDONLY, None).map_err(|source| {
+                RootError::Mount {
+                    kind: "erofs",
+                    device: device.clone(),
+                    source,
+                }
+            })?;
+            targets.push(target);
+        }
+        Ok(targets)
+    }
+
+    fn mount_overlay(&self, layers: &[PathBuf]) -> Result<PathBuf, RootError> {
+        let scratch = self.base.join("scratch");
+        make_directory(&scratch)?;
+        mount(
+            self.scratch,
+            &scratch,
+            "ext4",
+            MountFlags::empty(),
+            SCRATCH_OPTIONS,
+        )
+        .map_err(|source| RootError::Mount {
+            kind: "ext4",
+            device: self.scratch.to_owned(),
+            source,
+        })?;
+        let (upper, work) = (scratch.join("upper"), scratch.join("work"));
+        make_directory(&work)?;
+        make_directory(&upper)?;
+        if let Some(top) = layers.first() {
+            copy_owner_and_mode(top, &upper).map_err(|source| RootError::Directory {
+                path: upper.clone(),
+                source,
+            })?;
+        }
+        let root = self.base.join("root");
+        make_directory(&root)?;
+        let options = overlay_options(layers, &upper, &work);
+        let data = CString::new(options.as_bytes()).unwrap_or_default();
+        mount(
+            "overlay",
+            &root,
+            "overlay",
+            MountFlags::empty(),
+            data.as_c_str(),
+        )
+        .map_err(|source| RootError::Overlay { options, source })?;
+        Ok(root)
+    }
+}
+
+/// The names are ours and short: [`bulkhead_protocol::plan::MAX_LAYERS`] of them stay far below the page that `mount` takes, and none
+/// has a comma or a colon.
+fn overlay_options(layers: &[PathBuf], upper: &Path, work: &Path) -> String {
+    let mut options = String::from("lowerdir=");
+    for (index, layer) in layers.iter().enumerate() {
+        let separator = if index == 0 { "" } else { ":" };
+        let _ = write!(options, "{separator}{}", layer.display());
+    }
+    let _ = write!(
+        options,
+        ",upperdir={},workdir={}",
+        upper.display(),
+        work.display()
+    );
+    options
+}
+
+/// The root of an overlay has the owner and mode of its upper directory, not the image's.
+fn copy_owner_and_mode(from: &Path, to: &Path) -> io::Result<()> {
+    let metadata = fs::metadata(from)?;
+    chown(to, Some(metadata.uid()), Some(metadata.gid()))?;
+    fs::set_permissions(to, fs::Permissions::from_mode(metadata.mode() & 0o7777))
+}
+
+fn make_directory(path: &Path) -> Result<(), RootError> {
+    fs::create_dir_all(path).map_err(|source| RootError::Directory {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use bulkhead_protocol::MAX_APPS;
+    use bulkhead_protocol::plan::MAX_LAYERS;
+
+    use super::overlay_options;
+
+    #[test]
+    fn the_first_layer_is_the_topmost() {
+        let layers = [PathBuf::from("/layer/2"), PathBuf::from("/layer/0")];
+        assert_eq!(
+            overlay_options(&layers, Path::new("/u"), Path::new("/w")),
+            "lowerdir=/layer/2:/layer/0,upperdir=/u,workdir=/w"
+        );
+    }
+
+    #[test]
+    fn the_most_layers_fit_in_a_page() {
+        let layers = vec![PathBuf::from(format!("/layer/{}", 2 * MAX_APPS)); MAX_LAYERS];
+        assert!(
+            overlay_options(
+                &layers,
+                Path::new("/scratch/upper"),
+                Path::new("/scratch/work")
+            )
+            .len()
+                < 4096
+        );
+    }
+}

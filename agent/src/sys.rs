@@ -1,0 +1,209 @@
+//! The system calls that no crate offers safely: a child with its own mount namespace in a cgroup, and three ioctls. The
+//! only `unsafe` of the agent.
+#![allow(unsafe_code)] // clone3 and ioctl take pointers to structures and have no safe binding anywhere.
+
+use std::fs::File;
+use std::io;
+use std::mem::size_of;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use bulkhead_protocol::agent::ENTROPY_LENGTH;
+use nix::libc;
+use rustix::process::Pid;
+
+/// Starts a child: a copy of this process that calls `run` and ends with the code it gives.
+///
+/// With `own_mounts` it lives in a mount namespace of its own, a copy of ours. With a cgroup it starts there: no
+/// instruction of it runs, and no byte of it is charged, elsewhere.
+///
+/// The caller must be the only thread of its process: the child allocates, and a lock that another thread held at
+/// this moment would stay taken in it. The agent starts no threads.
+///
+/// # Errors
+/// What the kernel says.
+pub fn spawn(
+    own_mounts: bool,
+    cgroup: Option<BorrowedFd>,
+    run: impl FnOnce() -> u8,
+) -> io::Result<Pid> {
+    let mut flags = 0;
+    if own_mounts {
+        flags |= libc::CLONE_NEWNS;
+    }
+    let mut flags = u64::try_from(flags).unwrap_or(0);
+    if cgroup.is_some() {
+        flags |= CLONE_INTO_CGROUP;
+    }
+    let descriptor = cgroup.map_or(0, |fd| fd.as_raw_fd());
+    let arguments = CloneArguments {
+        flags,
+        exit_signal: u64::try_from(libc::SIGCHLD).unwrap_or(0),
+        cgroup: u64::try_from(descriptor).unwrap_or(0),
+        ..CloneArguments::default()
+    };
+    // SAFETY: the structure is `struct clone_args` and outlives the call. Without CLONE_VM the child has a memory of its own, so that it
+    // cannot disturb ours, and no stack is given, so that it goes on here.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            &raw const arguments,
+            size_of::<CloneArguments>(),
+        )
+    };
+    if result == 0 {
+        let code = run();
+        // SAFETY: ends this process, which has nothing to write back.
+        unsafe { libc::_exit(i32::from(code)) }
+    }
+    let pid = i32::try_from(result).ok().and_then(Pid::from_raw);
+    // A negative result, for no child has number 0.
+    pid.ok_or_else(io::Error::last_os_error)
+}
+
+/// `CLONE_INTO_CGROUP` of `include/uapi/linux/sched.h`.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// `struct clone_args` of `include/uapi/linux/sched.h`, third version.
+#[repr(C)]
+#[derive(Default)]
+struct CloneArguments {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+/// Makes `length` bytes from `start` of a disk its partition `number`.
+///
+/// # Errors
+/// What the kernel says.
+pub fn add_partition(disk: &File, number: i32, start: i64, length: i64) -> io::Result<()> {
+    let mut partition = BlockPartition {
+        start,
+        length,
+        number,
+        device_name: [0; 64],
+        volume_name: [0; 64],
+    };
+    let mut request = BlockPartitionRequest {
+        operation: BLKPG_ADD_PARTITION,
+        flags: 0,
+        data_length: i32::try_from(size_of::<BlockPartition>()).unwrap_or(0),
+        data: &raw mut partition,
+    };
+    // SAFETY: BLKPG takes a `struct blkpg_ioctl_arg` that points to a `struct blkpg_partition`; both live until it returns.
+    check(unsafe { libc::ioctl(disk.as_raw_fd(), BLKPG, &raw mut request) })
+}
+
+/// `BLKPG` and its operation, `include/uapi/linux/blkpg.h`.
+const BLKPG: libc::c_ulong = 0x1269;
+const BLKPG_ADD_PARTITION: i32 = 1;
+
+/// `struct blkpg_ioctl_arg`.
+#[repr(C)]
+struct BlockPartitionRequest {
+    operation: i32,
+    flags: i32,
+    data_length: i32,
+    data: *mut BlockPartition,
+}
+
+/// `struct blkpg_partition`.
+#[repr(C)]
+struct BlockPartition {
+    start: i64,
+    length: i64,
+    number: i32,
+    device_name: [u8; 64],
+    volume_name: [u8; 64],
+}
+
+/// Puts random bytes into the kernel's pool through `/dev/urandom` and counts them as random.
+///
+/// # Errors
+/// What the kernel says.
+pub fn add_entropy(device: &File, bytes: &[u8]) -> io::Result<()> {
+    let mut pool = RandomPool {
+        bits: 0,
+        length: 0,
+        bytes: [0; ENTROPY_LENGTH],
+    };
+    let length = bytes.len().min(ENTROPY_LENGTH);
+    pool.bytes[..length].copy_from_slice(&bytes[..length]);
+    pool.length = i32::try_from(length).unwrap_or(0);
+    pool.bits = pool.length * 8;
+    // SAFETY: RNDADDENTROPY takes a `struct rand_pool_info`, which lives until it returns and holds as many bytes as it says.
+    check(unsafe { libc::ioctl(device.as_raw_fd(), RNDADDENTROPY, &raw mut pool) })?;
+    // Random numbers from now on depend on it: two machines that go on from one saved state must not draw the same.
+    // SAFETY: RNDRESEEDCRNG takes no argument.
+    check(unsafe { libc::ioctl(device.as_raw_fd(), RNDRESEEDCRNG) })
+}
+
+/// `include/uapi/linux/random.h`.
+const RNDADDENTROPY: libc::c_ulong = 0x4008_5203;
+const RNDRESEEDCRNG: libc::c_ulong = 0x5207;
+
+/// `struct rand_pool_info` with room for what the host sends.
+#[repr(C)]
+struct RandomPool {
+    bits: i32,
+    length: i32,
+    bytes: [u8; ENTROPY_LENGTH],
+}
+
+/// Brings a network interface up.
+///
+/// # Errors
+/// What the kernel says.
+pub fn bring_up(socket: BorrowedFd, interface: &str) -> io::Result<()> {
+    let mut request = InterfaceRequest {
+        name: [0; 16],
+        flags: 0,
+        rest: [0; 22],
+    };
+    let length = interface.len().min(request.name.len() - 1);
+    request.name[..length].copy_from_slice(&interface.as_bytes()[..length]);
+    request.flags = i16::try_from(libc::IFF_UP).unwrap_or(0);
+    // SAFETY: SIOCSIFFLAGS takes a `struct ifreq`, which lives until it returns.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw mut request) })
+}
+
+/// `struct ifreq` of `include/uapi/linux/if.h` with its flags: 40 bytes.
+#[repr(C)]
+struct InterfaceRequest {
+    name: [u8; 16],
+    flags: i16,
+    rest: [u8; 22],
+}
+
+fn check(result: i32) -> io::Result<()> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::size_of;
+
+    use nix::libc;
+
+    use super::{BlockPartition, BlockPartitionRequest, CloneArguments, InterfaceRequest};
+
+    #[test]
+    fn structures_have_the_sizes_of_the_kernels() {
+        assert_eq!(size_of::<CloneArguments>(), size_of::<libc::clone_args>());
+        assert_eq!(size_of::<InterfaceRequest>(), size_of::<libc::ifreq>());
+        assert_eq!(size_of::<BlockPartition>(), 152);
+        assert_eq!(size_of::<BlockPartitionRequest>(), 24);
+    }
+}
