@@ -1,6 +1,7 @@
 //! PID 1 of the guest: mounts, launches, reaps, reports.
 
 pub mod accounts;
+pub mod agent;
 pub mod cgroup;
 pub mod clock;
 pub mod connection;
@@ -11,8 +12,12 @@ pub mod incoming;
 pub mod launch;
 pub mod mounts;
 pub mod outgoing;
+pub mod pod;
+pub mod poller;
+pub mod process;
 pub mod program;
 pub mod reason;
 pub mod report;
 pub mod root;
+pub mod setup;
 pub mod sys;

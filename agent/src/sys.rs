@@ -1,4 +1,5 @@
-//! The system calls that no crate offers safely: a child with its own mount namespace in a cgroup, and three ioctls. The
+//! The system calls that no crate offers safely: a child with its own mount namespace in a cgroup, signals of any
+//! number, and a few ioctls. The
 //! only `unsafe` of the agent.
 #![allow(unsafe_code)] // clone3 and ioctl take pointers to structures and have no safe binding anywhere.
 
@@ -181,6 +182,15 @@ struct InterfaceRequest {
     name: [u8; 16],
     flags: i16,
     rest: [u8; 22],
+}
+
+/// Sends a signal of any number, real-time signals among them, which no crate names.
+///
+/// # Errors
+/// What the kernel says.
+pub fn kill(pid: Pid, signal: u8) -> io::Result<()> {
+    // SAFETY: takes numbers. The process is a child that was not reaped, so that its number means no other.
+    check(unsafe { libc::kill(pid.as_raw_nonzero().get(), i32::from(signal)) })
 }
 
 fn check(result: i32) -> io::Result<()> {

@@ -1,0 +1,303 @@
+//! Ends: of processes, and of the pod.
+
+use bulkhead_protocol::agent::{FromAgent, MAX_PROCESSES};
+use bulkhead_protocol::exit::{CODE_EXEC_FAILED, Exit};
+use bulkhead_protocol::plan::ProcessId;
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
+
+use super::Agent;
+use crate::clock::monotonic_ns;
+use crate::process::{Entry, InputEnd, State};
+use crate::reason::Reason;
+use crate::sys;
+
+/// Longest wait for processes that were killed to be gone, before file systems are let go anyway: only a disk that stands still keeps
+/// a killed process.
+const KILL_WAIT_NS: u64 = 5_000_000_000;
+
+/// Longest wait for the host to hang up after our last message.
+const HANG_UP_WAIT_NS: u64 = 1_000_000_000;
+
+const MILLISECOND_NS: u64 = 1_000_000;
+
+/// How far the pod's end has come.
+///
+/// ```text
+/// No ──Stop──▶ Grace ──time is up──▶ Killed
+///  └──────────────┴──Shutdown──┴──▶ Emptying ──all gone──▶ HangingUp ──host is gone──▶ Over
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// It runs.
+    No,
+    /// Processes were asked to end.
+    Grace {
+        /// When they are killed.
+        until_ns: u64,
+    },
+    /// Processes were killed; the host says what comes next.
+    Killed,
+    /// Everything was killed on the way to the machine's reset.
+    Emptying {
+        /// When we go on anyway.
+        until_ns: u64,
+    },
+    /// File systems are safe, and the host was told.
+    HangingUp {
+        /// When we go on anyway.
+        until_ns: u64,
+        /// Whether our side is closed.
+        is_finished: bool,
+    },
+    /// The machine may be reset.
+    Over,
+}
+
+impl Ending {
+    pub(super) fn deadline_ns(self) -> Option<u64> {
+        match self {
+            Self::Grace { until_ns }
+            | Self::Emptying { until_ns }
+            | Self::HangingUp { until_ns, .. } => Some(until_ns),
+            Self::No | Self::Killed | Self::Over => None,
+        }
+    }
+}
+
+impl Agent {
+    pub(super) fn is_over(&self) -> bool {
+        self.ending == Ending::Over
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending != Ending::No
+    }
+
+    /// Takes every child that ended: the processes of the pod, and what they left behind. Returns whether none is left.
+    pub(super) fn reap(&mut self) -> bool {
+        // One signal may stand for many children.
+        while let Ok(Some(_)) = self.children.read_signal() {}
+        loop {
+            match wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) => self.reaped(pid, status),
+                Ok(None) => return false,
+                Err(errno) => return errno == Errno::CHILD,
+            }
+        }
+    }
+
+    fn reaped(&mut self, pid: Pid, status: WaitStatus) {
+        let of_pid = self
+            .processes
+            .iter()
+            .find(|(_, entry)| entry.pid() == Some(pid));
+        let Some((&id, _)) = of_pid else { return };
+        // What it said before its end.
+        self.take_reports(id);
+        let Some(entry) = self.processes.get(&id) else {
+            return;
+        };
+        let app = entry.app;
+        let failure = match &entry.state {
+            State::Starting {
+                failure, reports, ..
+            } => {
+                self.poller.remove(reports);
+                failure.clone()
+            }
+            _ => None,
+        };
+        let has_terminal = matches!(entry.input.end, InputEnd::Expected);
+        let (exit, reason) = match failure {
+            Some(reason) => (Exit::Code(CODE_EXEC_FAILED), Some(reason)),
+            None => {
+                let exit = exit_of(status);
+                (exit, self.why(app, exit))
+            }
+        };
+        self.ended_as(id, exit, reason);
+        if has_terminal {
+            // Its terminal was never opened: nothing else will end its streams.
+            self.end_outputs(id);
+        }
+        let abandoned = match (&mut self.pod, app) {
+            (Some(pod), Some(app)) => pod.root_abandoned(app, id),
+            _ => false,
+        };
+        if abandoned && !self.is_ending() {
+            self.begin_waiting(app);
+        }
+    }
+
+    /// Why a process was killed, if nobody asked for it.
+    fn why(&mut self, app: Option<usize>, exit: Exit) -> Option<Reason> {
+        let (pod, app) = (self.pod.as_mut()?, app?);
+        if exit != Exit::Signal(9) || !pod.take_out_of_memory(app) {
+            return None;
+        }
+        let app = pod.app(app);
+        Some(Reason::truncated(&match app.limits.memory_bytes {
+            Some(bytes) => format!(
+                "out of memory: app {} is limited to {bytes} bytes",
+                app.name
+            ),
+            None => format!(
+                "out of memory: the machine has no more for app {}",
+                app.name
+            ),
+        }))
+    }
+
+    pub(super) fn ended_as(&mut self, id: ProcessId, exit: Exit, reason: Option<Reason>) {
+        let Some(entry) = self.processes.get_mut(&id) else {
+            return;
+        };
+        entry.state = State::Ended {
+            exit,
+            reason: reason.clone(),
+        };
+        self.ended.push_back(id);
+        self.send(&FromAgent::Exited {
+            process: id,
+            exit,
+            reason,
+        });
+    }
+
+    /// Ended processes are kept for a host that lost the connection; no more of them than may run.
+    pub(super) fn forget_ended(&mut self) {
+        while self.ended.len() > MAX_PROCESSES {
+            if let Some(id) = self.ended.pop_front() {
+                self.end_outputs(id);
+                self.processes.remove(&id);
+            }
+        }
+    }
+
+    /// Sends a signal to a process; to one that is no more, none.
+    pub(super) fn signal(&mut self, id: ProcessId, signal: u8) {
+        if let Some(pid) = self.processes.get(&id).and_then(Entry::pid) {
+            // One that ended just now needs no signal, and a number that is none goes nowhere.
+            let _ = sys::kill(pid, signal);
+        }
+    }
+
+    /// Asks all processes to end, the last first, and kills what is left after the grace.
+    pub(super) fn stop(&mut self, grace_ms: u32) {
+        let until_ns = monotonic_ns() + u64::from(grace_ms) * MILLISECOND_NS;
+        match &mut self.ending {
+            Ending::No => self.ending = Ending::Grace { until_ns },
+            Ending::Grace { until_ns: earlier } => *earlier = until_ns.min(*earlier),
+            _ => return,
+        }
+        self.cancel_waiting();
+        for pid in self.processes.values().rev().filter_map(Entry::pid) {
+            // One that ended just now is as good as asked.
+            let _ = kill_process(pid, Signal::TERM);
+        }
+    }
+
+    /// What has not begun never will.
+    fn cancel_waiting(&mut self) {
+        let is_waiting = |state: &State| matches!(state, State::Waiting(_));
+        let entries = self.processes.iter();
+        let waiting: Vec<ProcessId> = entries
+            .filter(|(_, entry)| is_waiting(&entry.state))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in waiting {
+            let reason = Reason::truncated("the pod was stopped before it was started");
+            self.ended_as(id, Exit::Signal(15), Some(reason));
+            self.end_outputs(id);
+        }
+    }
+
+    fn kill_all(&self) {
+        if let Some(pod) = &self.pod {
+            pod.kill();
+        }
+    }
+
+    /// Ends everything and then the machine.
+    pub(super) fn shut_down(&mut self) {
+        if matches!(
+            self.ending,
+            Ending::Emptying { .. } | Ending::HangingUp { .. } | Ending::Over
+        ) {
+            return;
+        }
+        self.ending = Ending::Emptying {
+            until_ns: monotonic_ns() + KILL_WAIT_NS,
+        };
+        self.cancel_waiting();
+        self.kill_all();
+    }
+
+    /// The time of the current phase is up.
+    pub(super) fn ending_is_due(&mut self) {
+        match self.ending {
+            Ending::Grace { .. } => {
+                self.ending = Ending::Killed;
+                self.kill_all();
+            }
+            Ending::Emptying { .. } => self.let_go(),
+            Ending::HangingUp { .. } => self.ending = Ending::Over,
+            Ending::No | Ending::Killed | Ending::Over => {}
+        }
+    }
+
+    /// Goes on as soon as what was waited for is there.
+    pub(super) fn advance_ending(&mut self) {
+        match &mut self.ending {
+            Ending::Emptying { .. } => {
+                if self.reap() {
+                    self.let_go();
+                }
+            }
+            Ending::HangingUp { is_finished, .. } => {
+                if let Some(connection) = self.link.connection()
+                    && connection.is_flushed()
+                    && !*is_finished
+                {
+                    *is_finished = true;
+                    connection.finish();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Nothing runs: file systems can go, and then we.
+    fn let_go(&mut self) {
+        if let Some(pod) = &mut self.pod {
+            pod.release_roots();
+        }
+        rustix::fs::sync();
+        self.ending = match self.link.connection() {
+            Some(connection) => {
+                connection.send(&FromAgent::Down);
+                Ending::HangingUp {
+                    until_ns: monotonic_ns() + HANG_UP_WAIT_NS,
+                    is_finished: false,
+                }
+            }
+            None => Ending::Over,
+        };
+    }
+
+    /// The connection is lost.
+    pub(super) fn host_is_gone(&mut self) {
+        if matches!(self.ending, Ending::HangingUp { .. }) {
+            self.ending = Ending::Over;
+        }
+    }
+}
+
+fn exit_of(status: WaitStatus) -> Exit {
+    let byte = |number: i32| u8::try_from(number).unwrap_or(u8::MAX);
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => Exit::Code(byte(code)),
+        (None, signal) => Exit::Signal(byte(signal.unwrap_or(0))),
+    }
+}

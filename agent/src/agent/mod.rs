@@ -1,0 +1,241 @@
+//! The agent itself: one thread, one loop, and what the host and the processes make it do.
+//!
+//! | file | what |
+//! |---|---|
+//! | `mod.rs` | the loop, its deadlines |
+//! | `host.rs` | the connection: dial, greet, lose, take messages |
+//! | `start.rs` | from `Start` to a running program |
+//! | `streams.rs` | bytes between pipes and the connection |
+//! | `end.rs` | reaping, stop, shutdown |
+//!
+//! Nothing here waits but [`Poller::wait`], except for the kernel's own work on the agent's few mounts.
+
+mod end;
+mod host;
+mod start;
+mod streams;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::os::fd::OwnedFd;
+
+use bulkhead_protocol::VERSION;
+use bulkhead_protocol::agent::{FromAgent, Session, Stream};
+use bulkhead_protocol::frame::FrameError;
+use bulkhead_protocol::plan::ProcessId;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use rustix::event::epoll::EventFlags;
+
+use self::end::Ending;
+use self::host::Link;
+use crate::clock::monotonic_ns;
+use crate::dial::Backoff;
+use crate::incoming::StreamError;
+use crate::pod::{PlanError, Pod};
+use crate::poller::{Poller, Token};
+use crate::process::Entry;
+use crate::reason::reason;
+use crate::setup::{Machine, SetupError, Step};
+
+/// Begins to connect to the host.
+pub type Dial = Box<dyn FnMut() -> io::Result<OwnedFd>>;
+
+/// See the module docs.
+pub struct Agent {
+    // Fixed configuration.
+    machine: Machine,
+    dial: Dial,
+    first_instruction_ns: u64,
+    // Runtime glue.
+    poller: Poller,
+    children: SignalFd,
+    link: Link,
+    backoff: Backoff,
+    // State.
+    setup: VecDeque<Step>,
+    session: Option<Session>,
+    pod: Option<Pod>,
+    processes: BTreeMap<ProcessId, Entry>,
+    /// Ended processes, in the order of their ends.
+    ended: VecDeque<ProcessId>,
+    /// Streams that have something to send, in turn.
+    line: VecDeque<(ProcessId, Stream)>,
+    ending: Ending,
+}
+
+/// No way on: the machine is reset.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// Host and agent are not of one build.
+    #[error("the host speaks version {host} of the protocol, this agent version {VERSION}")]
+    Version {
+        /// The host's.
+        host: u32,
+    },
+    /// A message that is none.
+    #[error("the host sent what cannot be understood")]
+    Frame(#[source] FrameError),
+    /// A message that has no place here.
+    #[error("the host sent {what}")]
+    OutOfOrder {
+        /// What was sent, and when.
+        what: &'static str,
+    },
+    /// A stream that goes wrong.
+    #[error("the host broke the rules of {stream:?} of process {}", process.0)]
+    Stream {
+        /// Whose.
+        process: ProcessId,
+        /// Which.
+        stream: Stream,
+        /// How.
+        source: StreamError,
+    },
+    /// A plan that makes no sense.
+    #[error("the pod's plan cannot be followed")]
+    Plan(#[from] PlanError),
+    /// A guest that lacks something.
+    #[error("cannot set up the guest")]
+    Setup(#[from] SetupError),
+    /// The kernel refuses what it never should.
+    #[error("{what}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+impl Agent {
+    /// With `setup` still to be done on the way, and `dial` to reach the host.
+    ///
+    /// # Errors
+    /// When the kernel lacks the basics.
+    pub fn new(
+        machine: Machine,
+        setup: &[Step],
+        dial: Dial,
+        first_instruction_ns: u64,
+    ) -> Result<Self, Fatal> {
+        let system = |what| move |source: io::Error| Fatal::System { what, source };
+        // Blocked, not ignored: an ignored signal stays ignored in the programs that are started, a mask is theirs to be cleared.
+        let mut mask = SigSet::empty();
+        mask.add(Signal::SIGCHLD);
+        let mut blocked = mask;
+        blocked.add(Signal::SIGPIPE);
+        let failed = system("watch for children that end");
+        blocked
+            .thread_block()
+            .map_err(|errno| failed(errno.into()))?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        let children = SignalFd::with_flags(&mask, flags).map_err(|errno| failed(errno.into()))?;
+        let poller = Poller::new().map_err(|errno| system("make a poller")(errno.into()))?;
+        poller
+            .add(&children, Token::Children, EventFlags::IN)
+            .map_err(|errno| failed(errno.into()))?;
+        Ok(Self {
+            machine,
+            dial,
+            first_instruction_ns,
+            poller,
+            children,
+            link: Link::Down { again_ns: 0 },
+            backoff: Backoff::default(),
+            setup: setup.iter().copied().collect(),
+            session: None,
+            pod: None,
+            processes: BTreeMap::new(),
+            ended: VecDeque::new(),
+            line: VecDeque::new(),
+            ending: Ending::No,
+        })
+    }
+
+    /// Runs until the pod is shut down; the caller then resets the machine.
+    ///
+    /// # Errors
+    /// When there is no way on. The host was told, as far as it listens.
+    pub fn run(&mut self) -> Result<(), Fatal> {
+        let end = self.turn_until_over();
+        if let Err(fatal) = &end {
+            self.last_words(&FromAgent::Failed {
+                reason: reason(fatal),
+            });
+        }
+        end
+    }
+
+    fn turn_until_over(&mut self) -> Result<(), Fatal> {
+        while !self.is_over() {
+            self.turn()?;
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self) -> Result<(), Fatal> {
+        self.meet_deadlines();
+        let events = self.wait()?;
+        if events.is_empty() {
+            // Nobody wants anything: the time for what will be wanted.
+            self.set_up_one_step()?;
+        }
+        for (token, flags) in events {
+            match token {
+                Token::Connection => self.host_event(flags)?,
+                Token::Children => {
+                    self.reap();
+                }
+                Token::Reports(process) => self.take_reports(process),
+                Token::Stdin(process) => self.input_event(process, flags),
+                Token::Stdout(process) => self.read_output(process, Stream::Stdout),
+                Token::Stderr(process) => self.read_output(process, Stream::Stderr),
+            }
+        }
+        self.advance_ending();
+        self.send_output();
+        self.flush();
+        Ok(())
+    }
+
+    fn wait(&self) -> Result<Vec<(Token, EventFlags)>, Fatal> {
+        let timeout_ns = if self.setup.is_empty() {
+            let deadlines = [self.link.deadline_ns(), self.ending.deadline_ns()];
+            let next = deadlines.into_iter().flatten().min();
+            next.map(|deadline| deadline.saturating_sub(monotonic_ns()))
+        } else {
+            Some(0)
+        };
+        self.poller.wait(timeout_ns).map_err(|errno| Fatal::System {
+            what: "wait for events",
+            source: errno.into(),
+        })
+    }
+
+    fn meet_deadlines(&mut self) {
+        let now_ns = monotonic_ns();
+        let is_due = |deadline: Option<u64>| deadline.is_some_and(|deadline| deadline <= now_ns);
+        if is_due(self.link.deadline_ns()) {
+            self.dial_host();
+        }
+        if is_due(self.ending.deadline_ns()) {
+            self.ending_is_due();
+        }
+    }
+
+    fn set_up_one_step(&mut self) -> Result<(), Fatal> {
+        match self.setup.pop_front() {
+            Some(step) => Ok(step()?),
+            None => Ok(()),
+        }
+    }
+
+    /// Before anything that needs the whole guest.
+    fn finish_setup(&mut self) -> Result<(), Fatal> {
+        while !self.setup.is_empty() {
+            self.set_up_one_step()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,355 @@
+//! From the host's `Start` to a running program.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use bulkhead_protocol::agent::{FromAgent, MAX_PROCESSES, Stream};
+use bulkhead_protocol::exit::{CODE_EXEC_FAILED, Exit};
+use bulkhead_protocol::plan::{Process, ProcessId, Stdio, WindowSize};
+use rustix::event::epoll::EventFlags;
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::{fcntl_dupfd_cloexec, ioctl_fionbio};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::Pid;
+use rustix::termios::tcsetwinsize;
+
+use super::Agent;
+use crate::clock::monotonic_ns;
+use crate::launch::{ChildStdio, Launch, Place, window};
+use crate::pod::{PrepareError, RootState};
+use crate::poller::Token;
+use crate::process::{Entry, InputEnd, State};
+use crate::reason::{Reason, reason};
+use crate::report::{self, Next, Report, Reports};
+use crate::root::Root;
+use crate::sys;
+
+/// A process that the agent cannot even begin.
+#[derive(Debug, thiserror::Error)]
+enum BeginError {
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    #[error("{what} for a process in app {app}")]
+    System {
+        what: &'static str,
+        app: String,
+        source: io::Error,
+    },
+}
+
+/// Standard streams of a process that begins: the child's ends and ours.
+struct Pipes {
+    theirs: [OwnedFd; 3],
+    input: Option<OwnedFd>,
+    outputs: [OwnedFd; 2],
+}
+
+impl Agent {
+    /// Begins a process. One that the host has started already, on a connection that was lost, is not started again.
+    pub(super) fn start(&mut self, process: Process) {
+        let id = process.id;
+        if self.processes.contains_key(&id) {
+            return;
+        }
+        self.forget_ended();
+        let app = self.pod.as_ref().and_then(|pod| pod.find(&process.app));
+        let refusal = self.refusal(&process, app);
+        let entry = Entry::new(app, process.stdio, State::Waiting(Box::new(process)));
+        self.processes.insert(id, entry);
+        match refusal {
+            Some(text) => self.refuse(id, Reason::truncated(&text)),
+            None => self.begin_if_possible(id),
+        }
+    }
+
+    fn refusal(&self, process: &Process, app: Option<usize>) -> Option<String> {
+        let name = &process.app;
+        let alive = self
+            .processes
+            .values()
+            .filter(|entry| !entry.is_ended())
+            .count();
+        if app.is_none() {
+            Some(format!("the pod has no app {name}"))
+        } else if process
+            .arguments
+            .first()
+            .is_none_or(|program| program.is_empty())
+        {
+            Some(format!("a process in app {name} names no program"))
+        } else if alive >= MAX_PROCESSES {
+            Some(format!("{MAX_PROCESSES} processes of the pod run already"))
+        } else if self.is_ending() {
+            Some(format!(
+                "cannot run {:?} in app {name}: the pod is being stopped",
+                process.arguments[0]
+            ))
+        } else {
+            None
+        }
+    }
+
+    /// It will not run.
+    fn refuse(&mut self, id: ProcessId, reason: Reason) {
+        self.ended_as(id, Exit::Code(CODE_EXEC_FAILED), Some(reason));
+        self.end_outputs(id);
+    }
+
+    /// Begins a waiting process, unless its app's root is being made.
+    fn begin_if_possible(&mut self, id: ProcessId) {
+        let Some(entry) = self.processes.get_mut(&id) else {
+            return;
+        };
+        let (State::Waiting(process), Some(app)) = (&entry.state, entry.app) else {
+            return;
+        };
+        let process = process.clone();
+        let Some(pod) = &self.pod else { return };
+        match pod.root(app) {
+            RootState::Preparing { .. } => {}
+            RootState::Failed(reason) => {
+                let reason = reason.clone();
+                self.refuse(id, reason);
+            }
+            RootState::Missing | RootState::Ready(_) => {
+                if let Err(error) = self.begin(app, &process) {
+                    self.refuse(id, reason(&error));
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, app: usize, process: &Process) -> Result<(), BeginError> {
+        let failed = |what| {
+            let app = process.app.to_string();
+            move |source: io::Error| BeginError::System { what, app, source }
+        };
+        let Some(pod) = &mut self.pod else {
+            return Ok(());
+        };
+        let devices = pod.prepare(app, &self.machine)?;
+        let pipes = make_pipes(process.stdio).map_err(failed("make pipes"))?;
+        let (reporter, reports) =
+            report::pair().map_err(|errno| failed("make a socket pair")(errno.into()))?;
+        let plan = pod.app(app);
+        let (place, makes_root) = match pod.root(app) {
+            RootState::Ready(namespace) => (Place::Join(namespace), false),
+            _ => (
+                Place::Make(Root {
+                    base: &self.machine.base,
+                    layers: &devices.layers,
+                    scratch: &devices.scratch,
+                    read_only: plan.read_only_root,
+                    mounts: &plan.mounts,
+                }),
+                true,
+            ),
+        };
+        let stdio = match (&pipes, process.stdio) {
+            (_, Stdio::Terminal { size }) => ChildStdio::Terminal(size),
+            (
+                Some(Pipes {
+                    theirs: [input, output, errors],
+                    ..
+                }),
+                Stdio::Pipes { .. },
+            ) => ChildStdio::Pipes([input, output, errors]),
+            (None, Stdio::Pipes { .. }) => unreachable!("make_pipes makes them for this kind"),
+        };
+        let launch = Launch {
+            app: &process.app,
+            process,
+            place,
+            stdio,
+            reporter,
+        };
+        let cgroup = pod.cgroup(app).map(|cgroup| cgroup.directory().as_fd());
+        let pid = sys::spawn(makes_root, cgroup, || launch.run()).map_err(failed("clone3"))?;
+        if makes_root {
+            pod.root_begun(app, process.id, pid);
+        }
+        self.watch(process.id, pid, reports, pipes)
+            .map_err(failed("watch pipes"))
+    }
+
+    fn watch(
+        &mut self,
+        id: ProcessId,
+        pid: Pid,
+        reports: Reports,
+        pipes: Option<Pipes>,
+    ) -> io::Result<()> {
+        let Some(entry) = self.processes.get_mut(&id) else {
+            return Ok(());
+        };
+        self.poller
+            .add(&reports, Token::Reports(id), EventFlags::IN)?;
+        entry.state = State::Starting {
+            pid,
+            reports,
+            failure: None,
+        };
+        if let Some(Pipes {
+            input,
+            outputs: [stdout, stderr],
+            ..
+        }) = pipes
+        {
+            if let Some(input) = input {
+                self.attach_input(id, input)?;
+            }
+            self.attach_output(id, Stream::Stdout, stdout)?;
+            self.attach_output(id, Stream::Stderr, stderr)?;
+        }
+        Ok(())
+    }
+
+    /// Takes what a child on its way has to say.
+    pub(super) fn take_reports(&mut self, id: ProcessId) {
+        while let Some(Entry {
+            state: State::Starting { reports, .. },
+            ..
+        }) = self.processes.get(&id)
+        {
+            match reports.next() {
+                Next::Later => return,
+                Next::Report(report) => self.take_report(id, report),
+                Next::End => {
+                    self.poller.remove(reports);
+                    self.is_underway(id);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn take_report(&mut self, id: ProcessId, report: Report) {
+        let Some(entry) = self.processes.get_mut(&id) else {
+            return;
+        };
+        let app = entry.app;
+        match report {
+            Report::Terminal(master) => {
+                if self.attach_terminal(id, master).is_err() {
+                    // Without it the program is cut off; the hang-up tells it so.
+                    self.end_outputs(id);
+                }
+            }
+            Report::Exec { ns } => {
+                entry.exec_ns = Some(ns);
+                self.root_is_ready(app);
+            }
+            Report::Failed(reason) => {
+                note_failure(entry, reason);
+                self.root_is_ready(app);
+            }
+            Report::RootFailed(reason) => {
+                note_failure(entry, reason.clone());
+                if let (Some(pod), Some(app)) = (&mut self.pod, app) {
+                    pod.root_failed(app, reason);
+                }
+                self.begin_waiting(app);
+            }
+        }
+    }
+
+    /// The child has closed its end: it runs its program, or it failed and ends.
+    fn is_underway(&mut self, id: ProcessId) {
+        let Some(entry) = self.processes.get_mut(&id) else {
+            return;
+        };
+        let State::Starting {
+            pid, failure: None, ..
+        } = entry.state
+        else {
+            return;
+        };
+        let Some(exec_ns) = entry.exec_ns else { return };
+        entry.state = State::Running { pid };
+        self.send(&FromAgent::Started {
+            process: id,
+            exec_ns,
+            sent_ns: monotonic_ns(),
+        });
+    }
+
+    fn root_is_ready(&mut self, app: Option<usize>) {
+        if let (Some(pod), Some(index)) = (&mut self.pod, app) {
+            pod.root_ready(index);
+        }
+        self.begin_waiting(app);
+    }
+
+    /// Processes of an app that waited for its root.
+    pub(super) fn begin_waiting(&mut self, app: Option<usize>) {
+        let is_waiting =
+            |entry: &Entry| entry.app == app && matches!(entry.state, State::Waiting(_));
+        let entries = self.processes.iter();
+        let waiting: Vec<ProcessId> = entries
+            .filter(|(_, entry)| is_waiting(entry))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in waiting {
+            self.begin_if_possible(id);
+        }
+    }
+
+    fn attach_terminal(&mut self, id: ProcessId, master: OwnedFd) -> io::Result<()> {
+        ioctl_fionbio(&master, true)?;
+        if let Some(size) = self.processes.get(&id).and_then(|entry| entry.terminal) {
+            tcsetwinsize(&master, window(size))?;
+        }
+        let input = fcntl_dupfd_cloexec(&master, 0)?;
+        self.attach_input(id, input)?;
+        self.attach_output(id, Stream::Stdout, master)
+    }
+
+    /// A terminal has a new size. It may not be there yet: then it gets it when it comes.
+    pub(super) fn resize(&mut self, id: ProcessId, size: WindowSize) {
+        let Some(entry) = self.processes.get_mut(&id) else {
+            return;
+        };
+        if entry.terminal.is_none() {
+            return;
+        }
+        entry.terminal = Some(size);
+        if let InputEnd::Open(master) = &entry.input.end {
+            // A terminal that is gone has no size.
+            let _ = tcsetwinsize(master, window(size));
+        }
+    }
+}
+
+fn note_failure(entry: &mut Entry, reason: Reason) {
+    if let State::Starting { failure, .. } = &mut entry.state {
+        *failure = Some(reason);
+    }
+}
+
+/// None for a terminal: the child opens that in its app's root.
+fn make_pipes(stdio: Stdio) -> io::Result<Option<Pipes>> {
+    let Stdio::Pipes { stdin } = stdio else {
+        return Ok(None);
+    };
+    let (input, their_input) = if stdin {
+        let (theirs, ours) = pipe_with(PipeFlags::CLOEXEC)?;
+        ioctl_fionbio(&ours, true)?;
+        (Some(ours), theirs)
+    } else {
+        let null = PathBuf::from("/dev/null");
+        (
+            None,
+            open(&null, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?,
+        )
+    };
+    let (stdout, their_stdout) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (stderr, their_stderr) = pipe_with(PipeFlags::CLOEXEC)?;
+    ioctl_fionbio(&stdout, true)?;
+    ioctl_fionbio(&stderr, true)?;
+    Ok(Some(Pipes {
+        theirs: [their_input, their_stdout, their_stderr],
+        input,
+        outputs: [stdout, stderr],
+    }))
+}

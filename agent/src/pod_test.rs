@@ -1,0 +1,44 @@
+use bulkhead_protocol::plan::{App, AppName, Limits, Partition, Plan};
+
+use super::{PlanError, Pod};
+use crate::setup::Machine;
+
+fn app(name: &str, layers: &[u16]) -> App {
+    App {
+        name: AppName::try_from(name.to_owned()).unwrap(),
+        layers: layers.to_vec().try_into().unwrap(),
+        scratch: Partition {
+            start: 0,
+            length: 4096,
+        },
+        read_only_root: false,
+        mounts: Vec::new().try_into().unwrap(),
+        limits: Limits::default(),
+    }
+}
+
+fn check(apps: Vec<App>) -> Option<PlanError> {
+    let plan = Plan {
+        hostname: "pod".try_into().unwrap(),
+        images: vec![Partition {
+            start: 0,
+            length: 4096,
+        }]
+        .try_into()
+        .unwrap(),
+        apps: apps.try_into().unwrap(),
+    };
+    Pod::new(plan, &Machine::guest()).err()
+}
+
+#[test]
+fn plans_that_make_no_sense_are_told_apart() {
+    assert_eq!(check(vec![app("a", &[0]), app("b", &[0])]), None);
+    let text = |apps| check(apps).unwrap().to_string();
+    assert_eq!(
+        text(vec![app("a", &[0]), app("a", &[0])]),
+        "two apps have the name a"
+    );
+    assert_eq!(text(vec![app("a", &[])]), "app a has no layers");
+    assert_eq!(text(vec![app("a", &[0, 1])]), "app a has image 1 of 1");
+}

@@ -1,0 +1,145 @@
+//! A process of the pod as the agent knows it, from the host's word to the last byte of its output.
+
+use std::os::fd::OwnedFd;
+
+use bulkhead_protocol::agent::Stream;
+use bulkhead_protocol::exit::Exit;
+use bulkhead_protocol::plan::{Process, Stdio, WindowSize};
+use rustix::process::Pid;
+
+use crate::incoming::Incoming;
+use crate::outgoing::Outgoing;
+use crate::reason::Reason;
+use crate::report::Reports;
+
+/// See the module docs.
+#[derive(Debug)]
+pub struct Entry {
+    /// Index of its app in the plan; none when the host named no app of the plan.
+    pub app: Option<usize>,
+    /// Where it stands.
+    pub state: State,
+    /// Guest time just before its `execve`.
+    pub exec_ns: Option<u64>,
+    /// Standard input.
+    pub input: Input,
+    /// Standard output.
+    pub stdout: Output,
+    /// Standard error; a terminal has none.
+    pub stderr: Option<Output>,
+    /// Size of its terminal, if it has one.
+    pub terminal: Option<WindowSize>,
+}
+
+/// Where a process stands.
+#[derive(Debug)]
+pub enum State {
+    /// Its app's root is being made by another process.
+    Waiting(Box<Process>),
+    /// It is on its way to its program.
+    Starting {
+        /// Its number.
+        pid: Pid,
+        /// What it tells.
+        reports: Reports,
+        /// What went wrong.
+        failure: Option<Reason>,
+    },
+    /// Its program runs.
+    Running {
+        /// Its number.
+        pid: Pid,
+    },
+    /// It is no more.
+    Ended {
+        /// How it ended.
+        exit: Exit,
+        /// Why, where that does not say it.
+        reason: Option<Reason>,
+    },
+}
+
+/// Standard input: from the host.
+#[derive(Debug)]
+pub struct Input {
+    /// What came.
+    pub stream: Incoming,
+    /// Where it goes.
+    pub end: InputEnd,
+    /// Whether the pipe is full and watched for room.
+    pub is_full: bool,
+}
+
+/// Where a process's input goes.
+#[derive(Debug)]
+pub enum InputEnd {
+    /// Not there yet.
+    Expected,
+    /// Into this.
+    Open(OwnedFd),
+    /// Nobody reads it, or ever did.
+    Closed,
+}
+
+/// Standard output or error: to the host.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// What the host has not acknowledged.
+    pub stream: Outgoing,
+    /// Where it comes from.
+    pub end: Option<OwnedFd>,
+    /// Whether `end` is watched: not while the stream has no room.
+    pub is_watched: bool,
+    /// Whether it stands in line for the connection.
+    pub is_queued: bool,
+}
+
+impl Entry {
+    /// Of a process that has not begun.
+    pub fn new(app: Option<usize>, stdio: Stdio, state: State) -> Self {
+        let (stdin, terminal) = match stdio {
+            Stdio::Pipes { stdin } => (stdin, None),
+            Stdio::Terminal { size } => (true, Some(size)),
+        };
+        let end = if stdin {
+            InputEnd::Expected
+        } else {
+            InputEnd::Closed
+        };
+        Self {
+            app,
+            state,
+            exec_ns: None,
+            input: Input {
+                stream: Incoming::default(),
+                end,
+                is_full: false,
+            },
+            stdout: Output::default(),
+            stderr: terminal.is_none().then(Output::default),
+            terminal,
+        }
+    }
+
+    /// Its number, as long as it has not been reaped.
+    pub fn pid(&self) -> Option<Pid> {
+        match self.state {
+            State::Starting { pid, .. } | State::Running { pid } => Some(pid),
+            State::Waiting(_) | State::Ended { .. } => None,
+        }
+    }
+
+    /// Whether it is no more.
+    pub fn is_ended(&self) -> bool {
+        matches!(self.state, State::Ended { .. })
+    }
+
+    /// An output of it.
+    pub fn output(&mut self, stream: Stream) -> Option<&mut Output> {
+        match stream {
+            Stream::Stdin => None,
+            Stream::Stdout => Some(&mut self.stdout),
+            Stream::Stderr => self.stderr.as_mut(),
+        }
+    }
+}

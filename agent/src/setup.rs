@@ -1,0 +1,177 @@
+//! What the guest needs before the first app, in small steps that are done while the host is awaited.
+
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, mount, mount_move};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+use rustix::process::{chdir, chroot};
+
+use crate::cgroup::{self, CgroupError};
+use crate::sys;
+
+/// Where things are in this machine.
+#[derive(Debug)]
+pub struct Machine {
+    /// Directory for the mount points of an app's root.
+    pub base: PathBuf,
+    /// The disk of all images.
+    pub image_disk: PathBuf,
+    /// The disk of all writable layers.
+    pub scratch_disk: PathBuf,
+    /// Root of the control groups.
+    pub cgroups: PathBuf,
+}
+
+impl Machine {
+    /// The guest that `vmm` builds: disks in its fixed order of devices.
+    pub fn guest() -> Self {
+        Self {
+            base: PathBuf::from("/"),
+            image_disk: PathBuf::from("/dev/vda"),
+            scratch_disk: PathBuf::from("/dev/vdb"),
+            cgroups: PathBuf::from("/cgroup"),
+        }
+    }
+}
+
+/// A step of [`GUEST_STEPS`].
+pub type Step = fn() -> Result<(), SetupError>;
+
+/// In order. Each is short, so that the host's answer does not wait.
+pub const GUEST_STEPS: [Step; 6] = [
+    leave_initramfs,
+    mount_devices,
+    mount_processes,
+    mount_cgroups,
+    delegate_cgroups,
+    bring_loopback_up,
+];
+
+/// A guest that cannot run any pod.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// A file system is not there.
+    #[error("mount {kind} at {target:?}")]
+    Mount {
+        /// File system type.
+        kind: &'static str,
+        /// Where.
+        target: &'static str,
+        /// Why.
+        source: Errno,
+    },
+    /// The root cannot be changed.
+    #[error("leave the initramfs ({step})")]
+    Root {
+        /// The system call.
+        step: &'static str,
+        /// Why.
+        source: Errno,
+    },
+    /// A directory cannot be made.
+    #[error("make the directory {path:?}")]
+    Directory {
+        /// Which.
+        path: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// Control groups lack a controller.
+    #[error("set up control groups")]
+    Cgroups(#[from] CgroupError),
+    /// There is no loopback.
+    #[error("bring the loopback interface up")]
+    Loopback {
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The kernel's first root cannot be changed with `pivot_root`, in no mount namespace: put a root of our own on top of it. The
+/// agent's file goes; its pages stay as long as it runs.
+fn leave_initramfs() -> Result<(), SetupError> {
+    let failed = |step| move |source| SetupError::Root { step, source };
+    make_directory("/top")?;
+    // It holds mount points and nothing else.
+    mount_at(
+        "tmpfs",
+        "/top",
+        MountFlags::empty(),
+        Some(c"mode=755,size=1m"),
+    )?;
+    // One that runs from elsewhere has no such file.
+    let _ = fs::remove_file("/init");
+    chdir("/top").map_err(failed("chdir"))?;
+    mount_move(".", "/").map_err(failed("move the new root"))?;
+    chroot(".").map_err(failed("chroot"))?;
+    chdir("/").map_err(failed("chdir"))
+}
+
+fn mount_devices() -> Result<(), SetupError> {
+    make_directory("/dev")?;
+    mount_at("devtmpfs", "/dev", MountFlags::NOSUID, None)
+}
+
+fn mount_processes() -> Result<(), SetupError> {
+    make_directory("/proc")?;
+    mount_at(
+        "proc",
+        "/proc",
+        MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC,
+        None,
+    )
+}
+
+fn mount_cgroups() -> Result<(), SetupError> {
+    make_directory("/cgroup")?;
+    mount_at(
+        "cgroup2",
+        "/cgroup",
+        MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC,
+        None,
+    )
+}
+
+fn delegate_cgroups() -> Result<(), SetupError> {
+    Ok(cgroup::delegate(Path::new("/cgroup"))?)
+}
+
+fn bring_loopback_up() -> Result<(), SetupError> {
+    let socket = socket_with(
+        AddressFamily::INET,
+        SocketType::DGRAM,
+        SocketFlags::CLOEXEC,
+        None,
+    );
+    let up = |socket: rustix::fd::OwnedFd| sys::bring_up(socket.as_fd(), "lo");
+    socket
+        .map_err(io::Error::from)
+        .and_then(up)
+        .map_err(|source| SetupError::Loopback { source })
+}
+
+fn make_directory(path: &'static str) -> Result<(), SetupError> {
+    match fs::create_dir(path) {
+        Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+            Err(SetupError::Directory { path, source })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn mount_at(
+    kind: &'static str,
+    target: &'static str,
+    flags: MountFlags,
+    options: Option<&std::ffi::CStr>,
+) -> Result<(), SetupError> {
+    mount(kind, target, kind, flags, options).map_err(|source| SetupError::Mount {
+        kind,
+        target,
+        source,
+    })
+}
