@@ -1,1 +1,29 @@
 //! Hostile archives in, verified read-only block images in a content store out.
+//!
+//! [`Store::import`] takes a local ACI, OCI layout, OCI archive or `docker save` archive and gives a
+//! [`StoredImage`]: an ACI manifest and one EROFS image. Nothing of an archive is ever unpacked onto the host's
+//! file system: its entries become a tree in memory (metadata only) and blocks of the image.
+
+mod aci;
+mod bytes;
+mod convert;
+mod decompress;
+mod digest;
+mod erofs;
+mod limits;
+mod oci;
+mod source;
+mod store;
+mod tar;
+mod tree;
+
+pub use aci::AciError;
+pub use bytes::Escaped;
+pub use convert::ConvertError;
+pub use digest::{BadDigest, Digest, ImageId};
+pub use erofs::ErofsError;
+pub use oci::OciError;
+pub use source::SourceError;
+pub use store::{ImportCause, ImportError, Progress, Store, StoreError, StoredImage};
+pub use tar::TarError;
+pub use tree::TreeError;

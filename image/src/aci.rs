@@ -1,0 +1,145 @@
+//! App container images: an archive with `manifest` and `rootfs/`.
+
+use std::io;
+
+use serde::Deserialize;
+use sha2::{Digest as _, Sha512};
+
+use crate::bytes::Escaped;
+use crate::convert::{Conversion, ConvertError};
+use crate::decompress::decompress;
+use crate::digest::{Hashing, ImageId};
+use crate::oci;
+use crate::source::Section;
+use crate::tar::{Stream, TarReader};
+use crate::tree::{TreeError, TreePath};
+
+/// An ACI that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AciError {
+    /// Cannot be read or decompressed.
+    #[error("the archive cannot be read")]
+    Read(#[source] io::Error),
+    /// The archive or an entry is bad.
+    #[error(transparent)]
+    Convert(#[from] ConvertError),
+    /// The manifest is not the JSON that it should be.
+    #[error("manifest is not valid")]
+    Manifest(#[source] serde_json::Error),
+    /// A field of the manifest is refused.
+    #[error("manifest: field {field} {problem}")]
+    Field {
+        /// The field.
+        field: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A path of the manifest is refused.
+    #[error("manifest: field pathWhitelist, \"{path}\"")]
+    Whitelist {
+        /// The path.
+        path: Escaped,
+        /// Why.
+        source: TreeError,
+    },
+    /// Made for another machine.
+    #[error("the image is for {found}, this host runs {host}")]
+    Platform {
+        /// The image's labels.
+        found: String,
+        /// Ours.
+        host: String,
+    },
+}
+
+/// The fields that decide about the file tree. Those of the app are checked by who runs it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Manifest {
+    ac_kind: String,
+    name: String,
+    #[serde(default)]
+    labels: Option<Vec<Label>>,
+    #[serde(default)]
+    dependencies: Option<Vec<serde_json::Value>>,
+    #[serde(default)]
+    path_whitelist: Option<Vec<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Label {
+    name: String,
+    value: String,
+}
+
+/// Reads a whole ACI; returns its id and its manifest. On an error the conversion is worthless.
+pub(crate) fn read(
+    conversion: &mut Conversion,
+    source: Section,
+) -> Result<(ImageId, Vec<u8>), AciError> {
+    let mut hasher = Sha512::new();
+    let manifest = {
+        let (_, plain) = decompress(source).map_err(AciError::Read)?;
+        let mut reader = TarReader::new(Stream(Hashing {
+            inner: plain,
+            hasher: &mut hasher,
+        }));
+        let manifest = conversion.read_aci(&mut reader)?;
+        reader.drain().map_err(ConvertError::from)?;
+        manifest
+    };
+    let parsed: Manifest = serde_json::from_slice(&manifest).map_err(AciError::Manifest)?;
+    check(&parsed)?;
+    apply_whitelist(conversion, parsed.path_whitelist.as_deref().unwrap_or_default())?;
+    Ok((ImageId::from_sha512(hasher), manifest))
+}
+
+fn check(manifest: &Manifest) -> Result<(), AciError> {
+    let field = |field, problem: &str| AciError::Field {
+        field,
+        problem: problem.to_owned(),
+    };
+    if manifest.ac_kind != "ImageManifest" {
+        let found = Escaped::new(manifest.ac_kind.as_bytes());
+        return Err(field("acKind", &format!("is \"{found}\", not \"ImageManifest\"")));
+    }
+    if manifest.name.is_empty() {
+        return Err(field("name", "is empty"));
+    }
+    if manifest.dependencies.as_ref().is_some_and(|all| !all.is_empty()) {
+        return Err(field("dependencies", "is not empty, and images with dependencies are not supported yet"));
+    }
+    let labels = manifest.labels.as_deref().unwrap_or_default();
+    let label = |name: &str| {
+        let label = labels.iter().find(|label| label.name == name);
+        label.map(|label| label.value.as_str())
+    };
+    let (os, arch) = (label("os"), label("arch"));
+    if !oci::suits_appc(os, arch) {
+        let found = format!("{}/{}", os.unwrap_or("linux"), arch.unwrap_or("any"));
+        return Err(AciError::Platform {
+            found: Escaped::new(found.as_bytes()).to_string(),
+            host: oci::host_platform(),
+        });
+    }
+    Ok(())
+}
+
+/// A white list names all files that the image has; an empty one allows all.
+fn apply_whitelist(conversion: &mut Conversion, paths: &[String]) -> Result<(), AciError> {
+    if paths.is_empty() {
+        return Ok(());
+    }
+    let paths: Vec<TreePath> = paths
+        .iter()
+        .map(|path| {
+            let relative = path.strip_prefix('/').unwrap_or(path);
+            TreePath::parse(relative.as_bytes(), "path").map_err(|source| AciError::Whitelist {
+                path: Escaped::new(path.as_bytes()),
+                source,
+            })
+        })
+        .collect::<Result<_, _>>()?;
+    conversion.tree.retain_paths(&paths);
+    Ok(())
+}

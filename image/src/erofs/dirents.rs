@@ -1,0 +1,48 @@
+//! Directory blocks: sorted entries (`erofs_dirent`), then their names.
+
+use super::BLOCK;
+
+/// `erofs_dirent`: inode number, offset of the name, type.
+const ENTRY: usize = 12;
+
+/// One entry of a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Dirent<'a> {
+    pub(super) name: &'a [u8],
+    pub(super) nid: u64,
+    /// `FT_*`.
+    pub(super) file_type: u8,
+}
+
+/// Splits sorted names into blocks: the number of names in each, and the bytes in use.
+pub(super) fn split_blocks<'a>(names: impl Iterator<Item = &'a [u8]>) -> Vec<(usize, usize)> {
+    let mut blocks = Vec::new();
+    let (mut count, mut used) = (0, 0);
+    for name in names {
+        let size = ENTRY + name.len();
+        if used + size > BLOCK {
+            blocks.push((count, used));
+            (count, used) = (0, 0);
+        }
+        count += 1;
+        used += size;
+    }
+    blocks.push((count, used));
+    blocks
+}
+
+/// Appends one block, without padding.
+pub(super) fn encode_block(entries: &[Dirent<'_>], out: &mut Vec<u8>) {
+    let mut name_offset = entries.len() * ENTRY;
+    for entry in entries {
+        let offset = u16::try_from(name_offset).expect("a block is 4 KiB");
+        out.extend_from_slice(&entry.nid.to_le_bytes());
+        out.extend_from_slice(&offset.to_le_bytes());
+        out.push(entry.file_type);
+        out.push(0);
+        name_offset += entry.name.len();
+    }
+    for entry in entries {
+        out.extend_from_slice(entry.name);
+    }
+}

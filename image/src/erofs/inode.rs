@@ -1,0 +1,98 @@
+//! On-disk inodes (`erofs_inode_compact`, `erofs_inode_extended`).
+
+use crate::tar::Timestamp;
+
+/// Size of a compact inode.
+pub(super) const COMPACT: usize = 32;
+/// Size of an extended inode.
+pub(super) const EXTENDED: usize = 64;
+
+/// How an inode's data is stored (`EROFS_INODE_*`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DataLayout {
+    /// Whole blocks, the last one padded.
+    FlatPlain = 0,
+    /// Whole blocks, and the rest behind the inode.
+    FlatInline = 2,
+}
+
+/// What an inode says, in either form.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Inode {
+    pub(super) layout: DataLayout,
+    pub(super) xattr_icount: u16,
+    /// Type and permission bits.
+    pub(super) mode: u16,
+    pub(super) links: u32,
+    pub(super) size: u64,
+    /// First data block, or the device number.
+    pub(super) data: u32,
+    /// Serial number, for 32-bit `stat`.
+    pub(super) number: u32,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) mtime: Timestamp,
+}
+
+/// The fields that decide about the form.
+pub(super) fn fits_compact(
+    (uid, gid): (u32, u32),
+    links: u32,
+    size: u64,
+    mtime: Timestamp,
+    build_time: Timestamp,
+) -> bool {
+    let u16_fits = |value: u32| u16::try_from(value).is_ok();
+    u16_fits(uid)
+        && u16_fits(gid)
+        && u16_fits(links)
+        && u32::try_from(size).is_ok()
+        // A compact inode has no time of its own.
+        && mtime == build_time
+}
+
+impl Inode {
+    /// Appends the inode, in the compact form if `compact` (see [`fits_compact`]).
+    pub(super) fn encode(&self, compact: bool, out: &mut Vec<u8>) {
+        let format = u16::from(!compact) | (self.layout as u16) << 1;
+        out.extend_from_slice(&format.to_le_bytes());
+        out.extend_from_slice(&self.xattr_icount.to_le_bytes());
+        out.extend_from_slice(&self.mode.to_le_bytes());
+        if compact {
+            self.encode_compact(out);
+        } else {
+            self.encode_extended(out);
+        }
+    }
+
+    fn encode_compact(&self, out: &mut Vec<u8>) {
+        let low = |value: u32| u16::try_from(value).expect("checked by fits_compact");
+        out.extend_from_slice(&low(self.links).to_le_bytes());
+        let size = u32::try_from(self.size).expect("checked by fits_compact");
+        out.extend_from_slice(&size.to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&self.data.to_le_bytes());
+        out.extend_from_slice(&self.number.to_le_bytes());
+        out.extend_from_slice(&low(self.uid).to_le_bytes());
+        out.extend_from_slice(&low(self.gid).to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
+    }
+
+    fn encode_extended(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&[0; 2]);
+        out.extend_from_slice(&self.size.to_le_bytes());
+        out.extend_from_slice(&self.data.to_le_bytes());
+        out.extend_from_slice(&self.number.to_le_bytes());
+        out.extend_from_slice(&self.uid.to_le_bytes());
+        out.extend_from_slice(&self.gid.to_le_bytes());
+        out.extend_from_slice(&self.mtime.seconds.to_le_bytes());
+        out.extend_from_slice(&self.mtime.nanos.to_le_bytes());
+        out.extend_from_slice(&self.links.to_le_bytes());
+        out.extend_from_slice(&[0; 16]);
+    }
+}
+
+/// Linux's encoding of a device number on disk (`new_encode_dev`).
+pub(super) fn encode_device(major: u32, minor: u32) -> u32 {
+    (minor & 0xff) | (major << 8) | ((minor & !0xff) << 12)
+}

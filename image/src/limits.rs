@@ -1,0 +1,73 @@
+//! Every bound that an image can run into, in one place, each with its reason.
+//!
+//! Each of them is checked before memory or disk is spent.
+
+/// File data of one image. Far above real images (the largest seen are near 50 GiB), so that only
+/// nonsense runs into it; a full disk is reported by the file system before that on most hosts.
+pub(crate) const MAX_IMAGE_BYTES: u64 = 256 << 30;
+
+/// Files, directories and links of one image. Their metadata is held in memory while an image is
+/// converted, about 150 bytes each: this bound is what caps the converter's memory.
+pub(crate) const MAX_ENTRIES: usize = 1 << 20;
+
+/// All names and symbolic link targets of one image together; caps memory like [`MAX_ENTRIES`].
+pub(crate) const MAX_NAME_BYTES: usize = 64 << 20;
+
+/// All distinct extended attribute sets of one image together; caps memory like [`MAX_ENTRIES`].
+pub(crate) const MAX_XATTR_BYTES: usize = 16 << 20;
+
+/// Path of one archive entry: Linux's `PATH_MAX`.
+pub(crate) const MAX_PATH_BYTES: usize = 4096;
+
+/// One path component: Linux's `NAME_MAX`, which EROFS shares.
+pub(crate) const MAX_NAME_COMPONENT: usize = 255;
+
+/// Target of a symbolic link: `PATH_MAX` without its NUL, the longest that `readlink` returns.
+pub(crate) const MAX_SYMLINK_TARGET: usize = 4095;
+
+/// Nesting of directories. Recursion over the tree is as deep as this.
+pub(crate) const MAX_DEPTH: usize = 256;
+
+/// Extended attributes of one entry.
+pub(crate) const MAX_XATTRS_PER_ENTRY: usize = 256;
+
+/// Names and values of one entry's extended attributes: Linux's `XATTR_LIST_MAX`.
+pub(crate) const MAX_XATTR_BYTES_PER_ENTRY: usize = 64 << 10;
+
+/// One PAX header block or GNU long name: room for a full path, a full link and full attributes.
+pub(crate) const MAX_TAR_HEADER_BYTES: u64 = 256 << 10;
+
+/// Header blocks (PAX, GNU long name) in front of one entry.
+pub(crate) const MAX_TAR_HEADERS_PER_ENTRY: usize = 8;
+
+/// Any JSON document of an image: what registries accept for a manifest (4 MiB).
+pub(crate) const MAX_JSON_BYTES: u64 = 4 << 20;
+
+/// Layers of one image. Docker stops at 127.
+pub(crate) const MAX_LAYERS: usize = 512;
+
+/// Entries of an index or of a `docker save` archive's manifest.
+pub(crate) const MAX_INDEX_ENTRIES: usize = 4096;
+
+/// Indexes inside indexes.
+pub(crate) const MAX_INDEX_DEPTH: usize = 4;
+
+/// Files in an archive that holds an image (blobs, not the image's own files).
+pub(crate) const MAX_ARCHIVE_MEMBERS: usize = 1 << 16;
+
+/// Output bytes for each input byte of a decompressor, once [`RATIO_FREE_BYTES`] are out.
+/// Deflate reaches 1032 on zeros, so a real image of zeros still passes as gzip.
+pub(crate) const MAX_COMPRESSION_RATIO: u64 = 1100;
+
+/// Output that is free of [`MAX_COMPRESSION_RATIO`]: small archives of zeros are no attack.
+pub(crate) const RATIO_FREE_BYTES: u64 = 1 << 30;
+
+/// Memory that an xz stream may ask for: `xz -9` needs 65 MiB to decompress.
+pub(crate) const MAX_XZ_MEMORY: u64 = 128 << 20;
+
+/// Window of a zstd frame, as a power of two: what the format asks decoders to support is 8 MiB
+/// (23), `zstd --ultra -22` uses 128 MiB (27).
+pub(crate) const MAX_ZSTD_WINDOW_LOG: u32 = 27;
+
+/// Remembered answers to "which image is this file", see `store::hints`.
+pub(crate) const MAX_HINTS: usize = 1024;

@@ -1,0 +1,74 @@
+//! Layers into the tree, each with its digests checked.
+
+use std::io::Read;
+
+use super::resolve::{check_digest, check_size};
+use super::{Layer, OciError};
+use crate::convert::{Conversion, ConvertError};
+use crate::decompress::decompress;
+use crate::digest::Hashing;
+use crate::tar::{Stream, TarReader};
+
+/// Applies one layer. On an error the conversion is worthless.
+pub(crate) fn apply(conversion: &mut Conversion, layer: Layer) -> Result<(), OciError> {
+    let read_error = |source| OciError::Read {
+        layer: layer.name.clone(),
+        source,
+    };
+    let layer_error = |source| OciError::Layer {
+        layer: layer.name.clone(),
+        source,
+    };
+    let what = format!("layer {}", layer.name);
+    let mut hashers = Hashers::of(&layer);
+    if let Some((_, size)) = &layer.descriptor {
+        // Before anything is read: a blob of another size cannot be the right one.
+        check_size(&what, layer.blob.len(), *size)?;
+    }
+    {
+        let Hashers { blob, content } = &mut hashers;
+        let source: Box<dyn Read> = match blob {
+            Some(hasher) => Box::new(Hashing {
+                inner: layer.blob,
+                hasher,
+            }),
+            None => Box::new(layer.blob),
+        };
+        let (_, plain) = decompress(source).map_err(read_error)?;
+        let mut reader = TarReader::new(Stream(Hashing {
+            inner: plain,
+            hasher: content,
+        }));
+        conversion.apply_layer(&mut reader).map_err(layer_error)?;
+        reader
+            .drain()
+            .map_err(|e| layer_error(ConvertError::from(e)))?;
+    }
+    if let (Some(hasher), Some((digest, _))) = (hashers.blob, &layer.descriptor) {
+        check_digest(&what, hasher, digest)?;
+    }
+    check_digest(
+        &format!("{what}, uncompressed (diff_id)"),
+        hashers.content,
+        &layer.diff_id,
+    )
+}
+
+/// The running hashes of a layer.
+struct Hashers {
+    /// Of the blob, unless the uncompressed content must have the same digest anyway.
+    blob: Option<crate::digest::Hasher>,
+    content: crate::digest::Hasher,
+}
+
+impl Hashers {
+    fn of(layer: &Layer) -> Self {
+        let descriptor = layer.descriptor.as_ref().map(|(digest, _)| digest);
+        Self {
+            blob: descriptor
+                .filter(|&digest| *digest != layer.diff_id)
+                .map(crate::digest::Digest::hasher),
+            content: layer.diff_id.hasher(),
+        }
+    }
+}

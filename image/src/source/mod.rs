@@ -1,0 +1,13 @@
+//! Where an image comes from: references, files, and the containers that hold an image's blobs.
+
+mod archive;
+mod container;
+mod error;
+mod file;
+mod reference;
+
+pub(crate) use archive::{Content, first_entry, unpack_stream};
+pub(crate) use container::Container;
+pub use error::SourceError;
+pub(crate) use file::{Section, open_regular, section_of};
+pub(crate) use reference::{Form, Reference};

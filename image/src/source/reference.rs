@@ -1,0 +1,86 @@
+//! What a user writes for an image.
+
+use std::path::{Path, PathBuf};
+
+use super::SourceError;
+
+/// A local image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reference {
+    pub(crate) form: Form,
+    pub(crate) path: PathBuf,
+    /// Which image of several.
+    pub(crate) tag: Option<String>,
+}
+
+/// What the reference says about the format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Nothing: the content decides.
+    Any,
+    OciLayout,
+    OciArchive,
+    DockerArchive,
+}
+
+/// Transports as `skopeo` and `podman` write them.
+const LOCAL: [(&str, Form); 3] = [
+    ("oci:", Form::OciLayout),
+    ("oci-archive:", Form::OciArchive),
+    ("docker-archive:", Form::DockerArchive),
+];
+
+/// Prefixes that need a network, and what they are called in the error.
+const REMOTE: [(&str, &str); 4] = [
+    ("docker://", "docker:// references"),
+    ("oci://", "oci:// references"),
+    ("http://", "http:// references"),
+    ("https://", "https:// references"),
+];
+
+impl Reference {
+    pub(crate) fn parse(text: &str) -> Result<Self, SourceError> {
+        if let Some(&(_, kind)) = REMOTE.iter().find(|(prefix, _)| text.starts_with(prefix)) {
+            return Err(SourceError::Remote { kind });
+        }
+        for (prefix, form) in LOCAL {
+            if let Some(rest) = text.strip_prefix(prefix) {
+                let (path, tag) = split_tag(rest);
+                return Self::new(form, path, tag);
+            }
+        }
+        let path = text.strip_prefix("file://").unwrap_or(text);
+        let looks_local = path.starts_with(['/', '.']) || Path::new(path).exists();
+        if !looks_local && path.contains('/') && !path.ends_with(".aci") && !path.ends_with(".tar") {
+            // "example.com/app": the shape of a name, and no such file.
+            return Err(SourceError::Remote {
+                kind: "image names (discovery)",
+            });
+        }
+        Self::new(Form::Any, path, None)
+    }
+
+    fn new(form: Form, path: &str, tag: Option<&str>) -> Result<Self, SourceError> {
+        if path.is_empty() {
+            return Err(SourceError::Empty);
+        }
+        Ok(Self {
+            form,
+            path: path.into(),
+            tag: tag.filter(|tag| !tag.is_empty()).map(str::to_owned),
+        })
+    }
+}
+
+/// `PATH[:TAG]`. A path with a colon wins if it exists; otherwise the first colon ends the path, for a docker
+/// reference has colons of its own.
+fn split_tag(rest: &str) -> (&str, Option<&str>) {
+    match rest.split_once(':') {
+        Some((path, tag)) if !Path::new(rest).exists() => (path, Some(tag)),
+        _ => (rest, None),
+    }
+}
+
+#[cfg(test)]
+#[path = "reference_test.rs"]
+mod tests;

@@ -1,0 +1,42 @@
+use super::*;
+
+fn parsed(text: &str) -> (Form, String, Option<String>) {
+    let reference = Reference::parse(text).unwrap();
+    let path = reference.path.to_str().unwrap().to_owned();
+    (reference.form, path, reference.tag)
+}
+
+#[test]
+fn transports_as_skopeo_writes_them() {
+    let tag = |tag: &str| Some(tag.to_owned());
+    assert_eq!(
+        parsed("oci:/tmp/none/dir:v1"),
+        (Form::OciLayout, "/tmp/none/dir".to_owned(), tag("v1"))
+    );
+    assert_eq!(
+        parsed("oci:/tmp/none/dir"),
+        (Form::OciLayout, "/tmp/none/dir".to_owned(), None)
+    );
+    assert_eq!(
+        parsed("docker-archive:x.tar:localhost:5000/a/b:7"),
+        (
+            Form::DockerArchive,
+            "x.tar".to_owned(),
+            tag("localhost:5000/a/b:7")
+        )
+    );
+    assert_eq!(
+        parsed("file:///tmp/a.aci"),
+        (Form::Any, "/tmp/a.aci".to_owned(), None)
+    );
+    assert_eq!(parsed("a.aci"), (Form::Any, "a.aci".to_owned(), None));
+}
+
+#[test]
+fn what_needs_a_network_says_so() {
+    for remote in ["docker://redis", "https://a/b.aci", "example.com/app"] {
+        let error = Reference::parse(remote).unwrap_err().to_string();
+        assert!(error.contains("not supported yet"), "{remote}: {error}");
+    }
+    assert!(matches!(Reference::parse("oci::v1"), Err(SourceError::Empty)));
+}

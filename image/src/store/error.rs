@@ -1,0 +1,55 @@
+//! Errors of the store and of imports.
+
+use std::io;
+use std::path::Path;
+
+use crate::aci::AciError;
+use crate::erofs::ErofsError;
+use crate::oci::OciError;
+use crate::source::SourceError;
+
+/// The store's own files fail.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what} {path}")]
+pub struct StoreError {
+    what: &'static str,
+    path: String,
+    source: io::Error,
+}
+
+impl StoreError {
+    pub(super) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.display().to_string();
+        move |source| Self { what, path, source }
+    }
+}
+
+/// An image that cannot be imported. Nothing of it is left in the store.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot import image {reference}")]
+pub struct ImportError {
+    /// What the user wrote.
+    pub reference: String,
+    /// Why.
+    pub source: ImportCause,
+}
+
+/// Why an image cannot be imported.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportCause {
+    /// It cannot be found, opened or recognized.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// It is a bad ACI.
+    #[error(transparent)]
+    Aci(#[from] AciError),
+    /// It is a bad OCI or docker image.
+    #[error(transparent)]
+    Oci(#[from] OciError),
+    /// Its file system image cannot be written.
+    #[error(transparent)]
+    Erofs(#[from] ErofsError),
+    /// The store fails.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

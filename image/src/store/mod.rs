@@ -1,0 +1,138 @@
+//! The image store: a directory of images by their content.
+//!
+//! ```text
+//! cas/images/sha512-…/rootfs.erofs   the file tree, read-only
+//! cas/images/sha512-…/manifest       the ACI manifest
+//! cas/hints/…                        "this file is that image", see `hints`
+//! cas/tmp/…                          imports that are going on, each under its own lock
+//! cas/lock                           held while `tmp` is swept or gets a new entry
+//! ```
+//!
+//! An image appears by one `rename` of its finished and synced directory, so it is there as a whole or not at
+//! all. Whatever a killed import leaves lies in `tmp`, and the next import removes it.
+//! Several processes may import at the same time, also the same image: the first rename wins.
+
+mod error;
+mod hints;
+mod import;
+mod workspace;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+pub use error::{ImportCause, ImportError, StoreError};
+pub use import::Progress;
+
+use crate::digest::ImageId;
+
+const IMAGE_FILE: &str = "rootfs.erofs";
+const MANIFEST_FILE: &str = "manifest";
+
+/// An open image store.
+#[derive(Debug)]
+pub struct Store {
+    cas: PathBuf,
+}
+
+/// An image in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredImage {
+    /// Its content's name.
+    pub id: ImageId,
+    /// The name in its manifest.
+    pub name: String,
+    /// Its ACI manifest, JSON. Of an OCI or docker image it is made from the image's configuration, and from
+    /// the reference that was imported: so it may differ from import to import in name and annotations.
+    pub manifest: Vec<u8>,
+    /// The EROFS image, read-only; a pod may hard-link it.
+    pub erofs_path: PathBuf,
+    /// Its size in bytes, a multiple of 4096.
+    pub size: u64,
+}
+
+impl Store {
+    /// Opens the store below `dir` (`dir/cas`), and makes it if it is not there.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let store = Self {
+            cas: dir.join("cas"),
+        };
+        for directory in [store.images(), store.hints(), store.tmp()] {
+            fs::create_dir_all(&directory).map_err(StoreError::io("create", &directory))?;
+        }
+        Ok(store)
+    }
+
+    /// Brings a local image into the store, or finds it there.
+    ///
+    /// `reference` is the path of an ACI (plain, gzip, bzip2, xz or zstd), of an OCI layout directory, of an
+    /// OCI archive or of a `docker save` archive, or one of the last three as skopeo writes it
+    /// (`oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]`).
+    pub fn import(
+        &self,
+        reference: &str,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<StoredImage, ImportError> {
+        import::import(self, reference, progress)
+    }
+
+    /// The image of this id, if it is in the store.
+    pub fn get(&self, id: &ImageId) -> Result<Option<StoredImage>, StoreError> {
+        let manifest = self.image(id).join(MANIFEST_FILE);
+        match fs::read(&manifest) {
+            Ok(bytes) => self.with_manifest(id, bytes),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(StoreError::io("read", &manifest)(e)),
+        }
+    }
+
+    /// The image of this id with another manifest than the stored one.
+    fn with_manifest(
+        &self,
+        id: &ImageId,
+        manifest: Vec<u8>,
+    ) -> Result<Option<StoredImage>, StoreError> {
+        let erofs_path = self.image(id).join(IMAGE_FILE);
+        let size = match fs::metadata(&erofs_path) {
+            Ok(metadata) => metadata.len(),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(StoreError::io("read", &erofs_path)(e)),
+        };
+        Ok(Some(StoredImage {
+            id: id.clone(),
+            name: name_in(&manifest),
+            manifest,
+            erofs_path,
+            size,
+        }))
+    }
+
+    fn images(&self) -> PathBuf {
+        self.cas.join("images")
+    }
+
+    fn image(&self, id: &ImageId) -> PathBuf {
+        self.images().join(id.as_str())
+    }
+
+    fn hints(&self) -> PathBuf {
+        self.cas.join("hints")
+    }
+
+    fn tmp(&self) -> PathBuf {
+        self.cas.join("tmp")
+    }
+
+    fn lock(&self) -> PathBuf {
+        self.cas.join("lock")
+    }
+}
+
+/// The `name` of a manifest that was checked when it came into the store.
+fn name_in(manifest: &[u8]) -> String {
+    let manifest: Option<serde_json::Value> = serde_json::from_slice(manifest).ok();
+    let name = manifest.as_ref().and_then(|manifest| manifest["name"].as_str());
+    name.unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests;

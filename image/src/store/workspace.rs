@@ -1,0 +1,168 @@
+//! The directory in which one import works, and what becomes of it.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::{IMAGE_FILE, MANIFEST_FILE, Store, StoreError};
+use crate::digest::ImageId;
+use crate::erofs::Spool;
+
+/// Where file tails lie while an image is built.
+const TAILS_FILE: &str = "tails";
+/// Where a compressed archive of members is unpacked.
+const ARCHIVE_FILE: &str = "archive";
+
+/// A directory below `tmp`, locked as long as this value lives, removed when it is dropped.
+pub(super) struct Workspace {
+    path: PathBuf,
+    /// Holds the lock that tells a living import from a dead one.
+    _lock: File,
+}
+
+impl Workspace {
+    /// Removes what dead imports left, then makes a directory for this one.
+    pub(super) fn create(store: &Store) -> Result<Self, StoreError> {
+        let lock_path = store.lock();
+        // Between the making of a directory and its locking nobody may sweep.
+        let lock = OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&lock_path)
+            .map_err(StoreError::io("open", &lock_path))?;
+        lock.lock().map_err(StoreError::io("lock", &lock_path))?;
+        sweep(&store.tmp())?;
+        let path = make_directory(&store.tmp())?;
+        let directory = File::open(&path).map_err(StoreError::io("open", &path))?;
+        directory.lock().map_err(StoreError::io("lock", &path))?;
+        Ok(Self {
+            path,
+            _lock: directory,
+        })
+    }
+
+    /// The files that an image is written to.
+    pub(super) fn spool(&self) -> Result<Spool, StoreError> {
+        Ok(Spool::new(
+            self.create_file(IMAGE_FILE)?,
+            self.create_file(TAILS_FILE)?,
+        ))
+    }
+
+    /// A file for an unpacked archive.
+    pub(super) fn archive(&self) -> Result<File, StoreError> {
+        self.create_file(ARCHIVE_FILE)
+    }
+
+    /// Makes image and manifest durable and gives them their name in the store.
+    ///
+    /// One `fdatasync` for the image, one for the manifest, and one `fsync` for each directory that changes: an
+    /// image that is in the store after a power failure is whole. If another process was faster, its image
+    /// stays and this one is dropped.
+    pub(super) fn commit(
+        self,
+        store: &Store,
+        id: &ImageId,
+        image: &File,
+        manifest: &[u8],
+    ) -> Result<(), StoreError> {
+        let image_path = self.path.join(IMAGE_FILE);
+        image
+            .sync_data()
+            .map_err(StoreError::io("sync", &image_path))?;
+        make_read_only(image, &image_path)?;
+        let manifest_path = self.path.join(MANIFEST_FILE);
+        let file = self.create_file(MANIFEST_FILE)?;
+        std::io::Write::write_all(&mut &file, manifest)
+            .and_then(|()| file.sync_data())
+            .map_err(StoreError::io("write", &manifest_path))?;
+        make_read_only(&file, &manifest_path)?;
+        for scratch in [TAILS_FILE, ARCHIVE_FILE] {
+            remove_if_there(&self.path.join(scratch))?;
+        }
+        sync_directory(&self.path)?;
+
+        let target = store.image(id);
+        match fs::rename(&self.path, &target) {
+            Ok(()) => sync_directory(&store.images()),
+            Err(_) if target.is_dir() => Ok(()),
+            Err(e) => Err(StoreError::io("rename to", &target)(e)),
+        }
+    }
+
+    fn create_file(&self, name: &str) -> Result<File, StoreError> {
+        let path = self.path.join(name);
+        OpenOptions::new()
+            .create_new(true)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(StoreError::io("create", &path))
+    }
+}
+
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        // After a commit it is not there any more. What cannot be removed, the next import sweeps.
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Removes every entry of `tmp` whose lock nobody holds.
+fn sweep(tmp: &Path) -> Result<(), StoreError> {
+    let entries = fs::read_dir(tmp).map_err(StoreError::io("read", tmp))?;
+    for entry in entries {
+        let path = entry.map_err(StoreError::io("read", tmp))?.path();
+        // A living import may finish and vanish at any time.
+        let Ok(directory) = File::open(&path) else {
+            continue;
+        };
+        match directory.try_lock() {
+            Ok(()) if path.is_dir() => {
+                fs::remove_dir_all(&path).map_err(StoreError::io("remove", &path))?;
+            }
+            Ok(()) => remove_if_there(&path)?,
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(e)) => return Err(StoreError::io("lock", &path)(e)),
+        }
+    }
+    Ok(())
+}
+
+/// Makes a directory with a name that is free: the process id, and a number if need be.
+fn make_directory(tmp: &Path) -> Result<PathBuf, StoreError> {
+    let process = std::process::id();
+    let mut number = 0u32;
+    loop {
+        let path = tmp.join(format!("import-{process}-{number}"));
+        match fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => number += 1,
+            Err(e) => return Err(StoreError::io("create", &path)(e)),
+        }
+    }
+}
+
+fn make_read_only(file: &File, path: &Path) -> Result<(), StoreError> {
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o444);
+    file.set_permissions(permissions)
+        .map_err(StoreError::io("change the mode of", path))
+}
+
+fn remove_if_there(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(StoreError::io("remove", path)(e))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn sync_directory(path: &Path) -> Result<(), StoreError> {
+    File::open(path)
+        .and_then(|directory| directory.sync_all())
+        .map_err(StoreError::io("sync", path))
+}

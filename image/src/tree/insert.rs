@@ -1,0 +1,218 @@
+//! Adding entries.
+
+use std::collections::BTreeMap;
+
+use super::{DirEntry, Kind, Metadata, NodeId, Tree, TreeError, TreePath};
+use crate::bytes::Escaped;
+use crate::limits::MAX_SYMLINK_TARGET;
+
+impl Tree {
+    /// Adds an entry of the current layer, in place of what lower layers have there.
+    ///
+    /// A directory on a directory keeps its children and takes the new metadata. A name that the same layer
+    /// has already is an error (both image formats forbid it), except for a directory when
+    /// `repeated_directories` is set: some builders write a layer's parents again and again.
+    pub(crate) fn insert(
+        &mut self,
+        path: &TreePath,
+        metadata: Metadata,
+        kind: Kind,
+        repeated_directories: bool,
+    ) -> Result<(), TreeError> {
+        self.check_kind(&kind)?;
+        let is_directory = matches!(kind, Kind::Directory(_));
+        let Some((parents, name)) = path.split_last() else {
+            if !is_directory {
+                return Err(TreeError::RootNotDirectory);
+            }
+            self.nodes[0].metadata = metadata;
+            return Ok(());
+        };
+        let parent = self.make_parents(parents)?;
+        let old = self.child(parent, name);
+        if let Some(old) = old
+            && old.layer == self.layer
+            && old.explicit
+            && !(is_directory && repeated_directories && self.is_directory(old.node))
+        {
+            return Err(TreeError::Duplicate);
+        }
+        if let Some(old) = old
+            && is_directory
+            && self.is_directory(old.node)
+        {
+            self.nodes[old.node.index()].metadata = metadata;
+            self.set_child(parent, name, old.node)?;
+            return Ok(());
+        }
+        self.check_kept_children(old)?;
+        let node = self.add_node(metadata, kind)?;
+        self.replace_child(parent, name, node)
+    }
+
+    /// Adds another name of an existing file.
+    pub(crate) fn insert_hard_link(
+        &mut self,
+        path: &TreePath,
+        target: &TreePath,
+    ) -> Result<(), TreeError> {
+        let Some((parents, name)) = path.split_last() else {
+            return Err(TreeError::RootNotDirectory);
+        };
+        if path == target {
+            return Err(TreeError::LinkToItself);
+        }
+        let shown = || Escaped::new(&target.components().join(&b'/'));
+        let node = self
+            .lookup(target)
+            .ok_or_else(|| TreeError::LinkTargetMissing { target: shown() })?;
+        if self.is_directory(node) {
+            return Err(TreeError::LinkTargetDirectory { target: shown() });
+        }
+        let parent = self.make_parents(parents)?;
+        let old = self.child(parent, name);
+        if old.is_some_and(|old| old.layer == self.layer && old.explicit) {
+            return Err(TreeError::Duplicate);
+        }
+        self.check_kept_children(old)?;
+        self.nodes[node.index()].names += 1;
+        self.replace_child(parent, name, node)
+    }
+
+    /// Finds a path without following symbolic links.
+    pub(crate) fn lookup(&self, path: &TreePath) -> Option<NodeId> {
+        let mut node = NodeId::ROOT;
+        for name in path.components() {
+            node = self.child(node, name)?.node;
+        }
+        Some(node)
+    }
+
+    pub(super) fn is_directory(&self, id: NodeId) -> bool {
+        matches!(self.node(id).kind, Kind::Directory(_))
+    }
+
+    pub(super) fn child(&self, directory: NodeId, name: &[u8]) -> Option<DirEntry> {
+        match &self.node(directory).kind {
+            Kind::Directory(children) => children.get(name).copied(),
+            _ => None,
+        }
+    }
+
+    fn check_kind(&self, kind: &Kind) -> Result<(), TreeError> {
+        match kind {
+            Kind::Symlink(target) if target.is_empty() || target.len() > MAX_SYMLINK_TARGET => {
+                Err(TreeError::SymlinkTarget {
+                    length: target.len(),
+                })
+            }
+            Kind::Symlink(target) if target.contains(&0) => {
+                Err(TreeError::Nul { field: "linkname" })
+            }
+            &Kind::CharDevice { major, minor } | &Kind::BlockDevice { major, minor }
+                if major >= 1 << 12 || minor >= 1 << 20 =>
+            {
+                Err(TreeError::DeviceNumber { major, minor })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A directory that this layer put files in cannot become a file in the same layer.
+    fn check_kept_children(&self, old: Option<DirEntry>) -> Result<(), TreeError> {
+        match old {
+            Some(old) if old.layer == self.layer && self.is_directory(old.node) => {
+                Err(TreeError::Duplicate)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Walks to a directory, makes what is missing, and marks the way as part of this layer.
+    fn make_parents(&mut self, parents: &[Box<[u8]>]) -> Result<NodeId, TreeError> {
+        let mut directory = NodeId::ROOT;
+        for (depth, name) in parents.iter().enumerate() {
+            directory = match self.child(directory, name) {
+                None => {
+                    let kind = Kind::Directory(BTreeMap::new());
+                    let node = self.add_node(Metadata::of_missing_parent(), kind)?;
+                    self.put(directory, name, node, false)?;
+                    node
+                }
+                Some(entry) if self.is_directory(entry.node) => {
+                    self.touch(directory, name);
+                    entry.node
+                }
+                Some(entry) => {
+                    return Err(TreeError::ParentNotDirectory {
+                        parent: Escaped::new(&parents[..=depth].join(&b'/')),
+                        what: self.node(entry.node).kind.describe(),
+                    });
+                }
+            };
+        }
+        Ok(directory)
+    }
+
+    fn touch(&mut self, directory: NodeId, name: &[u8]) {
+        let layer = self.layer;
+        if let Kind::Directory(children) = &mut self.nodes[directory.index()].kind
+            && let Some(entry) = children.get_mut(name)
+            && entry.layer != layer
+        {
+            entry.layer = layer;
+            entry.explicit = false;
+        }
+    }
+
+    fn set_child(&mut self, parent: NodeId, name: &[u8], node: NodeId) -> Result<(), TreeError> {
+        self.put(parent, name, node, true).map(drop)
+    }
+
+    fn replace_child(
+        &mut self,
+        parent: NodeId,
+        name: &[u8],
+        node: NodeId,
+    ) -> Result<(), TreeError> {
+        if let Some(old) = self.put(parent, name, node, true)? {
+            self.release(old.node);
+        }
+        Ok(())
+    }
+
+    fn put(
+        &mut self,
+        parent: NodeId,
+        name: &[u8],
+        node: NodeId,
+        explicit: bool,
+    ) -> Result<Option<DirEntry>, TreeError> {
+        let entry = DirEntry {
+            node,
+            layer: self.layer,
+            explicit,
+        };
+        let Kind::Directory(children) = &mut self.nodes[parent.index()].kind else {
+            unreachable!("callers pass directories");
+        };
+        if let Some(old) = children.get_mut(name) {
+            return Ok(Some(std::mem::replace(old, entry)));
+        }
+        children.insert(name.into(), entry);
+        self.count_name(name.len())?;
+        Ok(None)
+    }
+}
+
+impl Kind {
+    fn describe(&self) -> &'static str {
+        match self {
+            Self::Directory(_) => "a directory",
+            Self::File(_) => "a file",
+            Self::Symlink(_) => "a symbolic link",
+            Self::CharDevice { .. } | Self::BlockDevice { .. } => "a device",
+            Self::Fifo => "a fifo",
+        }
+    }
+}

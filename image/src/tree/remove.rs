@@ -1,0 +1,115 @@
+//! Whiteouts, and what becomes of removed nodes.
+//!
+//! A whiteout hides what lower layers have, wherever it stands in its own layer's archive: entries of the
+//! same layer stay, before and behind it (OCI image specification, "Layer Filesystem Changeset").
+
+use super::{DirEntry, Kind, NodeId, Tree, TreePath};
+
+impl Tree {
+    /// Hides `path` as lower layers have it. A path that is not there is no error: layers are also made by
+    /// comparing with another base.
+    pub(crate) fn white_out(&mut self, path: &TreePath) {
+        let Some((parents, name)) = path.split_last() else {
+            return;
+        };
+        let Some(parent) = self.find_directory(parents) else {
+            return;
+        };
+        let Some(entry) = self.child(parent, name) else {
+            return;
+        };
+        if entry.layer == self.layer {
+            self.remove_lower_children(entry.node);
+        } else {
+            self.remove_child(parent, name);
+        }
+    }
+
+    /// Hides everything that lower layers have below the directory `path`.
+    pub(crate) fn make_opaque(&mut self, path: &TreePath) {
+        if let Some(directory) = self.find_directory(path.components()) {
+            self.remove_lower_children(directory);
+        }
+    }
+
+    /// Keeps the given paths, and the directories that lead to them, and removes the rest.
+    pub(crate) fn retain_paths(&mut self, paths: &[TreePath]) {
+        let mut kept = std::collections::HashSet::from([(NodeId::ROOT, Box::default())]);
+        for path in paths {
+            let mut directory = NodeId::ROOT;
+            for name in path.components() {
+                let Some(entry) = self.child(directory, name) else {
+                    break;
+                };
+                kept.insert((directory, name.clone()));
+                directory = entry.node;
+            }
+        }
+        self.remove_children(NodeId::ROOT, &mut |directory, name, _| {
+            !kept.contains(&(directory, name.into()))
+        });
+    }
+
+    fn find_directory(&self, components: &[Box<[u8]>]) -> Option<NodeId> {
+        let mut node = NodeId::ROOT;
+        for name in components {
+            node = self.child(node, name)?.node;
+        }
+        self.is_directory(node).then_some(node)
+    }
+
+    fn remove_lower_children(&mut self, directory: NodeId) {
+        let layer = self.layer;
+        self.remove_children(directory, &mut |_, _, entry| entry.layer < layer);
+    }
+
+    /// Removes the children that `remove` names, here and in the directories that stay.
+    fn remove_children(
+        &mut self,
+        directory: NodeId,
+        remove: &mut dyn FnMut(NodeId, &[u8], &DirEntry) -> bool,
+    ) {
+        let Kind::Directory(children) = &mut self.nodes[directory.index()].kind else {
+            return;
+        };
+        let mut removed = Vec::new();
+        let mut kept = Vec::new();
+        children.retain(|name, entry| {
+            let gone = remove(directory, name, entry);
+            if gone { &mut removed } else { &mut kept }.push(entry.node);
+            !gone
+        });
+        for node in removed {
+            self.release(node);
+        }
+        for node in kept {
+            self.remove_children(node, remove);
+        }
+    }
+
+    fn remove_child(&mut self, parent: NodeId, name: &[u8]) {
+        if let Kind::Directory(children) = &mut self.nodes[parent.index()].kind
+            && let Some(entry) = children.remove(name)
+        {
+            self.release(entry.node);
+        }
+    }
+
+    /// Takes one name from a node; the last one takes its children and its data along.
+    pub(super) fn release(&mut self, id: NodeId) {
+        let node = &mut self.nodes[id.index()];
+        node.names -= 1;
+        if node.names > 0 {
+            return;
+        }
+        match std::mem::replace(&mut node.kind, Kind::Fifo) {
+            Kind::Directory(children) => {
+                for entry in children.into_values() {
+                    self.release(entry.node);
+                }
+            }
+            Kind::File(data) => self.dead.push(data),
+            _ => {}
+        }
+    }
+}
