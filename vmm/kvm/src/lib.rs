@@ -9,15 +9,19 @@
 
 pub mod cpuid;
 mod error;
+pub mod event;
 pub mod exit;
+pub mod inherited;
 pub mod memory;
 pub mod msr;
+pub mod probe;
 mod run_page;
 pub mod state;
 pub mod vcpu;
 pub mod vm;
 
 pub use error::Error;
+pub use event::Event;
 pub use exit::{Exit, ExitKind};
 pub use vcpu::{Kick, Vcpu};
 pub use vm::{Kvm, Vm};

@@ -3,11 +3,14 @@
 //! Memory that is never unmapped makes a KVM memory slot valid for as long as the process lives, whatever order things
 //! are dropped in. A VMM process is one machine, so nothing is lost.
 
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
 use std::ptr::null_mut;
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 use vm_memory::mmap::MmapRegionBuilder;
-use vm_memory::{GuestAddress, GuestMemoryMmap, GuestRegionMmap};
+use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestRegionMmap};
 
 use crate::Error;
 
@@ -25,6 +28,50 @@ impl GuestRam {
     /// The same memory for those who only read and write it.
     pub fn memory(&self) -> &GuestMemoryMmap {
         &self.0
+    }
+
+    /// Reads `length` bytes of `file` from `offset` on straight into guest memory, with no copy between.
+    ///
+    /// # Errors
+    /// When the bytes end before, the file cannot be read, or the range is not in one piece of RAM (`InvalidInput`).
+    pub fn read_file(
+        &self,
+        file: &File,
+        offset: u64,
+        address: GuestAddress,
+        length: usize,
+    ) -> io::Result<()> {
+        let slice = self
+            .0
+            .get_slice(address, length)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let guard = slice.ptr_guard_mut();
+        let mut done = 0;
+        while done < length {
+            let position = offset
+                .checked_add(done as u64)
+                .and_then(|position| i64::try_from(position).ok())
+                .ok_or(io::ErrorKind::InvalidInput)?;
+            // SAFETY: the slice is `length` bytes of mapped memory and `done` < `length`. Guest memory has no Rust
+            // references into it, so the kernel's writes alias nothing.
+            let read = unsafe {
+                libc::pread(
+                    file.as_raw_fd(),
+                    guard.as_ptr().add(done).cast(),
+                    length - done,
+                    position,
+                )
+            };
+            match usize::try_from(read) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => done += read,
+                Err(_) => match io::Error::last_os_error() {
+                    error if error.kind() == io::ErrorKind::Interrupted => {}
+                    error => return Err(error),
+                },
+            }
+        }
+        Ok(())
     }
 }
 

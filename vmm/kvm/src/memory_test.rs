@@ -1,3 +1,5 @@
+use std::io::Write;
+
 use vm_memory::{Bytes, GuestMemoryBackend, GuestMemoryRegion};
 
 use super::*;
@@ -45,4 +47,26 @@ fn bad_ranges_are_refused() {
         Err(Error::Ranges)
     ));
     assert!(matches!(allocate(&[]), Err(Error::Ranges)));
+}
+
+#[test]
+fn a_file_is_read_to_where_it_belongs() {
+    let ram = allocate(&[(GuestAddress(0), 64 << 20)]).unwrap();
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(b"0123456789").unwrap();
+    ram.read_file(&file, 2, GuestAddress(0x1000), 8).unwrap();
+    let mut read = [0; 9];
+    ram.memory()
+        .read_slice(&mut read, GuestAddress(0x1000))
+        .unwrap();
+    assert_eq!(&read, b"23456789\0");
+
+    let kind = |offset, address, length| {
+        ram.read_file(&file, offset, GuestAddress(address), length)
+            .unwrap_err()
+            .kind()
+    };
+    assert_eq!(kind(3, 0, 8), io::ErrorKind::UnexpectedEof);
+    assert_eq!(kind(0, (64 << 20) - 4, 8), io::ErrorKind::InvalidInput);
+    assert_eq!(kind(u64::MAX, 0, 8), io::ErrorKind::InvalidInput);
 }

@@ -7,14 +7,13 @@ use kvm_bindings::{
     KVM_API_VERSION, KVM_CAP_PMU_CAPABILITY, KVM_MAX_CPUID_ENTRIES, KVM_PMU_CAP_DISABLE,
     kvm_enable_cap, kvm_userspace_memory_region,
 };
-use kvm_ioctls::{Cap, IoEventAddress, NoDatamatch, VmFd};
+use kvm_ioctls::{Cap, IoEventAddress, VmFd};
 use vm_memory::{Address, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
-use vmm_sys_util::eventfd::EventFd;
 
-use crate::Error;
 use crate::cpuid::HostCpu;
 use crate::memory::GuestRam;
 use crate::msr::is_saved;
+use crate::{Error, Event};
 
 /// The KVM API that this crate speaks; it has not changed since Linux 2.6.22.
 #[allow(clippy::cast_possible_wrap, reason = "12")]
@@ -121,9 +120,9 @@ impl Vm {
     ///
     /// # Errors
     /// When KVM refuses.
-    pub fn register_irq(&self, event: &EventFd, gsi: u32) -> Result<(), Error> {
+    pub fn register_irq(&self, event: &Event, gsi: u32) -> Result<(), Error> {
         self.fd
-            .register_irqfd(event, gsi)
+            .register_irqfd(event.inner(), gsi)
             .map_err(Error::ioctl("KVM_IRQFD"))
     }
 
@@ -133,29 +132,15 @@ impl Vm {
     /// When KVM refuses.
     pub fn register_write_event(
         &self,
-        event: &EventFd,
+        event: &Event,
         address: GuestAddress,
         value: u32,
     ) -> Result<(), Error> {
         self.fd
-            .register_ioevent(event, &IoEventAddress::Mmio(address.raw_value()), value)
-            .map_err(Error::ioctl("KVM_IOEVENTFD"))
-    }
-
-    /// As [`Vm::register_write_event`] for a write of any value and width.
-    ///
-    /// # Errors
-    /// When KVM refuses.
-    pub fn register_any_write_event(
-        &self,
-        event: &EventFd,
-        address: GuestAddress,
-    ) -> Result<(), Error> {
-        self.fd
             .register_ioevent(
-                event,
+                event.inner(),
                 &IoEventAddress::Mmio(address.raw_value()),
-                NoDatamatch,
+                value,
             )
             .map_err(Error::ioctl("KVM_IOEVENTFD"))
     }

@@ -1,0 +1,235 @@
+//! The machine's devices, in their fixed order: disks, vsock, rng; each with its window, interrupt line and bells.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use bulkhead_devices::bus::{MMIO_WINDOW, MmioRange, PortRange};
+use bulkhead_devices::virtio::blk::{Access, Disk, DiskError, Extent};
+use bulkhead_devices::virtio::{
+    Blk, DeviceInfo, Interrupt, MMIO_QUEUE_NOTIFY, Rng, Slot, Transport, Trigger, VirtioDevice,
+    Vsock,
+};
+use bulkhead_devices::{
+    ConsoleRing, EarlyConsole, GuestMemory, MmioBus, PortBus, ResetPort, bus::BusError,
+    early_console, reset_port,
+};
+use bulkhead_kvm::{Event, Vm};
+use bulkhead_protocol::vmm::DiskSpec;
+use vm_memory::GuestAddress;
+
+use crate::layout::{MAX_VIRTIO_DEVICES, VIRTIO_BASE, VIRTIO_GSI};
+
+/// Devices that cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum DevicesError {
+    /// A disk whose files do not fit its specification.
+    #[error("disk {index}")]
+    Disk {
+        /// Its place in the specification.
+        index: usize,
+        /// What is wrong.
+        source: DiskError,
+    },
+    /// More than there are interrupt lines for.
+    #[error("{count} virtio devices are more than {MAX_VIRTIO_DEVICES}")]
+    TooMany {
+        /// How many.
+        count: usize,
+    },
+    /// Two devices at one address.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// The host has no descriptor or KVM no line left.
+    #[error("cannot make a device's events")]
+    Event(#[from] io::Error),
+    /// KVM refuses an event.
+    #[error(transparent)]
+    Kvm(#[from] bulkhead_kvm::Error),
+}
+
+/// What the guest's accesses reach.
+pub struct Buses {
+    /// I/O ports.
+    pub ports: PortBus,
+    /// virtio-mmio windows.
+    pub mmio: MmioBus,
+}
+
+/// The devices that run queues, each to be given to the thread that owns it.
+pub struct Devices {
+    /// All disks, with whether the guest may write.
+    pub disks: Vec<(Slot, Blk, bool)>,
+    /// The guest's connections.
+    pub vsock: (Slot, Vsock),
+    /// Random numbers.
+    pub rng: (Slot, Rng),
+}
+
+/// The events of one device.
+#[derive(Debug)]
+pub struct Line {
+    slot: Slot,
+    interrupt: Arc<Event>,
+    /// One bell a queue, rung by the guest's notification.
+    pub queues: Vec<Arc<Event>>,
+}
+
+/// Raises a device's interrupt.
+struct IrqLine(Arc<Event>);
+
+impl Trigger for IrqLine {
+    fn trigger(&self) -> io::Result<()> {
+        self.0.ring()
+    }
+}
+
+/// What the devices are made of.
+pub struct DevicesSpec<'a> {
+    /// Disks in the guest's order.
+    pub disks: &'a [DiskSpec],
+    /// Descriptors that their extents refer to.
+    pub files: &'a [OwnedFd],
+    /// The guest's vsock address.
+    pub vsock_cid: u32,
+    /// Copy the early console to standard error.
+    pub debug_console: bool,
+}
+
+/// Virtio devices of a machine with so many disks.
+pub const fn count(disks: usize) -> usize {
+    disks + 2
+}
+
+/// Makes all devices, not yet known to KVM. `ring` gets what the guest prints early.
+///
+/// # Errors
+/// When a disk is not as it should be, or the host has no descriptors left.
+pub fn build(
+    spec: &DevicesSpec<'_>,
+    memory: &GuestMemory,
+    ring: Arc<ConsoleRing>,
+) -> Result<(Buses, Devices, Vec<Line>), DevicesError> {
+    let total = count(spec.disks.len());
+    if total > MAX_VIRTIO_DEVICES {
+        return Err(DevicesError::TooMany { count: total });
+    }
+    let mut plugged = Plugged::default();
+    let mut disks = Vec::with_capacity(spec.disks.len());
+    for (index, disk) in spec.disks.iter().enumerate() {
+        let opened =
+            open_disk(disk, spec.files).map_err(|source| DevicesError::Disk { index, source })?;
+        let id = format!("disk{index}");
+        let (slot, blk) = plugged.plug(memory, |interrupt| {
+            Blk::new(opened, &id, memory.clone(), interrupt)
+        })?;
+        disks.push((slot, blk, disk.writable));
+    }
+    let vsock = plugged.plug(memory, |interrupt| {
+        Vsock::new(spec.vsock_cid, memory.clone(), interrupt)
+    })?;
+    let rng = plugged.plug(memory, |interrupt| Rng::new(memory.clone(), interrupt))?;
+    let buses = Buses {
+        ports: ports(ring, spec.debug_console)?,
+        mmio: MmioBus::new(plugged.windows)?,
+    };
+    Ok((buses, Devices { disks, vsock, rng }, plugged.lines))
+}
+
+fn ports(ring: Arc<ConsoleRing>, debug_console: bool) -> Result<PortBus, BusError> {
+    let live: Option<Box<dyn io::Write + Send>> = if debug_console {
+        Some(Box::new(io::stderr()))
+    } else {
+        None
+    };
+    PortBus::new(vec![
+        PortRange {
+            base: reset_port::BASE,
+            len: reset_port::LEN,
+            device: Box::new(ResetPort),
+        },
+        PortRange {
+            base: early_console::BASE,
+            len: early_console::LEN,
+            device: Box::new(EarlyConsole::new(ring, live)),
+        },
+    ])
+}
+
+/// The devices made so far.
+#[derive(Default)]
+struct Plugged {
+    windows: Vec<MmioRange>,
+    lines: Vec<Line>,
+}
+
+impl Plugged {
+    /// Makes the next device, and its registers.
+    fn plug<D: VirtioDevice>(
+        &mut self,
+        memory: &GuestMemory,
+        make: impl FnOnce(Arc<Interrupt>) -> D,
+    ) -> Result<(Slot, D), DevicesError> {
+        let slot = Slot(u8::try_from(self.lines.len()).expect("counted before"));
+        let event = Arc::new(Event::new()?);
+        let interrupt = Interrupt::new(Box::new(IrqLine(Arc::clone(&event))));
+        let device = make(Arc::clone(&interrupt));
+        let info = device.info();
+        self.lines.push(line(slot, event, &info)?);
+        self.windows.push(MmioRange {
+            base: window(slot),
+            transport: Transport::new(slot, info, memory.clone(), interrupt),
+        });
+        Ok((slot, device))
+    }
+}
+
+fn line(slot: Slot, interrupt: Arc<Event>, info: &DeviceInfo) -> io::Result<Line> {
+    let queues: io::Result<_> = (0..info.queue_count())
+        .map(|_| Event::new().map(Arc::new))
+        .collect();
+    Ok(Line {
+        slot,
+        interrupt,
+        queues: queues?,
+    })
+}
+
+fn window(slot: Slot) -> u64 {
+    VIRTIO_BASE + u64::from(slot.0) * MMIO_WINDOW
+}
+
+fn open_disk(spec: &DiskSpec, files: &[OwnedFd]) -> Result<Disk, DiskError> {
+    let mut extents = Vec::with_capacity(spec.extents.len());
+    for extent in spec.extents.iter() {
+        // An index that is not there cannot come here: `Spec` has checked them.
+        let file = &files[usize::from(extent.file.0)];
+        extents.push(Extent {
+            file: File::from(file.try_clone().map_err(DiskError::Examine)?),
+            offset: extent.offset,
+            length: extent.length,
+        });
+    }
+    let access = if spec.writable {
+        Access::Writable
+    } else {
+        Access::ReadOnly
+    };
+    Disk::new(extents, access)
+}
+
+impl Line {
+    /// Tells KVM of the interrupt line and the queues' notifications.
+    ///
+    /// # Errors
+    /// When KVM refuses.
+    pub fn register(&self, vm: &Vm) -> Result<(), bulkhead_kvm::Error> {
+        vm.register_irq(&self.interrupt, VIRTIO_GSI + u32::from(self.slot.0))?;
+        let address = GuestAddress(window(self.slot) + MMIO_QUEUE_NOTIFY);
+        for (value, queue) in (0..).zip(&self.queues) {
+            vm.register_write_event(queue, address, value)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! Where threads stand still on request: the vCPUs' gate, and that of the disk workers.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use bulkhead_kvm::Event;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Open,
+    Closed,
+    /// Everybody goes home.
+    Ended,
+}
+
+#[derive(Debug)]
+struct State {
+    mode: Mode,
+    standing: usize,
+}
+
+/// A gate that `members` threads pass now and then. Whoever closes it also makes them come by: kicks the vCPU, rings the
+/// worker's bell.
+#[derive(Debug)]
+pub struct Gate {
+    members: usize,
+    state: Mutex<State>,
+    opened: Condvar,
+    /// Rung when the last member stands still.
+    all_stand: Arc<Event>,
+}
+
+impl Gate {
+    /// An open gate. `all_stand` is written when all `members` stand still.
+    pub fn new(members: usize, all_stand: Arc<Event>) -> Self {
+        Self {
+            members,
+            state: Mutex::new(State {
+                mode: Mode::Open,
+                standing: 0,
+            }),
+            opened: Condvar::new(),
+            all_stand,
+        }
+    }
+
+    /// A member comes by: stands still while the gate is closed. `false` when it is to end.
+    pub fn pass(&self) -> bool {
+        let mut state = self.lock();
+        if state.mode == Mode::Closed {
+            state.standing += 1;
+            if state.standing == self.members {
+                // Counting up cannot fail before 2^64 - 1.
+                let _ = self.all_stand.ring();
+            }
+            while state.mode == Mode::Closed {
+                state = self
+                    .opened
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+            state.standing -= 1;
+        }
+        state.mode != Mode::Ended
+    }
+
+    /// Closes the gate. Whoever comes by from now on stands still.
+    pub fn close(&self) {
+        let mut state = self.lock();
+        if state.mode == Mode::Open {
+            state.mode = Mode::Closed;
+        }
+    }
+
+    /// Opens it again.
+    pub fn open(&self) {
+        let mut state = self.lock();
+        if state.mode == Mode::Closed {
+            state.mode = Mode::Open;
+            self.opened.notify_all();
+        }
+    }
+
+    /// Sends everybody home, for good.
+    pub fn end(&self) {
+        self.lock().mode = Mode::Ended;
+        self.opened.notify_all();
+    }
+
+    /// Whether all members stand still.
+    pub fn all_stand(&self) -> bool {
+        let state = self.lock();
+        state.mode == Mode::Closed && state.standing == self.members
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+#[path = "gate_test.rs"]
+mod tests;

@@ -1,0 +1,188 @@
+//! From a specification to a running machine.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::thread;
+
+use bulkhead_devices::ConsoleRing;
+use bulkhead_kvm::memory::{self, GuestRam};
+use bulkhead_kvm::{Event, Kvm, Vcpu, Vm, cpuid, msr, vcpu};
+use bulkhead_protocol::vmm::{MachineSpec, StartTimes};
+
+use crate::boot::{self, BootError, BootSpec};
+use crate::clock::monotonic_ns;
+use crate::control::Control;
+use crate::devices::{self, Devices, DevicesError, DevicesSpec};
+use crate::disk_worker::DiskWorker;
+use crate::event_loop::{EventLoop, Parts};
+use crate::gate::Gate;
+use crate::layout;
+use crate::loop_devices::LoopDevices;
+use crate::mailbox::Mailbox;
+use crate::shared::Shared;
+use crate::spec::Files;
+use crate::vcpus::VcpuThreads;
+
+/// A machine that cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// KVM refuses.
+    #[error(transparent)]
+    Kvm(#[from] bulkhead_kvm::Error),
+    /// The guest cannot be booted.
+    #[error(transparent)]
+    Boot(#[from] BootError),
+    /// A device cannot be made.
+    #[error(transparent)]
+    Devices(#[from] DevicesError),
+    /// The host has no descriptors or threads left.
+    #[error("the host is out of descriptors or threads")]
+    Host(#[from] io::Error),
+}
+
+/// Builds the machine and starts its vCPUs. `ring` gets what the guest prints early.
+///
+/// KVM's part (create the VM, its vCPUs, its events) runs beside the load of the kernel: neither needs the other.
+///
+/// # Errors
+/// When a file, KVM or the host does not allow it. Nothing runs then.
+pub fn start(
+    spec: &MachineSpec,
+    files: Files,
+    control: Arc<Control>,
+    ring: Arc<ConsoleRing>,
+    process_start_ns: u64,
+) -> Result<EventLoop, BuildError> {
+    vcpu::install_kick_handler()?;
+    let bytes = u64::from(spec.memory_mib) << 20;
+    let ram = memory::allocate(&layout::ram(bytes))?;
+    let devices_spec = DevicesSpec {
+        disks: &spec.disks,
+        files: &files.others,
+        vsock_cid: spec.vsock_cid,
+        debug_console: spec.debug_console,
+    };
+    let (buses, devices, lines) = devices::build(&devices_spec, ram.memory(), ring)?;
+    let boot_spec = BootSpec {
+        kernel: &files.kernel,
+        initramfs: files.initramfs.as_ref(),
+        command_line: &spec.command_line,
+        cpus: spec.vcpus,
+        memory: bytes,
+        devices: lines.len(),
+    };
+    let (ram, kvm) = (&ram, files.kvm);
+    let (made, loaded) = thread::scope(|scope| {
+        let made = scope.spawn(|| make_vm(kvm, ram, spec.vcpus, &lines));
+        let entry = boot::load(ram, &boot_spec);
+        let loaded_ns = monotonic_ns();
+        // A panic there has ended the process.
+        let made = made.join().expect("a panic ends the process");
+        (made, entry.map(|entry| (entry, loaded_ns)))
+    });
+    let (entry, kernel_loaded_ns) = loaded?;
+    let made = made?;
+    if let Some(first) = made.vcpus.first() {
+        first.enter_long_mode(entry)?;
+    }
+    let times = StartTimes {
+        process_start_ns,
+        vm_created_ns: made.created_ns,
+        kernel_loaded_ns,
+        first_run_ns: 0,
+    };
+    run(
+        devices,
+        made,
+        control,
+        times,
+        |owners, vcpus, workers, wake| Shared::new(buses, owners, lines, vcpus, workers, wake),
+    )
+}
+
+/// A VM with all that KVM knows of the machine.
+struct Made {
+    vm: Vm,
+    vcpus: Vec<Vcpu>,
+    created_ns: u64,
+}
+
+fn make_vm(
+    kvm: File,
+    ram: &GuestRam,
+    count: u8,
+    lines: &[devices::Line],
+) -> Result<Made, bulkhead_kvm::Error> {
+    let kvm = Kvm::from_fd(kvm.into())?;
+    let vm = Vm::new(&kvm, ram)?;
+    let created_ns = monotonic_ns();
+    let host = kvm.host_cpu()?;
+    let mut vcpus = Vec::with_capacity(count.into());
+    for index in 0..count {
+        let vcpu = Vcpu::new(&vm, index)?;
+        vcpu.set_cpuid(&cpuid::cpuid(&host, cpuid::Topology { index, count }))?;
+        vcpu.set_msrs(&msr::boot_msrs())?;
+        vcpus.push(vcpu);
+    }
+    for line in lines {
+        line.register(&vm)?;
+    }
+    Ok(Made {
+        vm,
+        vcpus,
+        created_ns,
+    })
+}
+
+/// Gives every device to its thread and starts them.
+fn run(
+    devices: Devices,
+    made: Made,
+    control: Arc<Control>,
+    times: StartTimes,
+    share: impl FnOnce(Vec<Arc<Mailbox>>, Gate, Gate, Arc<Event>) -> Shared,
+) -> Result<EventLoop, BuildError> {
+    let wake = Arc::new(Event::new()?);
+    let mailbox = Arc::new(Mailbox::new()?);
+    let mut owners = Vec::new();
+    let mut slots = Vec::new();
+    let (mut loop_disks, mut worker_disks) = (Vec::new(), Vec::new());
+    for (slot, disk, writable) in devices.disks {
+        slots.push(slot);
+        if writable {
+            let own = Arc::new(Mailbox::new()?);
+            owners.push(Arc::clone(&own));
+            worker_disks.push((slot, disk, own));
+        } else {
+            owners.push(Arc::clone(&mailbox));
+            loop_disks.push((slot, disk));
+        }
+    }
+    // Vsock and rng.
+    owners.extend([Arc::clone(&mailbox), Arc::clone(&mailbox)]);
+    let vcpu_gate = Gate::new(made.vcpus.len(), Arc::clone(&wake));
+    let worker_gate = Gate::new(worker_disks.len(), Arc::clone(&wake));
+    let shared = Arc::new(share(owners, vcpu_gate, worker_gate, wake));
+    for (slot, disk, mailbox) in worker_disks {
+        let queue = Arc::clone(&shared.lines[usize::from(slot.0)].queues[0]);
+        let worker = DiskWorker {
+            disk,
+            mailbox,
+            queue,
+        };
+        worker.start(format!("disk{slot}"), &shared)?;
+    }
+    let loop_devices = LoopDevices::new(loop_disks, devices.vsock, devices.rng)?;
+    let vcpus = VcpuThreads::start(made.vcpus, &shared)?;
+    Ok(EventLoop::new(Parts {
+        shared,
+        control,
+        mailbox,
+        devices: loop_devices,
+        vcpus,
+        disks: slots,
+        times,
+        vm: made.vm,
+    })?)
+}
