@@ -1,1 +1,3 @@
-//! End-to-end tests on real KVM, nested where the machine has none.
+//! Test images, made by tools that are not ours, for the end-to-end tests in `e2e/` and the demo.
+
+pub mod images;

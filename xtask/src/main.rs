@@ -1,12 +1,17 @@
 //! The project's own tasks. `cargo xtask help` lists them.
 
 mod cache;
+mod check;
 mod nested;
 mod process;
 mod setup;
+mod stage1;
+mod test;
+mod workspace;
 
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -18,19 +23,41 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Check formatting, lints, licences, sizes and the parity list
+    Check,
+    /// Build the guest kernel (or find it in the cache) and tell its size
+    Kernel,
     /// Run a command as root where KVM can run code: here, or in a nested machine
     Nested(nested::Options),
     /// Install the Debian packages that the tasks need
     Setup,
+    /// Build every program and assemble target/dist
+    Stage1,
+    /// Run every test; the end-to-end tests run on real KVM, in the nested machine where there is none
+    Test(test::Options),
 }
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().task {
-        Task::Nested(options) => nested::run(&options),
-        Task::Setup => setup::install(setup::EVERYTHING).map(|()| ExitCode::SUCCESS),
-    };
-    result.unwrap_or_else(|error| {
+    perform(Arguments::parse().task).unwrap_or_else(|error| {
         eprintln!("xtask: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+fn perform(task: Task) -> Result<ExitCode> {
+    match task {
+        Task::Check => check::all()?,
+        Task::Kernel => {
+            setup::install(&[setup::STAGE1])?;
+            println!("{}", stage1::kernel()?);
+        }
+        Task::Nested(options) => return nested::run(&options),
+        Task::Setup => setup::install(&setup::EVERYTHING)?,
+        Task::Stage1 => {
+            setup::install(&[setup::STAGE1])?;
+            println!("{}", stage1::build(&stage1::kernel()?)?.display());
+        }
+        Task::Test(options) => return test::all(&options),
+    }
+    Ok(ExitCode::SUCCESS)
 }

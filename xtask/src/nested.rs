@@ -20,13 +20,19 @@ use anyhow::{Context, Result, bail};
 use bulkhead_kvm::probe::{Verdict, probe};
 
 use crate::process::progress;
+use crate::setup;
 
 /// Outer limit of a command in the nested machine unless `--timeout` gives another: the whole
 /// end-to-end run takes a third of it. A hang is a failure with the machine's state, never a retry.
 const DEFAULT_TIME_LIMIT_SECONDS: u64 = 45 * 60;
 
+const DEFAULT_MEMORY_MIB: u32 = 4096;
+
+/// As many as development machines have; a pod's vCPU and its device threads run at once.
+const DEFAULT_CPUS: u32 = 2;
+
 /// Where and how to run the command.
-#[derive(clap::Args, Debug, Clone)]
+#[derive(clap::Args, Debug)]
 pub(crate) struct Options {
     /// Use the nested machine even where this machine's KVM works
     #[arg(long)]
@@ -35,10 +41,10 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) icount: bool,
     /// Memory of the nested machine in MiB
-    #[arg(long, default_value_t = 4096)]
+    #[arg(long, default_value_t = DEFAULT_MEMORY_MIB)]
     pub(crate) memory: u32,
     /// Processors of the nested machine (1 with --icount)
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = DEFAULT_CPUS)]
     pub(crate) cpus: u32,
     /// Seconds after which the command is given up and the machine's state printed
     #[arg(long, default_value_t = DEFAULT_TIME_LIMIT_SECONDS)]
@@ -55,6 +61,20 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// The options of a command line without options.
+    pub(crate) fn of(command: Vec<String>) -> Self {
+        Self {
+            always: false,
+            icount: false,
+            memory: DEFAULT_MEMORY_MIB,
+            cpus: DEFAULT_CPUS,
+            timeout: DEFAULT_TIME_LIMIT_SECONDS,
+            shares: Vec::new(),
+            show_console: false,
+            command,
+        }
+    }
+
     fn time_limit(&self) -> Duration {
         Duration::from_secs(self.timeout)
     }
@@ -67,7 +87,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         let error = direct(options).exec();
         return Err(error).with_context(|| format!("start {}", options.command[0]));
     }
-    crate::setup::install(crate::setup::NESTED_MACHINE)?;
+    setup::install(&[setup::NESTED_MACHINE])?;
     machine::run(options)
 }
 

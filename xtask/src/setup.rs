@@ -5,52 +5,50 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use bulkhead_guest_kernel::KERNEL_PACKAGES;
 
 use crate::process::{output, progress};
 
-/// A task's packages: what must be there, and which of it comes from backports.
+/// Packages that belong together.
 #[derive(Clone, Copy)]
 pub(crate) struct Packages {
     release: &'static [&'static str],
+    /// What Debian 12 has only in backports, or there newer.
     backports: &'static [&'static str],
 }
 
-/// The nested machine. QEMU 7.2 of Debian 12 hung it now and then, QEMU 10 never did.
-pub(crate) const NESTED_MACHINE: Packages = Packages {
-    release: &["linux-image-amd64", "busybox-static", "e2fsprogs", "kmod"],
-    backports: &["qemu-system-x86"],
+/// The guest kernel, and the file system of the empty writable layer.
+pub(crate) const STAGE1: Packages = Packages {
+    release: KERNEL_PACKAGES,
+    backports: &[],
 };
 
-/// All tasks together.
-pub(crate) const EVERYTHING: Packages = Packages {
+/// The nested machine. QEMU 7.2 of Debian 12 hung it now and then, QEMU 10 never did.
+pub(crate) const NESTED_MACHINE: Packages = Packages {
     release: &[
-        // The nested machine.
         "linux-image-amd64",
         "busybox-static",
         "e2fsprogs",
         "kmod",
-        // The guest kernel.
-        "linux-source-6.12",
-        "bc",
-        "bison",
-        "flex",
-        "gcc",
-        "libelf-dev",
-        "libssl-dev",
-        "lz4",
-        "make",
-        "xz-utils",
-        // Test images: tools that are not ours, and what goes into the images.
-        "appc-spec",
-        "bzip2",
-        "mmdebstrap",
-        "skopeo",
-        "umoci",
-        // Judges of our own writers.
-        "erofs-utils",
+        "util-linux",
     ],
     backports: &["qemu-system-x86"],
 };
+
+/// Test images: tools that are not ours, and what goes into the images.
+pub(crate) const IMAGES: Packages = Packages {
+    release: bulkhead_tests::images::PACKAGES,
+    backports: &[],
+};
+
+/// Judges of our own file system writers in unit tests.
+pub(crate) const JUDGES: Packages = Packages {
+    release: &["e2fsprogs", "erofs-utils"],
+    backports: &[],
+};
+
+/// All tasks together.
+pub(crate) const EVERYTHING: [Packages; 4] = [STAGE1, NESTED_MACHINE, IMAGES, JUDGES];
 
 const BACKPORTS_LIST: &str = "/etc/apt/sources.list.d/bulkhead-backports.list";
 const BACKPORTS_LINE: &str = "deb http://deb.debian.org/debian bookworm-backports main\n";
@@ -58,10 +56,17 @@ const BACKPORTS_LINE: &str = "deb http://deb.debian.org/debian bookworm-backport
 const OLDEST_QEMU: u32 = 10;
 
 /// Installs what is missing as root; otherwise fails and names the commands that do.
-pub(crate) fn install(packages: Packages) -> Result<()> {
-    let release: Vec<_> = missing(packages.release)?;
-    let mut backports = missing(packages.backports)?;
-    if packages.backports.contains(&"qemu-system-x86") && backports.is_empty() && qemu_is_old()? {
+pub(crate) fn install(groups: &[Packages]) -> Result<()> {
+    let names = |list: fn(&Packages) -> &'static [&'static str]| {
+        let mut names: Vec<_> = groups.iter().flat_map(list).copied().collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    };
+    let release = missing(&names(|group| group.release))?;
+    let wanted = names(|group| group.backports);
+    let mut backports = missing(&wanted)?;
+    if wanted.contains(&"qemu-system-x86") && backports.is_empty() && qemu_is_old()? {
         backports.push("qemu-system-x86");
     }
     if release.is_empty() && backports.is_empty() {

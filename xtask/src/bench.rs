@@ -1,0 +1,177 @@
+//! `bench`: how long a start takes, phase by phase, and what an idle pod holds.
+//!
+//! Two clocks. What this machine can do natively (everything up to the first `KVM_RUN`) is timed natively. Boots are timed
+//! where KVM runs code; in the nested machine that is under `-icount`, whose clock counts instructions and idle waits:
+//! a "millisecond" there is a million instructions, and figures repeat to a percent whatever else the host does.
+
+mod boots;
+mod clock;
+mod exits;
+mod marker;
+mod memory;
+mod native;
+mod pods;
+mod report;
+mod statistics;
+mod vmm;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::nested;
+use boots::{Files, Peer};
+use pods::Pods;
+use statistics::Series;
+
+/// The nested machine takes 2.5 times as long under `-icount` as without.
+const NESTED_LIMIT_SECONDS: u64 = 60 * 60;
+
+/// What to measure.
+#[derive(clap::Args, Debug, Clone)]
+pub(crate) struct Options {
+    /// Counted runs of each figure
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+    /// Counted runs of the figures that are taken natively
+    #[arg(long, default_value_t = 41)]
+    native_runs: usize,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// A firecracker to compare with
+    #[arg(long, value_name = "PROGRAM")]
+    firecracker: Option<PathBuf>,
+    /// A cloud-hypervisor to compare with
+    #[arg(long, value_name = "PROGRAM")]
+    cloud_hypervisor: Option<PathBuf>,
+    /// An lkvm (kvmtool) to compare with
+    #[arg(long, value_name = "PROGRAM")]
+    lkvm: Option<PathBuf>,
+    /// The part that runs where KVM works: write its figures to this file
+    #[arg(long, hide = true)]
+    inside: Option<PathBuf>,
+    /// Files of the part that runs where KVM works
+    #[arg(long, hide = true, default_value = "target/bench")]
+    files: PathBuf,
+}
+
+/// Runs the benchmark and prints its figures.
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    if let Some(result) = &options.inside {
+        let figures = measure_inside(options)?;
+        fs::write(result, figures.to_string())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let directory = prepare()?;
+    let files = files(&directory);
+    let mut native = Series::default();
+    native::measure(&files, options.native_runs, &mut native)?;
+    let inside = run_inside(options, &directory)?;
+    let sizes = report::sizes(&directory)?;
+    report::print(options.json, &native.to_json(), &inside, &sizes)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Builds all that is measured into a directory of its own.
+fn prepare() -> Result<PathBuf> {
+    let dist = crate::dist::build()?;
+    let directory = crate::workspace::target().join("bench");
+    fs::create_dir_all(&directory)?;
+    marker::write_initramfs(&directory)?;
+    let image = crate::images::busybox()?;
+    for (name, target) in [("dist", &dist), ("image", &image)] {
+        let link = directory.join(name);
+        let _ = fs::remove_file(&link);
+        std::os::unix::fs::symlink(target, &link)
+            .with_context(|| format!("link {} to {}", link.display(), target.display()))?;
+    }
+    Ok(directory)
+}
+
+fn stage1_file(directory: &Path, name: &str) -> PathBuf {
+    directory.join("dist/lib/bulkhead/stage1/kvm/rootfs").join(name)
+}
+
+fn files(directory: &Path) -> Files {
+    Files {
+        vmm: stage1_file(directory, "vmm"),
+        kernel: stage1_file(directory, "kernel/vmlinux"),
+        compressed_kernel: stage1_file(directory, "kernel/bzImage"),
+        initramfs: directory.join(marker::INITRAMFS),
+        scratch: directory.to_owned(),
+    }
+}
+
+/// Runs this program again where KVM works, and returns what it measured.
+fn run_inside(options: &Options, directory: &Path) -> Result<Value> {
+    let result = directory.join("inside.json");
+    let _ = fs::remove_file(&result);
+    let mut command = vec![text(&std::env::current_exe()?)?, "bench".to_owned()];
+    command.extend(["--runs".to_owned(), options.runs.to_string()]);
+    command.extend(["--inside".to_owned(), text(&result)?]);
+    command.extend(["--files".to_owned(), text(directory)?]);
+    let peers = [
+        ("--firecracker", &options.firecracker),
+        ("--cloud-hypervisor", &options.cloud_hypervisor),
+        ("--lkvm", &options.lkvm),
+    ];
+    for (flag, program) in peers {
+        if let Some(program) = program {
+            command.extend([flag.to_owned(), text(&fs::canonicalize(program)?)?]);
+        }
+    }
+    let code = nested::run(&nested::Options {
+        always: false,
+        icount: true,
+        memory: 3072,
+        cpus: 1,
+        timeout: NESTED_LIMIT_SECONDS,
+        shares: vec![directory.to_owned()],
+        show_console: false,
+        command,
+    })?;
+    if code != ExitCode::SUCCESS {
+        bail!("the part that runs where KVM works failed");
+    }
+    let figures = fs::read_to_string(&result).with_context(|| format!("read {}", result.display()))?;
+    Ok(serde_json::from_str(&figures)?)
+}
+
+fn text(path: &Path) -> Result<String> {
+    let text = path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?;
+    Ok(text.to_owned())
+}
+
+fn measure_inside(options: &Options) -> Result<Value> {
+    let files = files(&options.files);
+    let mut peers = vec![Peer::Qemu];
+    peers.extend(options.firecracker.clone().map(Peer::Firecracker));
+    peers.extend(options.cloud_hypervisor.clone().map(Peer::CloudHypervisor));
+    peers.extend(options.lkvm.clone().map(Peer::Lkvm));
+    let pods = Pods {
+        command: options.files.join("dist/bin/bulkhead"),
+        data: PathBuf::from("/var/lib/bulkhead/bench"),
+        image: fs::canonicalize(options.files.join("image"))?,
+    };
+    fs::create_dir_all(&pods.data)?;
+
+    let mut series = Series::default();
+    set_huge_pages("always")?;
+    boots::measure(&files, &peers, options.runs, &mut series)?;
+    pods::measure_starts(&pods, options.runs, &mut series)?;
+    pods::measure_idle(&pods, ".thp_always", &mut series)?;
+    set_huge_pages("never")?;
+    pods::measure_idle(&pods, "", &mut series)?;
+    set_huge_pages("always")?;
+    pods::count_exits(&pods, &mut series)?;
+    Ok(series.to_json())
+}
+
+fn set_huge_pages(mode: &str) -> Result<()> {
+    let file = "/sys/kernel/mm/transparent_hugepage/enabled";
+    fs::write(file, mode).with_context(|| format!("write {file}"))
+}

@@ -1,0 +1,234 @@
+//! From `bulkhead run` to the app's exit, phase by phase, and what an idle pod holds.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::clock::{milliseconds, now_ns};
+use super::exits;
+use super::memory::{self, Memory};
+use super::statistics::Series;
+
+/// What a pod is run from.
+pub(super) struct Pods {
+    /// The `bulkhead` command.
+    pub(super) command: PathBuf,
+    /// Data directory.
+    pub(super) data: PathBuf,
+    /// An image with busybox in it.
+    pub(super) image: PathBuf,
+}
+
+/// Phases in the order of a start, each with the one that it follows.
+const PHASES: &[(&str, &str)] = &[
+    ("cli-start", "stage1-start"),
+    ("stage1-start", "vmm-spawned"),
+    ("vmm-spawned", "vmm-main"),
+    ("vmm-main", "first-kvm-run"),
+    ("first-kvm-run", "agent-first-instruction"),
+    ("agent-first-instruction", "agent-ready"),
+    ("agent-ready", "app-exec"),
+    ("app-exec", "app-exit"),
+    ("app-exit", "pod-done"),
+];
+
+/// How long an idle pod is left alone before its memory is read.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// A pod that is not ready after this long will not be.
+const READY_LIMIT: Duration = Duration::from_secs(60);
+
+const IDLE_MEMORY_MIB: u64 = 128;
+
+/// Runs a pod whose app ends at once, again and again.
+pub(super) fn measure_starts(pods: &Pods, runs: usize, series: &mut Series) -> Result<()> {
+    for round in 0..=runs {
+        let trace = pods.data.join("trace");
+        let start = now_ns();
+        let output = pods.run(&trace).arg("--exec=/bin/true").output()?;
+        let end = now_ns();
+        if !output.status.success() {
+            bail!("a pod of /bin/true: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+        }
+        let text = fs::read_to_string(&trace).context("read the trace of a start")?;
+        fs::remove_file(&trace)?;
+        // The first round imports the image and fills page caches.
+        if round > 0 {
+            add_phases(&Trace::parse(&text), start, end, series)?;
+        }
+    }
+    Ok(())
+}
+
+fn add_phases(trace: &Trace, start: u64, end: u64, series: &mut Series) -> Result<()> {
+    for (from, to) in PHASES {
+        let duration = milliseconds(trace.phase(from)?, trace.phase(to)?);
+        series.add(&format!("start.{from}→{to}_ms"), duration);
+    }
+    let ready = milliseconds(trace.phase("vmm-spawned")?, trace.phase("agent-ready")?);
+    series.add("start.vmm_exec_to_agent_ready_ms", ready);
+    series.add("start.run_to_app_exec_ms", milliseconds(start, trace.phase("app-exec")?));
+    series.add("start.whole_command_ms", milliseconds(start, end));
+    for (name, value) in &trace.counts {
+        series.add(&format!("at_agent_ready.{name}"), *value);
+    }
+    Ok(())
+}
+
+/// Memory of a pod that does nothing.
+pub(super) fn measure_idle(pods: &Pods, suffix: &str, series: &mut Series) -> Result<()> {
+    let trace = pods.data.join("trace-idle");
+    let mut command = pods.run(&trace);
+    command.args([&format!("--memory={}Mi", IDLE_MEMORY_MIB), "--exec=/bin/sleep", "--", "1000"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let pod = IdlePod(command.spawn().context("start an idle pod")?);
+    wait_for_app(&trace)?;
+    // Not a wait for an event: the figure is defined as that of a pod left alone this long.
+    std::thread::sleep(IDLE);
+    let mut total = 0;
+    for (name, pid) in processes(pod.0.id())? {
+        let guest_bytes = if name == "vmm" { guest_memory(pid)? } else { 0 };
+        let Memory { own_pss, guest_rss } = memory::of_process(pid, guest_bytes)?;
+        total += own_pss;
+        series.add(&format!("idle.{name}.pss_kib{suffix}"), as_figure(own_pss));
+        if guest_bytes != 0 {
+            series.add(&format!("idle.guest_ram.rss_kib{suffix}"), as_figure(guest_rss));
+        }
+    }
+    series.add(&format!("idle.all_processes.pss_kib{suffix}"), as_figure(total));
+    drop(pod);
+    fs::remove_file(&trace)?;
+    Ok(())
+}
+
+/// KVM exits by reason up to the app of one pod, which then waits. A run of its own: counting slows exits down.
+pub(super) fn count_exits(pods: &Pods, series: &mut Series) -> Result<()> {
+    let trace = pods.data.join("trace-exits");
+    exits::start_histogram()?;
+    let mut command = pods.run(&trace);
+    command.args(["--exec=/bin/sleep", "--", "1000"]).stdin(Stdio::null()).stdout(Stdio::null());
+    let pod = IdlePod(command.spawn().context("start a pod to count its exits")?);
+    wait_for_app(&trace)?;
+    for (reason, count) in exits::histogram()? {
+        series.add(&format!("exits_until_app.{reason}"), count);
+    }
+    drop(pod);
+    exits::stop_histogram()?;
+    fs::remove_file(&trace)?;
+    Ok(())
+}
+
+impl Pods {
+    fn run(&self, trace: &Path) -> Command {
+        let mut command = Command::new(&self.command);
+        command.arg("--dir").arg(&self.data).args(["run", "--stage1=kvm", "--net=none"]);
+        command.arg("--trace").arg(trace).arg(&self.image);
+        command
+    }
+}
+
+/// The running `bulkhead run`, stopped in order when dropped.
+struct IdlePod(Child);
+
+impl Drop for IdlePod {
+    fn drop(&mut self) {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        // A pod that ended by itself was measured as far as it went.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let _ = self.0.wait();
+    }
+}
+
+fn wait_for_app(trace: &Path) -> Result<()> {
+    let limit = Instant::now() + READY_LIMIT;
+    while Instant::now() < limit {
+        let text = fs::read_to_string(trace).unwrap_or_default();
+        if Trace::parse(&text).phases.contains_key("app-exec") {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    bail!("the idle pod's app did not start within {READY_LIMIT:?}")
+}
+
+/// The pod's processes by the name of their program: the supervisor and its children.
+fn processes(supervisor: u32) -> Result<Vec<(String, u32)>> {
+    let mut found = vec![("supervisor".to_owned(), supervisor)];
+    let path = format!("/proc/{supervisor}/task/{supervisor}/children");
+    let children = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+    for child in children.split_whitespace() {
+        let pid: u32 = child.parse()?;
+        let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline"))?;
+        let name = arguments.split('\0').next().unwrap_or_default();
+        found.push((name.rsplit('/').next().unwrap_or(name).to_owned(), pid));
+    }
+    Ok(found)
+}
+
+/// Bytes of the VMM's largest mapping, which is guest RAM.
+fn guest_memory(pid: u32) -> Result<u64> {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
+    let sizes = maps.lines().filter_map(|line| {
+        let (start, rest) = line.split_once('-')?;
+        let end = rest.split_whitespace().next()?;
+        Some(u64::from_str_radix(end, 16).ok()? - u64::from_str_radix(start, 16).ok()?)
+    });
+    sizes.filter(|size| *size >= IDLE_MEMORY_MIB << 20).max().context("the VMM has no guest RAM")
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a figure for people, not an index")]
+fn as_figure(kib: u64) -> f64 {
+    kib as f64
+}
+
+/// `phase NAME NANOSECONDS` and `count NAME VALUE` lines.
+#[derive(Debug, Default)]
+struct Trace {
+    phases: BTreeMap<String, u64>,
+    counts: Vec<(String, f64)>,
+}
+
+impl Trace {
+    fn parse(text: &str) -> Self {
+        let mut trace = Self::default();
+        for line in text.lines() {
+            let words: Vec<_> = line.split_whitespace().collect();
+            match words[..] {
+                ["phase", name, time] => {
+                    if let Ok(time) = time.parse() {
+                        // The first app's is the one that counts.
+                        trace.phases.entry(name.to_owned()).or_insert(time);
+                    }
+                }
+                ["count", name, value] => {
+                    if let Ok(value) = value.parse() {
+                        trace.counts.push((name.to_owned(), value));
+                    }
+                }
+                _ => {}
+            }
+        }
+        trace
+    }
+
+    fn phase(&self, name: &str) -> Result<u64> {
+        self.phases.get(name).copied().with_context(|| format!("the trace has no phase {name:?}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traces_are_read_line_by_line() {
+        let trace = Trace::parse("phase app-exec 5\nphase app-exec 9\ncount kvm.exits 12\nrubbish\n");
+        assert_eq!(trace.phase("app-exec").unwrap(), 5);
+        assert_eq!(trace.counts, [("kvm.exits".to_owned(), 12.0)]);
+        assert!(trace.phase("pod-done").is_err());
+    }
+}

@@ -1,0 +1,73 @@
+//! `stage1`: builds every program and assembles what an installation would have.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use bulkhead_guest_kernel::Kernel;
+use bulkhead_rootfs::stage1::{Parts, assemble};
+
+use crate::process::{progress, run};
+use crate::workspace::{cargo, dist, target};
+
+/// The agent runs in roots that have no dynamic linker, and rustc makes it smaller without PIE.
+const AGENT_FLAGS: &str = "-C target-feature=+crt-static -C relocation-model=static";
+
+/// With a target named, the flags are not applied to procedural macros, which cannot be static.
+const AGENT_TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// Finds or builds the guest kernel.
+pub(crate) fn kernel() -> Result<Kernel> {
+    Ok(bulkhead_guest_kernel::build(
+        &bulkhead_guest_kernel::cache_dir(),
+        &mut progress,
+    )?)
+}
+
+/// Builds everything and returns the root of the tree: `bin/bulkhead`, `lib/bulkhead/stage1/kvm`.
+pub(crate) fn build(kernel: &Kernel) -> Result<PathBuf> {
+    progress("building bulkhead, stage1 and vmm");
+    run(cargo("build")
+        .args(["--quiet", "--release", "--bins"])
+        .args(["--package", "bulkhead"])
+        .args(["--package", "bulkhead-stage1"])
+        .args(["--package", "bulkhead-machine"]))?;
+    progress("building the agent");
+    run(cargo("build")
+        .args([
+            "--quiet",
+            "--profile",
+            "agent",
+            "--package",
+            "bulkhead-agent",
+        ])
+        .args(["--target", AGENT_TARGET])
+        .env("RUSTFLAGS", AGENT_FLAGS))?;
+    let release = target().join("release");
+    let image = dist().join("lib/bulkhead/stage1/kvm");
+    fs::create_dir_all(dist().join("lib/bulkhead/stage1")).context("make the dist tree")?;
+    assemble(&parts(&release, kernel), &image)?;
+    let bin = dist().join("bin");
+    fs::create_dir_all(&bin).context("make the dist tree")?;
+    replace(&release.join("bulkhead"), &bin.join("bulkhead"))?;
+    Ok(dist())
+}
+
+fn parts(release: &Path, kernel: &Kernel) -> Parts {
+    Parts {
+        run: release.join("stage1-run"),
+        relay: release.join("stage1-relay"),
+        vmm: release.join("vmm"),
+        agent: target().join(AGENT_TARGET).join("agent/agent"),
+        vmlinux: kernel.vmlinux.clone(),
+        bzimage: kernel.bzimage.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+/// Copies beside and renames: the program may be running.
+fn replace(from: &Path, to: &Path) -> Result<()> {
+    let beside = to.with_extension("new");
+    fs::copy(from, &beside).with_context(|| format!("copy {}", from.display()))?;
+    fs::rename(&beside, to).with_context(|| format!("replace {}", to.display()))
+}

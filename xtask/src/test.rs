@@ -1,0 +1,86 @@
+//! `test`: everything that can fail, in the order of what fails fastest.
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+use bulkhead_tests::images;
+use serde_json::Value;
+
+use crate::process::{progress, run};
+use crate::workspace::cargo;
+use crate::{check, nested, setup, stage1};
+
+/// What to test.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Options {
+    /// Only the end-to-end tests
+    #[arg(long)]
+    e2e: bool,
+    /// Only end-to-end tests whose name contains this (with --e2e); may be repeated
+    #[arg(requires = "e2e")]
+    filter: Vec<String>,
+    /// Use the nested machine even where this machine's KVM works
+    #[arg(long)]
+    nested: bool,
+}
+
+/// Memory of the nested machine: the largest test has twenty apps and images in the page cache.
+const NESTED_MEMORY_MIB: u32 = 6144;
+
+/// Runs the tests; the exit status is that of the end-to-end tests when all before it passed.
+pub(crate) fn all(options: &Options) -> Result<ExitCode> {
+    setup::install(&setup::EVERYTHING)?;
+    if !options.e2e {
+        check::all()?;
+        native()?;
+    }
+    let dist = stage1::build(&stage1::kernel()?)?;
+    let images = images::prepare(&mut progress)?;
+    let binary = build_end_to_end()?;
+    progress("end-to-end tests");
+    let mut command = vec![
+        "env".to_owned(),
+        format!("BULKHEAD_DIST={}", dist.display()),
+        format!("{}={}", images::DIRECTORY_VARIABLE, images.display()),
+        binary.display().to_string(),
+        "--test-threads=1".to_owned(),
+    ];
+    command.extend(options.filter.iter().cloned());
+    nested::run(&nested::Options {
+        always: options.nested,
+        memory: NESTED_MEMORY_MIB,
+        ..nested::Options::of(command)
+    })
+}
+
+/// Unit and property tests; the end-to-end tests are not among them.
+fn native() -> Result<()> {
+    progress("unit and property tests");
+    let nextest = Command::new("cargo-nextest").arg("--version").output();
+    if nextest.is_ok_and(|output| output.status.success()) {
+        // Quiet but for failures and the summary.
+        return run(cargo("nextest").args(["run", "--workspace", "--status-level", "fail"]));
+    }
+    run(cargo("test").args(["--quiet", "--workspace"]))
+}
+
+/// Builds the binary of the end-to-end tests and returns where it is.
+fn build_end_to_end() -> Result<PathBuf> {
+    progress("building the end-to-end tests");
+    let output = cargo("test")
+        .args(["--package", "bulkhead-tests", "--test", "e2e", "--no-run"])
+        .args(["--quiet", "--message-format", "json-render-diagnostics"])
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .context("start cargo")?;
+    if !output.status.success() {
+        bail!("building the end-to-end tests: {}", output.status);
+    }
+    String::from_utf8(output.stdout)?
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "e2e")
+        .find_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))
+        .context("cargo named no binary of the end-to-end tests")
+}
