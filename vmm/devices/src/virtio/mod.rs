@@ -17,6 +17,8 @@
 mod activation;
 pub mod blk;
 mod config_space;
+#[cfg(test)]
+mod fake_driver;
 mod interrupt;
 mod queue;
 pub mod rng;

@@ -22,7 +22,7 @@
 //! register write reaches them. No lock, fd or I/O is in here.
 
 mod queue_config;
-mod registers;
+pub(super) mod registers;
 mod state;
 
 use std::sync::Arc;
@@ -156,7 +156,10 @@ impl Transport {
             }
             register::INTERRUPT_STATUS => self.interrupt.status(),
             register::STATUS => self.status_register(),
-            register::SHARED_MEMORY_FIRST..=register::SHARED_MEMORY_LAST => NO_SHARED_MEMORY,
+            register::SHARED_LENGTH_LOW
+            | register::SHARED_LENGTH_HIGH
+            | register::SHARED_BASE_LOW
+            | register::SHARED_BASE_HIGH => NO_SHARED_MEMORY,
             register::CONFIG_GENERATION => self.info.config.generation(),
             _ => 0,
         }

@@ -13,7 +13,7 @@ use crate::virtio::{DeviceInfo, Interrupt, Slot};
 
 /// [`Phase`] as plain data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum SavedPhase {
+pub(super) enum SavedPhase {
     Negotiating,
     Active,
     Failed,
@@ -22,17 +22,17 @@ enum SavedPhase {
 /// The registers as plain data; a reset under way is saved as done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransportState {
-    device_type: u32,
-    phase: SavedPhase,
-    status: u8,
-    device_features_select: u32,
-    driver_features_select: u32,
-    driver_features: u64,
-    queue_select: u32,
-    queues: Vec<QueueConfig>,
-    interrupt_status: u32,
-    needs_reset: bool,
-    config_generation: u32,
+    pub(super) device_type: u32,
+    pub(super) phase: SavedPhase,
+    pub(super) status: u8,
+    pub(super) device_features_select: u32,
+    pub(super) driver_features_select: u32,
+    pub(super) driver_features: u64,
+    pub(super) queue_select: u32,
+    pub(super) queues: Vec<QueueConfig>,
+    pub(super) interrupt_status: u32,
+    pub(super) needs_reset: bool,
+    pub(super) config_generation: u32,
 }
 
 impl Transport {
