@@ -1,3 +1,75 @@
 //! The bulkhead command: arguments in, one call, printing and exit code out.
+//!
+//! It knows images and pods; what a VM is, only stage1 knows. The one exception is `doctor`, which
+//! asks whether this host's KVM can run code at all.
 
-fn main() {}
+mod arguments;
+mod doctor;
+mod report;
+mod run;
+mod stage1;
+mod trace;
+mod version;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+
+use crate::arguments::Request;
+use crate::report::{EXIT_ERROR, EXIT_NO_SUBCOMMAND, UsageError};
+
+fn main() -> ExitCode {
+    let start = trace::now();
+    let words: Result<Vec<String>, _> = std::env::args_os()
+        .skip(1)
+        .map(std::ffi::OsString::into_string)
+        .collect();
+    let words = match words {
+        Ok(words) => words,
+        Err(word) => return fail("bulkhead", &anyhow!("argument {word:?} is not UTF-8")),
+    };
+    match arguments::parse(&words) {
+        Ok(Request::Run(global, request)) => match run::run(&global, &request, start) {
+            Ok(never) => match never {},
+            Err(error) => fail("run", &error),
+        },
+        Ok(Request::Doctor(global, options)) => match doctor::doctor(&global, &options) {
+            Ok((text, usable)) => print(
+                &text,
+                if usable {
+                    ExitCode::SUCCESS
+                } else {
+                    ExitCode::from(EXIT_ERROR)
+                },
+            ),
+            Err(error) => fail("doctor", &error),
+        },
+        Ok(Request::Version) => print(&version::text(), ExitCode::SUCCESS),
+        Err(UsageError::Help(text)) => print(&text, ExitCode::SUCCESS),
+        Err(UsageError::NoSubcommand(text)) => {
+            eprint!("{text}");
+            ExitCode::from(EXIT_NO_SUBCOMMAND)
+        }
+        Err(UsageError::Wrong(text)) => {
+            eprint!("{text}");
+            ExitCode::from(EXIT_ERROR)
+        }
+    }
+}
+
+fn fail(command: &str, error: &anyhow::Error) -> ExitCode {
+    eprint!("{}", report::tree(command, error));
+    ExitCode::from(EXIT_ERROR)
+}
+
+/// A reader that has gone (`bulkhead help | head -1`) is no error.
+fn print(text: &str, code: ExitCode) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(
+            "bulkhead",
+            &anyhow::Error::new(error).context("write to stdout"),
+        ),
+        _ => code,
+    }
+}

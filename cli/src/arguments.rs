@@ -1,0 +1,160 @@
+//! The command line: what is common to all subcommands, and which there are.
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::doctor::DoctorOptions;
+use crate::report::UsageError;
+use crate::run::grammar::{self, FlagTable};
+use crate::run::options::{RunArguments, RunRequest};
+
+/// Where images and pods are kept, unless `--dir` says otherwise.
+const DATA_DIRECTORY: &str = "/var/lib/bulkhead";
+
+const EXAMPLES: &str = "\
+Examples:
+  bulkhead doctor                                  can this host run pods? if not, why?
+  bulkhead run redis.aci                           one image, one app, one VM
+  bulkhead run web.aci --- db.aci                  two apps in one pod, over loopback
+  bulkhead run busybox.oci --exec=/bin/ls -- -l /  another program, with arguments
+
+Exit status: that of the pod for run, 254 for an error of bulkhead itself.";
+
+/// Run pods, each in its own virtual machine.
+#[derive(Debug, Parser)]
+#[command(name = "bulkhead", after_help = EXAMPLES, infer_subcommands = true)]
+#[command(disable_version_flag = true)]
+struct CommandLine {
+    #[command(flatten)]
+    global: GlobalOptions,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Options of every subcommand.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct GlobalOptions {
+    /// Keep images and pods in this directory
+    #[arg(long, global = true, value_name = "DIR", default_value = DATA_DIRECTORY)]
+    pub(crate) dir: PathBuf,
+
+    /// Say on stderr what is being done, and show the console of the VM
+    #[arg(
+        long,
+        global = true,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = false,
+        default_missing_value = "true"
+    )]
+    pub(crate) debug: bool,
+
+    /// Leave out these checks [image, tls, http, pubkey, capabilities, paths, seccomp, all-fetch,
+    /// all-run, all, none]
+    #[arg(long, global = true, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) insecure_options: Vec<InsecureOption>,
+
+    /// Append "phase NAME NANOSECONDS" (CLOCK_MONOTONIC) to this file at each step of a start
+    #[arg(long, global = true, value_name = "FILE", hide = true)]
+    pub(crate) trace: Option<PathBuf>,
+}
+
+/// A check that `--insecure-options` leaves out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "kebab-case")]
+pub(crate) enum InsecureOption {
+    None,
+    Image,
+    Tls,
+    Ondisk,
+    Http,
+    Pubkey,
+    Capabilities,
+    Paths,
+    Seccomp,
+    AllFetch,
+    AllRun,
+    All,
+}
+
+impl GlobalOptions {
+    /// Whether this check of running (`Capabilities`, `Paths`, `Seccomp`) is to be left out.
+    pub(crate) fn leaves_out(&self, check: InsecureOption) -> bool {
+        let all = [InsecureOption::AllRun, InsecureOption::All];
+        self.insecure_options
+            .iter()
+            .any(|option| *option == check || all.contains(option))
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the apps of one or more images in a pod of their own
+    Run(Box<RunArguments>),
+    /// Say whether this host can run pods, and what to do where it cannot
+    Doctor(DoctorOptions),
+    /// Print the versions of bulkhead and of what it implements
+    Version,
+}
+
+/// What the user asked for.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Run a pod.
+    Run(GlobalOptions, Box<RunRequest>),
+    /// Examine the host.
+    Doctor(GlobalOptions, DoctorOptions),
+    /// Print versions.
+    Version,
+}
+
+/// Reads the words after the program's name.
+pub(crate) fn parse(words: &[String]) -> Result<Request, UsageError> {
+    let globals = FlagTable::new(GlobalOptions::augment_args(clap::Command::new("")), None);
+    let Some(index) = globals.first_operand(words) else {
+        return parse_plain(words);
+    };
+    let (before, rest) = words.split_at(index + 1);
+    if !matches!(
+        command_line(before),
+        Ok(CommandLine {
+            command: Some(Command::Run(_)),
+            ..
+        })
+    ) {
+        return parse_plain(words);
+    }
+    let split =
+        grammar::split(rest, &RunArguments::flags()).map_err(|error| UsageError::run(&error))?;
+    let pod_words: Vec<String> = before.iter().chain(&split.pod).cloned().collect();
+    let command_line = command_line(&pod_words).map_err(|e| UsageError::clap("run", &e))?;
+    let Some(Command::Run(arguments)) = command_line.command else {
+        unreachable!("the same words gave run above, and options do not change that");
+    };
+    let request = RunRequest::new(arguments.pod, split.apps)?;
+    Ok(Request::Run(command_line.global, Box::new(request)))
+}
+
+fn parse_plain(words: &[String]) -> Result<Request, UsageError> {
+    let command_line = command_line(words).map_err(|error| UsageError::clap("bulkhead", &error))?;
+    match command_line.command {
+        None => Err(UsageError::NoSubcommand(
+            CommandLine::command().render_help().to_string(),
+        )),
+        Some(Command::Doctor(options)) => Ok(Request::Doctor(command_line.global, options)),
+        Some(Command::Version) => Ok(Request::Version),
+        Some(Command::Run(_)) => unreachable!("parse() found no run among the same words"),
+    }
+}
+
+fn command_line(words: &[String]) -> Result<CommandLine, clap::Error> {
+    let program = std::iter::once("bulkhead");
+    CommandLine::try_parse_from(program.chain(words.iter().map(String::as_str)))
+}
+
+#[cfg(test)]
+#[path = "arguments_test.rs"]
+mod tests;

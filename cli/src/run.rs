@@ -1,0 +1,150 @@
+//! `bulkhead run`: images and flags become a pod, and this process becomes its stage1.
+//!
+//! Everything that can fail for a reason of the user's (flags, images, manifest) is done before
+//! the pod's directory is made; from then on, dropping the pod takes its directory along.
+
+mod environment;
+pub(crate) mod grammar;
+mod images;
+mod manifest;
+pub(crate) mod options;
+
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use bulkhead_pod::lifecycle::{AppImage, Pod};
+use bulkhead_pod::stage1_image::Stage1Image;
+use rustix::io::{FdFlags, fcntl_setfd};
+
+use self::environment::PodEnvironment;
+use self::manifest::ImageForApp;
+use self::options::{PodOptions, RunRequest};
+use crate::arguments::{GlobalOptions, InsecureOption};
+use crate::{stage1, trace};
+
+/// Tells stage1 which descriptor holds the pod's lock.
+const LOCK_VARIABLE: &str = "RKT_LOCK_FD";
+
+/// Returns only when something failed: otherwise this process has become stage1.
+pub(crate) fn run(global: &GlobalOptions, request: &RunRequest, start: i128) -> Result<Infallible> {
+    record(global, "cli-start", start)?;
+    let stage1 = stage1::open(&request.pod.stage1)?;
+    let environment = pod_environment(&request.pod)?;
+    let images = images::import(&global.dir, &request.apps, global.debug)?;
+    let for_apps: Vec<ImageForApp<'_>> = images
+        .iter()
+        .zip(&request.apps)
+        .map(|(image, request)| ImageForApp {
+            id: image.id.clone(),
+            manifest: image.manifest.clone(),
+            request,
+        })
+        .collect();
+    let manifest = manifest::pod_manifest(&for_apps, &environment)?;
+    let apps = manifest
+        .apps
+        .iter()
+        .zip(images)
+        .map(|(app, image)| AppImage {
+            app: app.name.clone(),
+            manifest: image.manifest_json,
+            erofs: image.erofs,
+        });
+    let apps: Vec<AppImage> = apps.collect();
+
+    let mut pod = Pod::create(&global.dir).context("create a pod")?;
+    if let Some(file) = &request.pod.uuid_file_save {
+        fs::write(file, format!("{}\n", pod.uuid()))
+            .with_context(|| format!("write the pod's UUID to {}", file.display()))?;
+    }
+    pod.prepare(&manifest, &stage1, &apps)
+        .context("prepare the pod")?;
+    pod.to_run().context("prepare the pod")?;
+    if global.debug {
+        eprintln!("run: pod {} in {}", pod.uuid(), pod.path().display());
+    }
+    become_stage1(global, &request.pod, &stage1, &pod)
+}
+
+fn pod_environment(options: &PodOptions) -> Result<PodEnvironment> {
+    environment::distinct("--set-env", &options.set_env)?;
+    let file = match &options.set_env_file {
+        Some(path) => environment::read_file(path).context("--set-env-file")?,
+        None => Vec::new(),
+    };
+    let inherited = match options.inherit_env {
+        true => environment::inherited(std::env::vars_os()),
+        false => Vec::new(),
+    };
+    Ok(PodEnvironment {
+        inherited,
+        file,
+        flags: options.set_env.clone(),
+    })
+}
+
+/// The step from stage0 to stage1 (version 6 of the interface): working directory, lock,
+/// environment, argument vector.
+fn become_stage1(
+    global: &GlobalOptions,
+    options: &PodOptions,
+    stage1: &Stage1Image,
+    pod: &Pod,
+) -> Result<Infallible> {
+    let directory = std::path::absolute(pod.path()).context("find the working directory")?;
+    let entrypoint = stage1.run_entrypoint().as_str().trim_start_matches('/');
+    let program = directory.join("stage1/rootfs").join(entrypoint);
+    let mut command = Command::new(&program);
+    command
+        .args(stage1_arguments(global, options))
+        .arg(pod.uuid().to_string())
+        .current_dir(&directory)
+        .env(LOCK_VARIABLE, pod.lock().as_raw_fd().to_string());
+    match &global.trace {
+        Some(file) => command.env(trace::VARIABLE, absolute(file)?),
+        None => command.env_remove(trace::VARIABLE),
+    };
+    record(global, "cli-exec", trace::now())?;
+    fcntl_setfd(pod.lock(), FdFlags::empty()).context("hand on the pod's lock")?;
+    let error = command.exec();
+    Err(error).with_context(|| format!("execute {}", program.display()))
+}
+
+fn stage1_arguments(global: &GlobalOptions, options: &PodOptions) -> Vec<OsString> {
+    let mut arguments = Vec::new();
+    let mut add = |wanted: bool, argument: &str| {
+        if wanted {
+            arguments.push(OsString::from(argument));
+        }
+    };
+    add(global.debug, "--debug");
+    add(true, &format!("--net={}", options.net));
+    add(options.interactive, "--interactive");
+    let host_name = options.hostname.as_deref().unwrap_or_default();
+    add(!host_name.is_empty(), &format!("--hostname={host_name}"));
+    let leaves_out = |check| global.leaves_out(check);
+    add(
+        leaves_out(InsecureOption::Capabilities),
+        "--disable-capabilities-restriction",
+    );
+    add(leaves_out(InsecureOption::Paths), "--disable-paths");
+    add(leaves_out(InsecureOption::Seccomp), "--disable-seccomp");
+    arguments
+}
+
+fn record(global: &GlobalOptions, phase: &str, time: i128) -> Result<()> {
+    let Some(file) = &global.trace else {
+        return Ok(());
+    };
+    trace::record(file, phase, time).with_context(|| format!("write {}", file.display()))
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("find {}", path.display()))
+}

@@ -1,0 +1,66 @@
+//! From the references of the command line to images of the store.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use bulkhead_image::{Progress, Store};
+use bulkhead_pod::manifest::{ImageId, ImageManifest};
+
+use super::options::AppRequest;
+
+/// An image that is in the store and whose manifest is valid.
+#[derive(Debug)]
+pub(crate) struct StoredImage {
+    pub(crate) id: ImageId,
+    pub(crate) manifest: ImageManifest,
+    /// The manifest as it stands in the store.
+    pub(crate) manifest_json: Vec<u8>,
+    /// The image's file system.
+    pub(crate) erofs: PathBuf,
+}
+
+/// Imports the image of each app, in order.
+pub(crate) fn import(data: &Path, apps: &[AppRequest], debug: bool) -> Result<Vec<StoredImage>> {
+    let store =
+        Store::open(data).with_context(|| format!("open the image store of {}", data.display()))?;
+    apps.iter()
+        .map(|app| import_one(&store, &app.image, debug))
+        .collect()
+}
+
+fn import_one(store: &Store, reference: &str, debug: bool) -> Result<StoredImage> {
+    let mut say = |progress| {
+        if let Some(text) = describe(&progress, debug) {
+            eprintln!("run: image \"{reference}\": {text}");
+        }
+    };
+    let image = store
+        .import(reference, &mut say)
+        .with_context(|| format!("import image \"{reference}\""))?;
+    let manifest =
+        ImageManifest::parse(&image.manifest).with_context(|| format!("image \"{reference}\""))?;
+    let id = image
+        .id
+        .as_str()
+        .parse()
+        .with_context(|| format!("image \"{reference}\""))?;
+    Ok(StoredImage {
+        id,
+        manifest,
+        manifest_json: image.manifest,
+        erofs: image.erofs_path,
+    })
+}
+
+/// Warnings are for everyone, steps for `--debug`.
+fn describe(progress: &Progress, debug: bool) -> Option<String> {
+    match progress {
+        Progress::Warning(text) => Some(format!("warning: {text}")),
+        _ if !debug => None,
+        Progress::Unpacking => Some("unpacking".to_owned()),
+        Progress::Layer { number, count } => Some(format!("layer {number} of {count}")),
+        Progress::Storing { bytes, inodes } => {
+            Some(format!("storing {bytes} bytes, {inodes} files"))
+        }
+    }
+}
