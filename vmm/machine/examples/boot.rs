@@ -25,7 +25,10 @@ use rustix::net::{
 struct Arguments {
     kernel: PathBuf,
     initramfs: Option<PathBuf>,
-    #[arg(long, default_value = "earlyprintk=serial,ttyS0,115200 reboot=k panic=-1 tsc=reliable")]
+    #[arg(
+        long,
+        default_value = "earlyprintk=serial,ttyS0,115200 reboot=k panic=-1 tsc=reliable"
+    )]
     cmdline: String,
     /// MiB.
     #[arg(long, default_value_t = 128)]

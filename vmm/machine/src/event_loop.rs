@@ -179,7 +179,10 @@ impl EventLoop {
                 Err(error) => self.shared.end(failure(&chain(&error))),
             },
             MAILBOX => self.carry_out_orders(),
-            SOCKETS => self.devices.serve_sockets()?,
+            SOCKETS => {
+                self.devices.serve_sockets()?;
+                self.serve_guest_connections();
+            }
             queue => {
                 let slot = Slot((queue >> 8 & 0xff) as u8);
                 self.queue_rung(slot, (queue & 0xff) as usize);
@@ -201,6 +204,15 @@ impl EventLoop {
 
     fn serve_queue(&mut self, slot: Slot, queue: usize) {
         if self.devices.handle_queue(slot, queue) == Progress::Again {
+            self.remember(slot, queue);
+        }
+    }
+
+    fn serve_guest_connections(&mut self) {
+        let (slot, queue) = self.devices.to_guest();
+        if self.pause == Pause::Running {
+            self.serve_queue(slot, queue);
+        } else {
             self.remember(slot, queue);
         }
     }
@@ -246,6 +258,7 @@ impl EventLoop {
             (ToVmm::Connect { port }, Some(stream)) => {
                 // The refused stream is closed, which is the answer.
                 let _ = self.devices.connect(port, UnixStream::from(stream));
+                self.serve_guest_connections();
             }
             (ToVmm::GrowDisk { disk, extent }, Some(file)) => self.grow(disk, extent, file),
             (ToVmm::Pause, None) => self.start_pause()?,

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-use bulkhead_devices::virtio::vsock::{Change, ConnectError, Interest, Readiness, Token};
+use bulkhead_devices::virtio::vsock::{Change, ConnectError, Interest, RX_QUEUE, Readiness, Token};
 use bulkhead_devices::virtio::{Blk, Progress, Rng, Slot, VirtioDevice, Vsock};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
@@ -83,6 +83,11 @@ impl LoopDevices {
                 }
             }
         }
+    }
+
+    /// The queue to serve after [`LoopDevices::connect`] and [`LoopDevices::serve_sockets`].
+    pub fn to_guest(&self) -> (Slot, usize) {
+        (self.vsock.0, RX_QUEUE)
     }
 
     /// A connection from the host to the guest.
