@@ -1,0 +1,7 @@
+//! The built `bulkhead`, up to the step into a stage1 that writes down how it was called.
+
+mod bad_input;
+mod doctor;
+mod fixture;
+mod run;
+mod usage;
