@@ -208,3 +208,20 @@ fn reset_header(reset: PendingReset, guest_cid: u32) -> Header {
         fwd_cnt: 0,
     }
 }
+
+#[cfg(test)]
+impl Table {
+    pub(super) fn buffered_bytes(&self) -> usize {
+        self.buffered
+    }
+
+    /// Whether the sums and indexes say what the connections say.
+    pub(super) fn is_consistent(&self) -> bool {
+        let buffered: usize = self.connections.values().map(Connection::buffered).sum();
+        let named = self.tokens.iter().all(|(key, token)| {
+            let connection = self.connections.get(token);
+            connection.is_some_and(|connection| connection.key == *key)
+        });
+        buffered == self.buffered && named && self.connections.len() <= MAX_CONNECTIONS
+    }
+}
