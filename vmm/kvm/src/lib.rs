@@ -17,11 +17,13 @@ pub mod msr;
 pub mod probe;
 mod run_page;
 pub mod state;
+pub mod stats;
 pub mod vcpu;
 pub mod vm;
 
 pub use error::Error;
 pub use event::Event;
 pub use exit::{Exit, ExitKind};
+pub use stats::VcpuStats;
 pub use vcpu::{Kick, Vcpu};
 pub use vm::{Kvm, Vm};

@@ -137,9 +137,9 @@ impl Machine {
             Ok(VcpuExit::InternalError) => {
                 emulated("KVM stopped at an SSE instruction (KVM_EXIT_INTERNAL_ERROR)".to_owned())
             }
-            Ok(VcpuExit::FailEntry(reason, _)) => {
-                unusable(format!("the processor refused the guest: reason {reason:#x}"))
-            }
+            Ok(VcpuExit::FailEntry(reason, _)) => unusable(format!(
+                "the processor refused the guest: reason {reason:#x}"
+            )),
             Ok(exit) => emulated(format!("unexpected exit {exit:?}")),
             Err(e) => unusable(format!("KVM_RUN: {e}")),
         }
@@ -191,7 +191,9 @@ fn enter_protected_mode(vcpu: &VcpuFd) -> Result<(), String> {
     /// SSE instructions are allowed (OSFXSR) and have their own exception (OSXMMEXCPT).
     const CR4_SSE: u64 = 0b11 << 9;
 
-    let mut sregs = vcpu.get_sregs().map_err(|e| format!("KVM_GET_SREGS: {e}"))?;
+    let mut sregs = vcpu
+        .get_sregs()
+        .map_err(|e| format!("KVM_GET_SREGS: {e}"))?;
     sregs.cs = flat_segment(0x08, 0b1011);
     for segment in [
         &mut sregs.ds,

@@ -94,6 +94,11 @@ fn main() -> io::Result<ExitCode> {
                 }
                 println!("boot: {reason}");
             }
+            FromVmm::Stats(counters) => {
+                for counter in counters.iter().filter(|counter| counter.value > 0) {
+                    println!("boot: {} {}", counter.name, counter.value);
+                }
+            }
             other => println!("boot: {other:?}"),
         }
     }

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
-use bulkhead_devices::virtio::{Blk, Progress, VirtioDevice};
+use bulkhead_devices::virtio::{Blk, Progress, Slot, VirtioDevice};
 use bulkhead_kvm::Event;
 use rustix::event::{PollFd, PollFlags};
 
@@ -21,6 +21,8 @@ const QUEUE: usize = 0;
 
 /// A disk and what its thread listens to.
 pub struct DiskWorker {
+    /// Its place.
+    pub slot: Slot,
     /// The device.
     pub disk: Blk,
     /// Orders from vCPUs and the loop.
@@ -34,10 +36,10 @@ impl DiskWorker {
     ///
     /// # Errors
     /// When the host has no threads left.
-    pub fn start(self, name: String, shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
+    pub fn start(self, shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
         let shared = Arc::clone(shared);
         Builder::new()
-            .name(name)
+            .name(format!("disk{}", self.slot))
             .stack_size(STACK_BYTES)
             .spawn(move || self.run(&shared))
     }
@@ -57,6 +59,7 @@ impl DiskWorker {
             }
             if self.queue.hear() || again {
                 again = self.disk.handle_queue(QUEUE) == Progress::Again;
+                shared.publish_counters(self.slot, self.disk.counters());
             }
         }
     }

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 
 use bulkhead_devices::virtio::blk::Extent;
 use bulkhead_devices::virtio::{Progress, Slot};
-use bulkhead_kvm::Vm;
+use bulkhead_kvm::{VcpuStats, Vm};
 use bulkhead_protocol::vmm::{self, ExitReason, FromVmm, StartTimes, ToVmm};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
@@ -56,6 +56,7 @@ pub struct EventLoop {
     disks: Vec<Slot>,
     times: StartTimes,
     _vm: Vm,
+    stats: Vec<VcpuStats>,
     started: bool,
     pause: Pause,
     /// Queues that used up their turn, or were rung during a pause.
@@ -80,6 +81,8 @@ pub struct Parts {
     pub times: StartTimes,
     /// Kept for as long as its vCPUs and events.
     pub vm: Vm,
+    /// The vCPUs' counters.
+    pub stats: Vec<VcpuStats>,
 }
 
 impl EventLoop {
@@ -110,6 +113,7 @@ impl EventLoop {
             disks: parts.disks,
             times: parts.times,
             _vm: parts.vm,
+            stats: parts.stats,
             started: false,
             pause: Pause::Running,
             again: Vec::new(),
@@ -263,7 +267,7 @@ impl EventLoop {
             (ToVmm::GrowDisk { disk, extent }, Some(file)) => self.grow(disk, extent, file),
             (ToVmm::Pause, None) => self.start_pause()?,
             (ToVmm::Resume, None) => self.resume()?,
-            (ToVmm::Stats, None) => self.tell(&FromVmm::Stats(stats::collect(&self.shared))),
+            (ToVmm::Stats, None) => self.tell_stats(),
             (ToVmm::Stop, None) => self.shared.end(ExitReason::Stopped),
             (message, _) => {
                 let text = format!("control message {message:?} is out of place");
@@ -271,6 +275,12 @@ impl EventLoop {
             }
         }
         Ok(())
+    }
+
+    fn tell_stats(&self) {
+        let devices = self.devices.counters();
+        let counters = stats::collect(&self.shared, &self.stats, devices);
+        self.tell(&FromVmm::Stats(counters));
     }
 
     fn grow(&mut self, disk: u8, extent: vmm::Extent, file: OwnedFd) {

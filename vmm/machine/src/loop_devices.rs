@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
+use bulkhead_devices::virtio::blk::BlkCounters;
 use bulkhead_devices::virtio::vsock::{Change, ConnectError, Interest, RX_QUEUE, Readiness, Token};
 use bulkhead_devices::virtio::{Blk, Progress, Rng, Slot, VirtioDevice, Vsock};
 use rustix::event::Timespec;
@@ -136,6 +137,23 @@ impl LoopDevices {
         });
     }
 
+    /// What the devices here have counted.
+    pub fn counters(&self) -> Vec<(String, u64)> {
+        let (vsock, rng) = (self.vsock.1.counters(), self.rng.1.counters());
+        let mut counters = vec![
+            ("vsock.malformed".to_owned(), vsock.malformed),
+            ("vsock.refused".to_owned(), vsock.refused),
+            ("vsock.dropped_resets".to_owned(), vsock.dropped_resets),
+            ("vsock.host_errors".to_owned(), vsock.host_errors),
+            ("rng.malformed".to_owned(), rng.malformed),
+            ("rng.host_errors".to_owned(), rng.host_errors),
+        ];
+        for (slot, disk) in &self.disks {
+            counters.extend(disk_counters(*slot, disk.counters()));
+        }
+        counters
+    }
+
     fn device(&mut self, slot: Slot) -> Option<&mut dyn VirtioDevice> {
         if slot == self.vsock.0 {
             return Some(&mut self.vsock.1);
@@ -146,6 +164,18 @@ impl LoopDevices {
         let (_, disk) = self.disks.iter_mut().find(|(at, _)| *at == slot)?;
         Some(disk)
     }
+}
+
+/// A disk's counters, by name.
+pub fn disk_counters(slot: Slot, counters: BlkCounters) -> [(String, u64); 5] {
+    let name = |what: &str| format!("disk{slot}.{what}");
+    [
+        (name("read_bytes"), counters.read_bytes),
+        (name("written_bytes"), counters.written_bytes),
+        (name("malformed"), counters.malformed),
+        (name("refused"), counters.refused),
+        (name("host_errors"), counters.host_errors),
+    ]
 }
 
 fn flags(interest: Interest) -> EventFlags {

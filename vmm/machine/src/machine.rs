@@ -7,7 +7,7 @@ use std::thread;
 
 use bulkhead_devices::ConsoleRing;
 use bulkhead_kvm::memory::{self, GuestRam};
-use bulkhead_kvm::{Event, Kvm, Vcpu, Vm, cpuid, msr, vcpu};
+use bulkhead_kvm::{Event, Kvm, Vcpu, VcpuStats, Vm, cpuid, msr, vcpu};
 use bulkhead_protocol::vmm::{MachineSpec, StartTimes};
 
 use crate::boot::{self, BootError, BootSpec};
@@ -105,6 +105,7 @@ pub fn start(
 struct Made {
     vm: Vm,
     vcpus: Vec<Vcpu>,
+    stats: Vec<VcpuStats>,
     created_ns: u64,
 }
 
@@ -119,10 +120,12 @@ fn make_vm(
     let created_ns = monotonic_ns();
     let host = kvm.host_cpu()?;
     let mut vcpus = Vec::with_capacity(count.into());
+    let mut stats = Vec::with_capacity(count.into());
     for index in 0..count {
         let vcpu = Vcpu::new(&vm, index)?;
         vcpu.set_cpuid(&cpuid::cpuid(&host, cpuid::Topology { index, count }))?;
         vcpu.set_msrs(&msr::boot_msrs())?;
+        stats.extend(VcpuStats::open(&vcpu));
         vcpus.push(vcpu);
     }
     for line in lines {
@@ -131,6 +134,7 @@ fn make_vm(
     Ok(Made {
         vm,
         vcpus,
+        stats,
         created_ns,
     })
 }
@@ -167,11 +171,12 @@ fn run(
     for (slot, disk, mailbox) in worker_disks {
         let queue = Arc::clone(&shared.lines[usize::from(slot.0)].queues[0]);
         let worker = DiskWorker {
+            slot,
             disk,
             mailbox,
             queue,
         };
-        worker.start(format!("disk{slot}"), &shared)?;
+        worker.start(&shared)?;
     }
     let loop_devices = LoopDevices::new(loop_disks, devices.vsock, devices.rng)?;
     let vcpus = VcpuThreads::start(made.vcpus, &shared)?;
@@ -184,5 +189,6 @@ fn run(
         disks: slots,
         times,
         vm: made.vm,
+        stats: made.stats,
     })?)
 }

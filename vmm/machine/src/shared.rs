@@ -1,10 +1,12 @@
 //! What the threads of a machine share.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bulkhead_devices::Effect;
 use bulkhead_devices::virtio::Slot;
+use bulkhead_devices::virtio::blk::BlkCounters;
 use bulkhead_kvm::{Event, ExitKind};
 use bulkhead_protocol::vmm::ExitReason;
 
@@ -30,6 +32,8 @@ pub struct Shared {
     pub exits: ExitCounters,
     /// `CLOCK_MONOTONIC` in nanoseconds just before the first run; 0 until then.
     pub first_run_ns: AtomicU64,
+    /// What the disks with a thread of their own have counted, by slot; copied in after each turn.
+    disk_counters: Mutex<BTreeMap<Slot, BlkCounters>>,
     end: Mutex<Option<ExitReason>>,
 }
 
@@ -52,6 +56,7 @@ impl Shared {
             wake,
             exits: ExitCounters::default(),
             first_run_ns: AtomicU64::new(0),
+            disk_counters: Mutex::default(),
             end: Mutex::new(None),
         }
     }
@@ -67,6 +72,23 @@ impl Shared {
     /// Why the machine is to end, once it is.
     pub fn ended(&self) -> Option<ExitReason> {
         self.end
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// A disk's thread tells what it has counted.
+    pub fn publish_counters(&self, slot: Slot, counters: BlkCounters) {
+        let mut all = self
+            .disk_counters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.insert(slot, counters);
+    }
+
+    /// What the disks' threads have told.
+    pub fn disk_counters(&self) -> BTreeMap<Slot, BlkCounters> {
+        self.disk_counters
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
