@@ -90,7 +90,10 @@ pub(crate) fn read(
     };
     let parsed: Manifest = serde_json::from_slice(&manifest).map_err(AciError::Manifest)?;
     check(&parsed)?;
-    apply_whitelist(conversion, parsed.path_whitelist.as_deref().unwrap_or_default())?;
+    apply_whitelist(
+        conversion,
+        parsed.path_whitelist.as_deref().unwrap_or_default(),
+    )?;
     Ok((ImageId::from_sha512(hasher), manifest))
 }
 
@@ -101,13 +104,23 @@ fn check(manifest: &Manifest) -> Result<(), AciError> {
     };
     if manifest.ac_kind != "ImageManifest" {
         let found = Escaped::new(manifest.ac_kind.as_bytes());
-        return Err(field("acKind", &format!("is \"{found}\", not \"ImageManifest\"")));
+        return Err(field(
+            "acKind",
+            &format!("is \"{found}\", not \"ImageManifest\""),
+        ));
     }
     if manifest.name.is_empty() {
         return Err(field("name", "is empty"));
     }
-    if manifest.dependencies.as_ref().is_some_and(|all| !all.is_empty()) {
-        return Err(field("dependencies", "is not empty, and images with dependencies are not supported yet"));
+    if manifest
+        .dependencies
+        .as_ref()
+        .is_some_and(|all| !all.is_empty())
+    {
+        return Err(field(
+            "dependencies",
+            "is not empty, and images with dependencies are not supported yet",
+        ));
     }
     let labels = manifest.labels.as_deref().unwrap_or_default();
     let label = |name: &str| {

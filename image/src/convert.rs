@@ -24,7 +24,9 @@ pub enum ConvertError {
     #[error(transparent)]
     Erofs(#[from] ErofsError),
     /// See the bound.
-    #[error("entry \"{entry}\": size is {size}, the image would have more than {MAX_IMAGE_BYTES} bytes of files")]
+    #[error(
+        "entry \"{entry}\": size is {size}, the image would have more than {MAX_IMAGE_BYTES} bytes of files"
+    )]
     TooManyBytes {
         /// The entry that is one too many.
         entry: Escaped,
@@ -38,7 +40,10 @@ pub enum ConvertError {
         entry: Escaped,
     },
     /// The ACI's manifest is a directory or a link.
-    #[error("entry \"manifest\" is not a regular file of at most {} bytes", crate::limits::MAX_JSON_BYTES)]
+    #[error(
+        "entry \"manifest\" is not a regular file of at most {} bytes",
+        crate::limits::MAX_JSON_BYTES
+    )]
     AciManifest,
     /// An ACI without one of its two parts.
     #[error("the archive has no \"{0}\"")]

@@ -4,9 +4,7 @@ use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read};
 use std::rc::Rc;
 
-use crate::limits::{
-    MAX_COMPRESSION_RATIO, MAX_XZ_MEMORY, MAX_ZSTD_WINDOW_LOG, RATIO_FREE_BYTES,
-};
+use crate::limits::{MAX_COMPRESSION_RATIO, MAX_XZ_MEMORY, MAX_ZSTD_WINDOW_LOG, RATIO_FREE_BYTES};
 
 /// How a stream is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,6 +15,8 @@ mod oci;
 mod source;
 mod store;
 mod tar;
+#[cfg(test)]
+mod test_archive;
 mod tree;
 
 pub use aci::AciError;

@@ -17,6 +17,8 @@ mod layout;
 mod packer;
 mod spool;
 mod superblock;
+#[cfg(test)]
+pub(crate) mod test_oracle;
 mod write;
 mod xattr;
 

@@ -45,7 +45,9 @@ pub(super) fn resolve(
         });
     }
     let tags = image.repo_tags.as_deref().unwrap_or_default();
-    let name = tag.or(tags.first().map(String::as_str)).unwrap_or(fallback_name);
+    let name = tag
+        .or(tags.first().map(String::as_str))
+        .unwrap_or(fallback_name);
     let layers = layers.iter().zip(diff_ids);
     let layers = layers
         .map(|(member, diff_id)| {
@@ -71,7 +73,9 @@ fn select<'a>(
 ) -> Result<&'a DockerImage, OciError> {
     let path = container.path();
     let tags = || {
-        let all = images.iter().flat_map(|image| image.repo_tags.iter().flatten());
+        let all = images
+            .iter()
+            .flat_map(|image| image.repo_tags.iter().flatten());
         let shown: Vec<String> = all
             .take(20)
             .map(|tag| format!("\"{}\"", Escaped::new(tag.as_bytes())))

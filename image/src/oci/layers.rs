@@ -25,7 +25,7 @@ pub(crate) fn apply(conversion: &mut Conversion, layer: Layer) -> Result<(), Oci
         // Before anything is read: a blob of another size cannot be the right one.
         check_size(&what, layer.blob.len(), *size)?;
     }
-    {
+    let applied = {
         let Hashers { blob, content } = &mut hashers;
         let source: Box<dyn Read> = match blob {
             Some(hasher) => Box::new(Hashing {
@@ -39,11 +39,14 @@ pub(crate) fn apply(conversion: &mut Conversion, layer: Layer) -> Result<(), Oci
             inner: plain,
             hasher: content,
         }));
-        conversion.apply_layer(&mut reader).map_err(layer_error)?;
-        reader
-            .drain()
-            .map_err(|e| layer_error(ConvertError::from(e)))?;
-    }
+        let applied = conversion.apply_layer(&mut reader);
+        // A refused layer is read to its end too: if it is not the right one, that is the error to report.
+        let drained = reader.drain().map_err(ConvertError::from);
+        match (applied, drained) {
+            (Err(refused), Err(_)) => return Err(layer_error(refused)),
+            (applied, drained) => applied.and(drained),
+        }
+    };
     if let (Some(hasher), Some((digest, _))) = (hashers.blob, &layer.descriptor) {
         check_digest(&what, hasher, digest)?;
     }
@@ -51,7 +54,8 @@ pub(crate) fn apply(conversion: &mut Conversion, layer: Layer) -> Result<(), Oci
         &format!("{what}, uncompressed (diff_id)"),
         hashers.content,
         &layer.diff_id,
-    )
+    )?;
+    applied.map_err(layer_error)
 }
 
 /// The running hashes of a layer.

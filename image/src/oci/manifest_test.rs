@@ -31,7 +31,10 @@ fn everything_that_docker2aci_maps() {
     );
     let app = &manifest["app"];
     assert_eq!(app["exec"], json!(["/entry", "x", "serve"]));
-    assert_eq!((&app["user"], &app["group"]), (&json!("redis"), &json!("redis")));
+    assert_eq!(
+        (&app["user"], &app["group"]),
+        (&json!("redis"), &json!("redis"))
+    );
     assert_eq!(
         app["environment"],
         json!([{"name":"PATH","value":"/bin"},{"name":"A","value":"3"},
@@ -40,7 +43,9 @@ fn everything_that_docker2aci_maps() {
     assert_eq!(app["workingDirectory"], "/data");
     let names = |list: &Value| -> Vec<String> {
         let list = list.as_array().unwrap();
-        list.iter().map(|v| v["name"].as_str().unwrap().to_owned()).collect()
+        list.iter()
+            .map(|v| v["name"].as_str().unwrap().to_owned())
+            .collect()
     };
     assert_eq!(
         names(&app["mountPoints"]),
@@ -49,9 +54,18 @@ fn everything_that_docker2aci_maps() {
     assert_eq!(names(&app["ports"]), ["53-udp", "80-tcp", "8000-8002-tcp"]);
     assert_eq!(app["ports"][2]["count"], 3);
     assert_eq!(app["userLabels"], json!({"a": "b"}));
-    assert_eq!(annotation(&manifest, "appc.io/docker/entrypoint"), Some(r#"["/entry","x"]"#));
-    assert_eq!(annotation(&manifest, "appc.io/docker/cmd"), Some(r#"["serve"]"#));
-    assert_eq!(annotation(&manifest, "bulkhead.dev/oci/stop-signal"), Some("SIGQUIT"));
+    assert_eq!(
+        annotation(&manifest, "appc.io/docker/entrypoint"),
+        Some(r#"["/entry","x"]"#)
+    );
+    assert_eq!(
+        annotation(&manifest, "appc.io/docker/cmd"),
+        Some(r#"["serve"]"#)
+    );
+    assert_eq!(
+        annotation(&manifest, "bulkhead.dev/oci/stop-signal"),
+        Some("SIGQUIT")
+    );
     assert_eq!(annotation(&manifest, "appc.io/docker/tag"), Some("7"));
 }
 

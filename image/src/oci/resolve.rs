@@ -97,9 +97,8 @@ fn select(
         });
     }
     let best = best_platform(container, &named)?;
-    let other_image = |entry: &&&Descriptor| {
-        entry.digest != best.digest && rank(entry) == rank(best)
-    };
+    let other_image =
+        |entry: &&&Descriptor| entry.digest != best.digest && rank(entry) == rank(best);
     if tag.is_none() && named.iter().any(|entry| other_image(&entry)) {
         return Err(OciError::Ambiguous {
             path: container.path(),
@@ -222,7 +221,11 @@ fn blob(
 ) -> Result<(Digest, Vec<u8>), OciError> {
     let digest = parse_digest(what, "digest", &descriptor.digest)?;
     let bytes = container.document(&blob_name(&digest))?;
-    check_size(&format!("{what} {digest}"), bytes.len() as u64, descriptor.size)?;
+    check_size(
+        &format!("{what} {digest}"),
+        bytes.len() as u64,
+        descriptor.size,
+    )?;
     let mut hasher = digest.hasher();
     hasher.update(&bytes);
     check_digest(&format!("{what} {digest}"), hasher, &digest)?;
@@ -245,11 +248,7 @@ pub(super) fn check_size(what: &str, found: u64, expected: u64) -> Result<(), Oc
     })
 }
 
-pub(super) fn check_digest(
-    what: &str,
-    hasher: Hasher,
-    expected: &Digest,
-) -> Result<(), OciError> {
+pub(super) fn check_digest(what: &str, hasher: Hasher, expected: &Digest) -> Result<(), OciError> {
     let found = hasher.finish();
     if found == *expected {
         return Ok(());

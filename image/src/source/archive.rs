@@ -69,8 +69,8 @@ impl Members {
                 entry: Escaped::new(&entry.path),
                 problem,
             };
-            let name = TreePath::parse(&entry.path, "name")
-                .map_err(|_| refuse("has a bad name"))?;
+            let name =
+                TreePath::parse(&entry.path, "name").map_err(|_| refuse("has a bad name"))?;
             let Some(member) = member(&entry, &name, reader.offset()).map_err(refuse)? else {
                 continue;
             };
@@ -126,10 +126,7 @@ fn member(entry: &Entry, name: &TreePath, offset: u64) -> Result<Option<Member>,
 }
 
 /// Copies a decompressed archive into `scratch`, to be indexed there.
-pub(crate) fn unpack_stream(
-    source: &mut dyn Read,
-    scratch: &mut std::fs::File,
-) -> io::Result<u64> {
+pub(crate) fn unpack_stream(source: &mut dyn Read, scratch: &mut std::fs::File) -> io::Result<u64> {
     let bound = crate::limits::MAX_IMAGE_BYTES;
     let copied = io::copy(&mut source.take(bound + 1), scratch)?;
     if copied > bound {

@@ -10,7 +10,9 @@ use crate::tar::TarError;
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// A reference that needs a network.
-    #[error("{kind} are not supported yet; save the image to a local ACI, OCI layout or docker archive")]
+    #[error(
+        "{kind} are not supported yet; save the image to a local ACI, OCI layout or docker archive"
+    )]
     Remote {
         /// "docker:// references" and the like.
         kind: &'static str,

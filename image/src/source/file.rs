@@ -21,8 +21,8 @@ pub(crate) fn open_regular(path: &Path) -> Result<File, SourceError> {
             source,
         }
     };
-    let nonblocking = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits())
-        .expect("open flags are small");
+    let nonblocking =
+        i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).expect("open flags are small");
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(nonblocking)

@@ -51,7 +51,8 @@ impl Reference {
         }
         let path = text.strip_prefix("file://").unwrap_or(text);
         let looks_local = path.starts_with(['/', '.']) || Path::new(path).exists();
-        if !looks_local && path.contains('/') && !path.ends_with(".aci") && !path.ends_with(".tar") {
+        if !looks_local && path.contains('/') && !path.ends_with(".aci") && !path.ends_with(".tar")
+        {
             // "example.com/app": the shape of a name, and no such file.
             return Err(SourceError::Remote {
                 kind: "image names (discovery)",

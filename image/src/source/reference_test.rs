@@ -38,5 +38,8 @@ fn what_needs_a_network_says_so() {
         let error = Reference::parse(remote).unwrap_err().to_string();
         assert!(error.contains("not supported yet"), "{remote}: {error}");
     }
-    assert!(matches!(Reference::parse("oci::v1"), Err(SourceError::Empty)));
+    assert!(matches!(
+        Reference::parse("oci::v1"),
+        Err(SourceError::Empty)
+    ));
 }

@@ -31,7 +31,7 @@ pub struct ImportError {
     /// What the user wrote.
     pub reference: String,
     /// Why.
-    pub source: ImportCause,
+    pub source: Box<ImportCause>,
 }
 
 /// Why an image cannot be imported.

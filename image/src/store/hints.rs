@@ -72,7 +72,10 @@ impl Identity {
     }
 
     fn file_name(&self) -> String {
-        let key = format!("{} {} {} {}", self.device, self.inode, self.asked, self.name);
+        let key = format!(
+            "{} {} {} {}",
+            self.device, self.inode, self.asked, self.name
+        );
         to_hex(&Sha256::digest(key.as_bytes()))
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn import(
     let imported = parsed.and_then(|reference| Import { store, progress }.run(&reference));
     imported.map_err(|source| ImportError {
         reference: reference.to_owned(),
-        source,
+        source: Box::new(source),
     })
 }
 
@@ -223,7 +223,8 @@ impl Import<'_> {
         });
         workspace.commit(self.store, id, &summary.file, &manifest)?;
         let image = self.store.with_manifest(id, manifest)?;
-        Ok(image.expect("an image that was committed is there; only a garbage collection removes it"))
+        Ok(image
+            .expect("an image that was committed is there; only a garbage collection removes it"))
     }
 }
 
@@ -249,7 +250,11 @@ fn recognize(reference: &Reference, archive: &Section) -> Result<Content, Import
 fn name_of(path: &Path) -> String {
     let absolute = fs::canonicalize(path);
     let path = absolute.as_deref().unwrap_or(path);
-    let mut name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     for ending in [".gz", ".tgz", ".xz", ".bz2", ".zst", ".tar", ".oci", ".aci"] {
         if let Some(stem) = name.strip_suffix(ending) {
             name = stem.to_owned();

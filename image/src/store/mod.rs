@@ -130,7 +130,9 @@ impl Store {
 /// The `name` of a manifest that was checked when it came into the store.
 fn name_in(manifest: &[u8]) -> String {
     let manifest: Option<serde_json::Value> = serde_json::from_slice(manifest).ok();
-    let name = manifest.as_ref().and_then(|manifest| manifest["name"].as_str());
+    let name = manifest
+        .as_ref()
+        .and_then(|manifest| manifest["name"].as_str());
     name.unwrap_or_default().to_owned()
 }
 

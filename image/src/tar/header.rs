@@ -3,7 +3,7 @@
 use super::{BLOCK, number};
 
 /// A header block whose checksum holds.
-pub(super) struct Header([u8; BLOCK]);
+pub(super) struct Header(Box<[u8; BLOCK]>);
 
 /// What the block says about its own correctness.
 pub(super) enum Checked {
@@ -24,11 +24,13 @@ impl Header {
         let outside = |i: usize| !(148..156).contains(&i);
         let bytes = || block.iter().enumerate().filter(|&(i, _)| outside(i));
         let computed = bytes().map(|(_, &b)| u64::from(b)).sum::<u64>() + 8 * u64::from(b' ');
-        let signed: i64 = bytes().map(|(_, &b)| i64::from(b.cast_signed())).sum::<i64>()
+        let signed: i64 = bytes()
+            .map(|(_, &b)| i64::from(b.cast_signed()))
+            .sum::<i64>()
             + 8 * i64::from(b' ');
         let found = number::unsigned(&block[148..156]);
         if found == Some(computed) || (found.is_some() && found == u64::try_from(signed).ok()) {
-            Checked::Header(Self(block))
+            Checked::Header(Self(Box::new(block)))
         } else {
             Checked::Bad {
                 found: until_nul(&block[148..156]).to_vec(),

@@ -49,6 +49,8 @@ pub(crate) struct Timestamp {
     pub(crate) nanos: u32,
 }
 
-
 /// Bytes of a header block, and the unit that data is padded to.
 const BLOCK: usize = 512;
+
+#[cfg(test)]
+mod tests;

@@ -39,11 +39,7 @@ fn base256(field: &[u8]) -> Option<i64> {
     let negative = field[0] & 0x40 != 0;
     let fill = if negative { 0xff } else { 0 };
     // The mark bit becomes a copy of the sign.
-    let first = if negative {
-        field[0]
-    } else {
-        field[0] & 0x7f
-    };
+    let first = if negative { field[0] } else { field[0] & 0x7f };
     let mut value = [fill; 8];
     let high = field.len().saturating_sub(8);
     for (i, &byte) in field.iter().enumerate() {

@@ -30,13 +30,23 @@ fn base256_with_sign_and_overflow() {
 #[test]
 fn pax_times_keep_all_nine_digits() {
     let at = |seconds, nanos| Some(Timestamp { seconds, nanos });
-    assert_eq!(pax_time(b"1700000000.69630322"), at(1_700_000_000, 696_303_220));
+    assert_eq!(
+        pax_time(b"1700000000.69630322"),
+        at(1_700_000_000, 696_303_220)
+    );
     assert_eq!(pax_time(b"5"), at(5, 0));
     assert_eq!(pax_time(b"5."), at(5, 0));
     assert_eq!(pax_time(b"1.0000000019"), at(1, 1));
     assert_eq!(pax_time(b"-1.25"), at(-2, 750_000_000));
     assert_eq!(pax_time(b"-3"), at(-3, 0));
-    for bad in [&b""[..], b"-", b"1.2.3", b"1,2", b"99999999999999999999", b".5"] {
+    for bad in [
+        &b""[..],
+        b"-",
+        b"1.2.3",
+        b"1,2",
+        b"99999999999999999999",
+        b".5",
+    ] {
         assert_eq!(pax_time(bad), None, "{bad:?}");
     }
 }

@@ -39,7 +39,10 @@ impl Overrides {
 
     fn set(&mut self, keyword: &[u8], value: &[u8]) -> Result<(), BadRecord> {
         let bad = |field: &'static str| {
-            BadRecord(field, format!("is \"{}\"", crate::bytes::Escaped::new(value)))
+            BadRecord(
+                field,
+                format!("is \"{}\"", crate::bytes::Escaped::new(value)),
+            )
         };
         match keyword {
             b"path" => self.path = Some(no_nul("PAX path", value)?),

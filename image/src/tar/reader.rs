@@ -366,11 +366,17 @@ impl<S: Skip> TarReader<S> {
 
     /// Fills `buf` with the next data of the current entry, which must have as much.
     pub(crate) fn read_all(&mut self, buf: &mut [u8]) -> Result<(), TarError> {
-        let wanted = buf.len() as u64;
-        assert!(wanted <= self.data_left, "callers know the entry's size");
-        let got = self.fill(buf)? as u64;
-        self.data_left -= got;
-        self.expect(got, wanted, "in its data")
+        assert!(
+            buf.len() as u64 <= self.data_left,
+            "callers know the entry's size"
+        );
+        let got = self.fill(buf)?;
+        let left = std::mem::take(&mut self.data_left);
+        if got < buf.len() {
+            return self.expect(got as u64, left, "in its data");
+        }
+        self.data_left = left - got as u64;
+        Ok(())
     }
 }
 

@@ -5,7 +5,10 @@ use crate::limits::{MAX_DEPTH, MAX_NAME_COMPONENT, MAX_PATH_BYTES};
 
 /// A checked path from the image's root: no `..`, no `.`, no empty component. Empty for the root.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TreePath(Vec<Box<[u8]>>);
+pub(crate) struct TreePath(Vec<Name>);
+
+/// One component of a path: any bytes but NUL and `/`.
+pub(crate) type Name = Box<[u8]>;
 
 impl TreePath {
     /// Checks an entry's name, or a hard link's target (`field` says which, for the error).
@@ -45,12 +48,12 @@ impl TreePath {
         Ok(Self(components))
     }
 
-    pub(crate) fn components(&self) -> &[Box<[u8]>] {
+    pub(crate) fn components(&self) -> &[Name] {
         &self.0
     }
 
     /// The directory and the name in it; nothing for the root.
-    pub(crate) fn split_last(&self) -> Option<(&[Box<[u8]>], &[u8])> {
+    pub(crate) fn split_last(&self) -> Option<(&[Name], &[u8])> {
         let (last, parents) = self.0.split_last()?;
         Some((parents, last))
     }

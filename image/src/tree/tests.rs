@@ -1,0 +1,284 @@
+use super::*;
+use crate::convert::{Conversion, ConvertError};
+use crate::erofs::Spool;
+use crate::tar::{Stream, TarReader};
+use crate::test_archive::{Fields, Tar};
+
+/// Applies layers; lists all paths, directories with a slash.
+fn apply(layers: &[Tar]) -> Result<Vec<String>, String> {
+    let files = || tempfile::tempfile().unwrap();
+    let mut conversion = Conversion::new(Spool::new(files(), files()));
+    for layer in layers {
+        let archive = layer.clone().finish();
+        let mut reader = TarReader::new(Stream(&archive[..]));
+        conversion
+            .apply_layer(&mut reader)
+            .map_err(|e| message(&e))?;
+    }
+    let mut paths = Vec::new();
+    list(&conversion.tree, NodeId::ROOT, "", &mut paths);
+    Ok(paths)
+}
+
+fn message(error: &ConvertError) -> String {
+    let mut text = error.to_string();
+    let mut error: &dyn std::error::Error = error;
+    while let Some(source) = error.source() {
+        text = format!("{text}: {source}");
+        error = source;
+    }
+    text
+}
+
+fn list(tree: &Tree, id: NodeId, prefix: &str, paths: &mut Vec<String>) {
+    if let Kind::Directory(children) = &tree.node(id).kind {
+        for (name, entry) in children {
+            let path = format!("{prefix}{}", name.escape_ascii());
+            if tree.is_directory(entry.node) {
+                paths.push(format!("{path}/"));
+                list(tree, entry.node, &format!("{path}/"), paths);
+            } else {
+                paths.push(path);
+            }
+        }
+    }
+}
+
+fn tar() -> Tar {
+    Tar::default()
+}
+
+#[track_caller]
+fn refused(layers: &[Tar], expected: &str) {
+    let error = apply(layers).unwrap_err();
+    assert_eq!(error, expected);
+}
+
+#[test]
+fn names_are_normalized_and_parents_made() {
+    let layer = tar().file("./a//b/./c", "x").dir("./").dir("d/");
+    assert_eq!(apply(&[layer]).unwrap(), ["a/", "a/b/", "a/b/c", "d/"]);
+}
+
+#[test]
+fn names_that_lead_out_are_refused() {
+    refused(
+        &[tar().file("a/../../x", "")],
+        r#"entry "a/../../x": name has a ".." component"#,
+    );
+    refused(
+        &[tar().file("/etc/passwd", "")],
+        r#"entry "/etc/passwd": name is absolute"#,
+    );
+    refused(
+        &[tar().pax(&[("path", b"/x")]).file("innocent", "")],
+        r#"entry "/x": name is absolute"#,
+    );
+    refused(
+        &[tar().file("x", "").hard_link("y", "../x")],
+        r#"entry "y": linkname has a ".." component"#,
+    );
+    refused(
+        &[tar().file("x", "").hard_link("y", "/x")],
+        r#"entry "y": linkname is absolute"#,
+    );
+}
+
+#[test]
+fn long_names_are_refused() {
+    let long = "x".repeat(256);
+    let pax = |path: &str| tar().pax(&[("path", path.as_bytes())]).file("f", "");
+    let shown = &long[..200];
+    refused(
+        &[pax(&long)],
+        &format!(r#"entry "{shown}…": name has a component of 256 bytes, more than 255"#),
+    );
+    let deep = "a/".repeat(300);
+    let error = apply(&[pax(&format!("{deep}f"))]).unwrap_err();
+    assert!(
+        error.ends_with("nested more than 256 directories deep"),
+        "{error}"
+    );
+    let error = apply(&[pax(&"a/".repeat(3000))]).unwrap_err();
+    assert!(error.contains("6000 bytes long, more than 4096"), "{error}");
+}
+
+#[test]
+fn a_symbolic_link_is_never_followed() {
+    let link = tar().symlink("up", "../../etc");
+    refused(
+        &[link.clone().file("up/passwd", "x")],
+        r#"entry "up/passwd": its parent "up" is a symbolic link, not a directory"#,
+    );
+    refused(
+        &[link.clone(), tar().file("up/passwd", "x")],
+        r#"entry "up/passwd": its parent "up" is a symbolic link, not a directory"#,
+    );
+    // A layer that brings a directory of its own replaces the link.
+    let own = tar().dir("up").file("up/passwd", "x");
+    assert_eq!(apply(&[link, own]).unwrap(), ["up/", "up/passwd"]);
+    refused(
+        &[tar().file("f", "").file("f/x", "")],
+        r#"entry "f/x": its parent "f" is a file, not a directory"#,
+    );
+}
+
+#[test]
+fn hard_links_need_a_file_that_is_there() {
+    refused(
+        &[tar().hard_link("y", "x").file("x", "")],
+        r#"entry "y": linkname "x" does not exist before this entry"#,
+    );
+    refused(
+        &[tar().dir("x").hard_link("y", "x")],
+        r#"entry "y": linkname "x" is a directory"#,
+    );
+    refused(
+        &[tar().hard_link("y", "./y")],
+        r#"entry "y": linkname is the entry's own name"#,
+    );
+    let through = tar()
+        .dir("d")
+        .file("d/f", "")
+        .symlink("s", "d")
+        .hard_link("y", "s/f");
+    refused(
+        &[through],
+        r#"entry "y": linkname "s/f" does not exist before this entry"#,
+    );
+    let lower = tar().file("x", "");
+    assert_eq!(
+        apply(&[lower, tar().hard_link("y", "x")]).unwrap(),
+        ["x", "y"]
+    );
+}
+
+#[test]
+fn a_name_occurs_once_in_a_layer() {
+    let twice = r#"entry "f": name occurs twice in the archive"#;
+    refused(&[tar().file("f", "1").file("f", "2")], twice);
+    refused(
+        &[tar().file("f", "1").file("g", "").hard_link("f", "g")],
+        twice,
+    );
+    refused(&[tar().dir("f").file("f", "1")], twice);
+    refused(&[tar().file("f/x", "1").file("f", "2")], twice);
+    refused(&[tar().file("f", "1").dir("f")], twice);
+    // Builders repeat parents.
+    assert_eq!(
+        apply(&[tar().dir("f").file("f/x", "").dir("f")]).unwrap(),
+        ["f/", "f/x"]
+    );
+}
+
+#[test]
+fn upper_layers_replace_and_merge() {
+    let lower = tar().file("a/1", "").file("b", "").dir("c").file("c/x", "");
+    let upper = tar().dir("a").file("a/2", "").dir("b").file("c", "");
+    assert_eq!(
+        apply(&[lower, upper]).unwrap(),
+        ["a/", "a/1", "a/2", "b/", "c"]
+    );
+}
+
+#[test]
+fn whiteouts_hide_lower_layers_only() {
+    let lower = tar().file("d/old", "").file("d/sub/x", "").file("gone", "");
+    let before = tar()
+        .file(".wh.gone", "")
+        .file("d/.wh.old", "")
+        .file("d/old", "new");
+    let after = tar()
+        .file("d/old", "new")
+        .file("d/.wh.old", "")
+        .file(".wh.gone", "");
+    let expected = ["d/", "d/old", "d/sub/", "d/sub/x"];
+    assert_eq!(apply(&[lower.clone(), before]).unwrap(), expected);
+    assert_eq!(apply(&[lower.clone(), after]).unwrap(), expected);
+    // Of nothing at all: layers are also made against other bases.
+    assert_eq!(
+        apply(&[tar().file("no/such/.wh.file", "")]).unwrap(),
+        [""; 0]
+    );
+    // A directory that the layer whites out and fills again keeps only what is new, in either order.
+    let refill = tar()
+        .file("d/sub/y", "")
+        .file(".wh.d", "")
+        .file(".wh.gone", "");
+    assert_eq!(
+        apply(&[lower, refill]).unwrap(),
+        ["d/", "d/sub/", "d/sub/y"]
+    );
+}
+
+#[test]
+fn an_opaque_directory_hides_what_is_below_it() {
+    let lower = tar().file("d/a", "").file("d/sub/b", "").file("e", "");
+    let before = tar()
+        .dir("d")
+        .file("d/.wh..wh..opq", "")
+        .file("d/sub/c", "");
+    let after = tar().file("d/sub/c", "").file("d/.wh..wh..opq", "");
+    let expected = ["d/", "d/sub/", "d/sub/c", "e"];
+    assert_eq!(apply(&[lower.clone(), before]).unwrap(), expected);
+    assert_eq!(apply(&[lower.clone(), after]).unwrap(), expected);
+    assert_eq!(
+        apply(&[lower, tar().file(".wh..wh..opq", "")]).unwrap(),
+        [""; 0]
+    );
+}
+
+#[test]
+fn odd_whiteouts() {
+    refused(
+        &[tar().file("a/.wh.", "")],
+        r#"entry "a/.wh.": whiteout names nothing"#,
+    );
+    refused(
+        &[tar().file(".wh...", "")],
+        r#"entry ".wh...": whiteout names "." or "..""#,
+    );
+    refused(
+        &[tar().file(".wh..", "")],
+        r#"entry ".wh..": whiteout names "." or "..""#,
+    );
+    refused(
+        &[tar().file(".wh.a/b", "")],
+        r#"the layer's archive has an entry inside a whiteout, ".wh.a/b""#,
+    );
+    // AUFS' own bookkeeping.
+    let aufs = tar()
+        .dir(".wh..wh.plnk")
+        .file(".wh..wh.plnk/1.2", "x")
+        .file(".wh..wh.aufs", "");
+    assert_eq!(apply(&[aufs]).unwrap(), [""; 0]);
+}
+
+#[test]
+fn links_survive_the_removal_of_their_other_name() {
+    let lower = tar().file("a", "data").hard_link("b", "a");
+    assert_eq!(apply(&[lower, tar().file(".wh.a", "")]).unwrap(), ["b"]);
+}
+
+#[test]
+fn fields_out_of_range_are_refused() {
+    let device = |major, minor| {
+        tar().header(&Fields {
+            device: (major, minor),
+            ..Fields::of("dev", b'3')
+        })
+    };
+    assert_eq!(apply(&[device(4095, 0xf_ffff)]).unwrap(), ["dev"]);
+    refused(
+        &[device(4096, 0)],
+        r#"entry "dev": device number 4096:0 is out of range (12 and 20 bits)"#,
+    );
+    refused(
+        &[tar().symlink("s", "")],
+        r#"entry "s": linkname is 0 bytes long, not 1 to 4095"#,
+    );
+    refused(
+        &[tar().symlink("./", "x")],
+        r#"entry "./": the root of the image must be a directory"#,
+    );
+}
