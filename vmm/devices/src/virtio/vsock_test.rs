@@ -5,7 +5,10 @@ use std::os::fd::AsRawFd;
 use proptest::prelude::*;
 
 use super::super::packet::shutdown;
-use super::super::{CONNECTION_BUFFER, Interest, MAX_PENDING_RESETS};
+use super::super::packet::{Header, Operation, TYPE_STREAM};
+use super::super::{
+    CONNECTION_BUFFER, HOST_CID, Interest, MAX_INCOMING, MAX_PACKET_BYTES, MAX_PENDING_RESETS,
+};
 use super::*;
 use crate::virtio::fake_driver::*;
 use crate::virtio::{Slot, Transport};

@@ -12,42 +12,8 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown as shut_d
 
 use super::credit::{ReceiveCredit, SendCredit};
 use super::packet::{Header, Operation, TYPE_STREAM, shutdown};
+use super::watch::{Change, Interest, Readiness};
 use super::{CONNECTION_BUFFER, HOST_CID};
-
-/// Names a socket to epoll; never used twice by one device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Token(pub u64);
-
-/// What to watch a socket for, level-triggered, besides its hangup.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Interest {
-    /// EPOLLIN.
-    pub readable: bool,
-    /// EPOLLOUT.
-    pub writable: bool,
-}
-
-/// What to do with a socket in the epoll set. A socket that never gets `Remove` is never closed while in the set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    /// Add it.
-    Add(Interest),
-    /// It is in the set: watch it for this instead.
-    Modify(Interest),
-    /// Take it out.
-    Remove,
-}
-
-/// What epoll said of a socket.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Readiness {
-    /// EPOLLIN.
-    pub readable: bool,
-    /// EPOLLOUT.
-    pub writable: bool,
-    /// EPOLLHUP or EPOLLERR.
-    pub hangup: bool,
-}
 
 /// The name of a stream; the guest can have each only once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

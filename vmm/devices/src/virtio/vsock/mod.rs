@@ -32,11 +32,13 @@ mod credit;
 mod device;
 mod packet;
 mod table;
+mod traffic;
+mod watch;
 
-pub use connection::{Change, Interest, Readiness, Token};
 pub use device::{
     ConnectError, EVENT_QUEUE, Incoming, RX_QUEUE, TX_QUEUE, Vsock, VsockCounters, VsockState,
 };
+pub use watch::{Change, Interest, Readiness, Token};
 
 /// The host's address.
 pub const HOST_CID: u32 = 2;

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
-use super::connection::{Change, Connection, Key, Readiness, Token, Verdict};
+use super::connection::{Connection, Key, Verdict};
 use super::packet::{Header, Operation};
+use super::watch::{Change, Readiness, Token};
 use super::{HOST_CID, MAX_BUFFERED_BYTES, MAX_CONNECTIONS, MAX_PENDING_RESETS};
 
 /// A stream that the guest is to be told the end of.
