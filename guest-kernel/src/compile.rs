@@ -1,4 +1,4 @@
-//! The build itself: unpack, configure, verify, compile, strip.
+//! The build itself: unpack, patch, configure, verify, compile, make compact.
 //!
 //! The source tree lives inside the cache entry's stage only while it is compiled. Time, user, host and
 //! directory do not reach the result: the same inputs give the same bytes.
@@ -9,8 +9,10 @@ use std::process::{Command, Stdio};
 use std::{io, thread};
 
 use crate::cache::Stage;
+use crate::compact::{CompactError, compact};
 use crate::fragment::{Fragment, Request};
-use crate::source::Source;
+use crate::inputs::Inputs;
+use crate::patch::Outcome;
 use crate::verify::{Missed, verify};
 
 /// Lines of a failed command's output that its error shows.
@@ -45,6 +47,9 @@ pub enum CompileError {
         /// Its last lines.
         tail: String,
     },
+    /// What was compiled is not a kernel.
+    #[error("the compiled vmlinux cannot be made compact")]
+    Compact(#[from] CompactError),
     /// The kernel's rules turned requests into something else.
     #[error("the kernel's configuration did not take {} options:\n{}", .0.len(), lines(.0))]
     NotTaken(Vec<Missed>),
@@ -52,8 +57,7 @@ pub enum CompileError {
 
 /// Builds `vmlinux`, `bzImage` and `config` into `stage`.
 pub(crate) fn compile(
-    source: &Source,
-    fragments: &[Fragment],
+    inputs: &Inputs,
     requests: &[Request],
     stage: &Stage,
     progress: &mut dyn FnMut(&str),
@@ -66,14 +70,30 @@ pub(crate) fn compile(
     run(
         Command::new("tar")
             .arg("-xf")
-            .arg(&source.tarball)
+            .arg(&inputs.source.tarball)
             .args(["--strip-components=1", "-C"])
             .arg(&tree),
         &log,
     )?;
 
+    for patch in &inputs.patches {
+        match patch.apply(&tree) {
+            Ok(Outcome::Applied) => {}
+            Ok(Outcome::DoesNotFit) => progress(&format!(
+                "leaving out patch {}: this kernel source does not take it; guests start slower",
+                patch.name
+            )),
+            Err(source) => {
+                return Err(CompileError::Start {
+                    command: "patch".into(),
+                    source,
+                });
+            }
+        }
+    }
+
     progress("configuring the guest kernel");
-    let config = configure(&tree, fragments, &log)?;
+    let config = configure(&tree, &inputs.fragments, &log)?;
     let missed = verify(requests, &config);
     if !missed.is_empty() {
         return Err(CompileError::NotTaken(missed));
@@ -91,14 +111,11 @@ pub(crate) fn compile(
         &log,
     )?;
 
-    progress("stripping the guest kernel");
-    run(
-        Command::new("objcopy")
-            .arg("--strip-all")
-            .arg(tree.join("vmlinux"))
-            .arg(stage.dir().join("vmlinux")),
-        &log,
-    )?;
+    progress("making the guest kernel compact");
+    let elf = tree.join("vmlinux");
+    let bytes = fs::read(&elf).map_err(failed("read", &elf))?;
+    let vmlinux = stage.dir().join("vmlinux");
+    fs::write(&vmlinux, compact(&bytes)?).map_err(failed("write", &vmlinux))?;
     copy(
         &tree.join("arch/x86/boot/bzImage"),
         &stage.dir().join("bzImage"),

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::fragment::Fragment;
+use crate::patch::Patch;
+use crate::source::Source;
 
-/// Raised whenever [`crate::compile`] changes what comes out of the same source and fragments.
-const RECIPE_VERSION: u32 = 1;
+/// Raised whenever [`crate::compile`] changes what comes out of the same source, fragments and patches.
+const RECIPE_VERSION: u32 = 2;
 
 /// Read at a time when hashing a file.
 const BLOCK_BYTES: usize = 64 * 1024;
@@ -22,27 +24,40 @@ pub struct InputError {
     source: io::Error,
 }
 
-/// The name of the cache entry: SHA-256, in hexadecimal, over recipe, source, compiler and fragments.
-///
-/// Each part goes in with its length, so that no two different sets of inputs are the same bytes.
-pub(crate) fn hash(fragments: &[Fragment], tarball_digest: &str, compiler: &str) -> String {
-    let mut hasher = Sha256::new();
-    let mut part = |bytes: &[u8]| {
-        hasher.update(
-            u64::try_from(bytes.len())
-                .expect("a length in memory fits u64")
-                .to_le_bytes(),
-        );
-        hasher.update(bytes);
-    };
-    part(&RECIPE_VERSION.to_le_bytes());
-    part(tarball_digest.as_bytes());
-    part(compiler.as_bytes());
-    for fragment in fragments {
-        part(fragment.name.as_bytes());
-        part(fragment.text.as_bytes());
+/// Everything that decides what comes out.
+#[derive(Debug)]
+pub(crate) struct Inputs {
+    pub(crate) fragments: Vec<Fragment>,
+    pub(crate) patches: Vec<Patch>,
+    pub(crate) source: Source,
+}
+
+impl Inputs {
+    /// The name of the cache entry: SHA-256, in hexadecimal, over recipe, source, compiler, fragments and patches.
+    ///
+    /// Each part goes in with its length, so that no two different sets of inputs are the same bytes.
+    pub(crate) fn hash(&self, tarball_digest: &str) -> String {
+        let mut hasher = Sha256::new();
+        let mut part = |bytes: &[u8]| {
+            let length = u64::try_from(bytes.len()).expect("a length in memory fits u64");
+            hasher.update(length.to_le_bytes());
+            hasher.update(bytes);
+        };
+        part(&RECIPE_VERSION.to_le_bytes());
+        part(tarball_digest.as_bytes());
+        part(self.source.compiler.as_bytes());
+        for fragment in &self.fragments {
+            part(b"fragment");
+            part(fragment.name.as_bytes());
+            part(fragment.text.as_bytes());
+        }
+        for patch in &self.patches {
+            part(b"patch");
+            part(patch.name.as_bytes());
+            part(&patch.text);
+        }
+        hexadecimal(&hasher.finalize())
     }
-    hexadecimal(&hasher.finalize())
 }
 
 /// SHA-256 of a file, in hexadecimal.

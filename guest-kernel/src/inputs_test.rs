@@ -7,33 +7,55 @@ fn fragment(name: &str, text: &str) -> Fragment {
     }
 }
 
+fn inputs(fragments: Vec<Fragment>) -> Inputs {
+    let source = Source {
+        tarball: "/usr/src/linux.tar.xz".into(),
+        compiler: "gcc 12".into(),
+    };
+    let patch = Patch {
+        name: "fast".into(),
+        text: b"Why.".into(),
+        path: "fast.patch".into(),
+    };
+    Inputs {
+        fragments,
+        patches: vec![patch],
+        source,
+    }
+}
+
 #[test]
 fn every_input_changes_the_hash() {
     let base = || {
-        vec![
+        inputs(vec![
             fragment("a", "# Why.\nCONFIG_A=y\n"),
             fragment("b", "# Why.\n"),
-        ]
+        ])
     };
-    let reference = hash(&base(), "tarball", "gcc 12");
-    assert_eq!(reference, hash(&base(), "tarball", "gcc 12"));
+    let reference = base().hash("tarball");
+    assert_eq!(reference, base().hash("tarball"));
     assert_eq!(reference.len(), 64);
+    assert_ne!(reference, base().hash("other tarball"));
 
-    let mut other = base();
-    other[0].text.push('\n');
-    assert_ne!(reference, hash(&other, "tarball", "gcc 12"));
-    let mut renamed = base();
-    renamed[1].name = "c".into();
-    assert_ne!(reference, hash(&renamed, "tarball", "gcc 12"));
-    assert_ne!(reference, hash(&base(), "other tarball", "gcc 12"));
-    assert_ne!(reference, hash(&base(), "tarball", "gcc 13"));
+    let changes: [fn(&mut Inputs); 5] = [
+        |inputs| inputs.fragments[0].text.push('\n'),
+        |inputs| inputs.fragments[1].name = "c".into(),
+        |inputs| inputs.source.compiler = "gcc 13".into(),
+        |inputs| inputs.patches[0].text.push(b'!'),
+        |inputs| inputs.patches.clear(),
+    ];
+    for (index, change) in changes.iter().enumerate() {
+        let mut other = base();
+        change(&mut other);
+        assert_ne!(reference, other.hash("tarball"), "change {index}");
+    }
 }
 
 #[test]
 fn text_that_moves_between_fragments_changes_the_hash() {
-    let one = [fragment("a", "x"), fragment("b", "yz")];
-    let other = [fragment("a", "xy"), fragment("b", "z")];
-    assert_ne!(hash(&one, "", ""), hash(&other, "", ""));
+    let one = inputs(vec![fragment("a", "x"), fragment("b", "yz")]);
+    let other = inputs(vec![fragment("a", "xy"), fragment("b", "z")]);
+    assert_ne!(one.hash(""), other.hash(""));
 }
 
 #[test]

@@ -9,9 +9,11 @@
 
 pub mod absent_syscalls;
 mod cache;
+mod compact;
 mod compile;
 mod fragment;
 mod inputs;
+mod patch;
 mod source;
 mod verify;
 
@@ -19,6 +21,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use cache::{CacheError, cache_dir};
+pub use compact::CompactError;
 pub use compile::CompileError;
 pub use fragment::{Fragment, FragmentError, Request, Setting};
 pub use inputs::InputError;
@@ -27,6 +30,9 @@ pub use verify::{Missed, options_set, verify};
 
 /// Where the fragments lie: in the checkout that this crate was compiled from.
 const FRAGMENT_DIR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config");
+
+/// Where the patches lie.
+const PATCH_DIR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/patches");
 
 /// The C source of the program that tells which system calls a kernel answers.
 pub const PROBE_SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/probe/syscalls.c");
@@ -82,6 +88,9 @@ pub enum BuildError {
     /// The fragments do not make sense.
     #[error("the guest kernel's configuration is not usable")]
     Fragment(#[from] FragmentError),
+    /// The patches could not be read.
+    #[error("cannot read the patches in {PATCH_DIR}")]
+    Patch(#[source] std::io::Error),
     /// Source package or tools are missing.
     #[error("the guest kernel cannot be built on this machine")]
     Source(#[from] SourceError),
@@ -106,13 +115,13 @@ pub enum BuildError {
 pub fn build(cache_dir: &Path, progress: &mut dyn FnMut(&str)) -> Result<Kernel, BuildError> {
     let fragments = Fragment::read_dir(Path::new(FRAGMENT_DIR))?;
     let requests = fragment::merge(&fragments)?;
-    let source = source::Source::find()?;
+    let inputs = inputs::Inputs {
+        patches: patch::Patch::read_dir(Path::new(PATCH_DIR)).map_err(BuildError::Patch)?,
+        source: source::Source::find()?,
+        fragments,
+    };
     let cache = cache::Cache::open(cache_dir)?;
-    let hash = inputs::hash(
-        &fragments,
-        &cache.tarball_digest(&source.tarball, progress)?,
-        &source.compiler,
-    );
+    let hash = inputs.hash(&cache.tarball_digest(&inputs.source.tarball, progress)?);
     if let Some(kernel) = cache.lookup(&hash)? {
         return Ok(kernel);
     }
@@ -121,6 +130,6 @@ pub fn build(cache_dir: &Path, progress: &mut dyn FnMut(&str)) -> Result<Kernel,
         return Ok(kernel);
     }
     let entry = cache.stage(&hash)?;
-    compile::compile(&source, &fragments, &requests, &entry, progress)?;
+    compile::compile(&inputs, &requests, &entry, progress)?;
     Ok(cache.publish(entry)?)
 }

@@ -15,6 +15,7 @@ pub const KERNEL_PACKAGES: &[&str] = &[
     "libelf-dev",
     "libssl-dev",
     "lz4",
+    "patch",
     "xz-utils",
     "cpio",
 ];
@@ -31,6 +32,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("flex", "flex"),
     ("bison", "bison"),
     ("bc", "bc"),
+    ("patch", "patch"),
     ("lz4", "lz4"),
     ("xz", "xz-utils"),
     ("tar", "tar"),
