@@ -1,0 +1,207 @@
+//! The argument vector of the `run` entrypoint, version 6 of stage1's interface (rkt, `stage1-implementors-guide.md`).
+//!
+//! Everything that the interface knows is known here. What cannot be done yet is refused by name: a pod must not run
+//! with less than was asked for.
+
+use std::ffi::OsString;
+
+/// A call of the `run` entrypoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arguments {
+    /// Say on standard error what happens.
+    pub debug: bool,
+    /// Standard input goes to the app.
+    pub interactive: bool,
+    /// The pod's host name, if one was chosen.
+    pub hostname: Option<String>,
+    /// The pod's UUID.
+    pub uuid: String,
+}
+
+/// An argument vector that cannot be followed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ArgumentError {
+    /// Not part of the interface.
+    #[error("unknown argument {0:?}")]
+    Unknown(String),
+    /// Part of the interface, and not there yet.
+    #[error("{flag}{value} is not supported yet: {why}")]
+    Unsupported {
+        /// The flag.
+        flag: &'static str,
+        /// Its value with the `=`, if it has one.
+        value: String,
+        /// What is missing.
+        why: &'static str,
+    },
+    /// A value that the flag does not take.
+    #[error("{flag}: {value:?} is not {expected}")]
+    Value {
+        /// The flag.
+        flag: &'static str,
+        /// The value.
+        value: String,
+        /// What the flag takes.
+        expected: &'static str,
+    },
+    /// No UUID, or more than one.
+    #[error("expected one pod UUID, found {0}")]
+    Uuid(usize),
+}
+
+/// Longest host name (`__NEW_UTS_LEN`, `include/uapi/linux/utsname.h`).
+const HOSTNAME_MAX: usize = 64;
+
+/// Characters of a UUID.
+const UUID_LENGTH: usize = 36;
+
+impl Arguments {
+    /// Reads the arguments behind the program's name.
+    ///
+    /// # Errors
+    /// When one is unknown, not supported yet, or has a wrong value.
+    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, ArgumentError> {
+        let mut parsed = Self {
+            debug: false,
+            interactive: false,
+            hostname: None,
+            uuid: String::new(),
+        };
+        let mut uuids = 0;
+        for argument in arguments {
+            let text = argument
+                .into_string()
+                .map_err(|other| ArgumentError::Unknown(other.to_string_lossy().into_owned()))?;
+            if text.starts_with('-') {
+                parsed.flag(&text)?;
+            } else {
+                uuids += 1;
+                parsed.uuid = check_uuid(text)?;
+            }
+        }
+        if uuids == 1 {
+            Ok(parsed)
+        } else {
+            Err(ArgumentError::Uuid(uuids))
+        }
+    }
+
+    fn flag(&mut self, text: &str) -> Result<(), ArgumentError> {
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (text, None),
+        };
+        match name {
+            "--debug" => self.debug = boolean("--debug", value)?,
+            "--interactive" => self.interactive = boolean("--interactive", value)?,
+            "--net" => check_net(value.unwrap_or("default"))?,
+            "--hostname" => self.hostname = Some(check_hostname(value.unwrap_or(""))?),
+            "--ipc" => check_ipc(value.unwrap_or(""))?,
+            // Settings of the host that nothing reads before there are networks.
+            "--local-config" | "--dns-conf-mode" => {}
+            "--private-users" => {
+                return Err(unsupported(
+                    "--private-users",
+                    value,
+                    "an app's users are the guest's own",
+                ));
+            }
+            "--mds-token" => {
+                return Err(unsupported(
+                    "--mds-token",
+                    None,
+                    "there is no metadata service",
+                ));
+            }
+            "--mutable" => {
+                return Err(unsupported(
+                    "--mutable",
+                    None,
+                    "the apps of a pod are fixed",
+                ));
+            }
+            // Apps have none of these restrictions yet, so there is nothing to leave out.
+            "--disable-capabilities-restriction" | "--disable-paths" | "--disable-seccomp" => {}
+            _ => return Err(ArgumentError::Unknown(text.to_owned())),
+        }
+        Ok(())
+    }
+}
+
+fn unsupported(flag: &'static str, value: Option<&str>, why: &'static str) -> ArgumentError {
+    ArgumentError::Unsupported {
+        flag,
+        value: value.map(|v| format!("={v}")).unwrap_or_default(),
+        why,
+    }
+}
+
+fn boolean(flag: &'static str, value: Option<&str>) -> Result<bool, ArgumentError> {
+    match value {
+        None | Some("true") => Ok(true),
+        Some("false") => Ok(false),
+        Some(other) => Err(ArgumentError::Value {
+            flag,
+            value: other.to_owned(),
+            expected: "true or false",
+        }),
+    }
+}
+
+fn check_net(list: &str) -> Result<(), ArgumentError> {
+    if list == "none" {
+        return Ok(());
+    }
+    let why = "a pod has loopback only (--net=none)";
+    Err(unsupported("--net", Some(list), why))
+}
+
+fn check_ipc(mode: &str) -> Result<(), ArgumentError> {
+    match mode {
+        // A pod is a machine: its IPC objects are its own whatever one does.
+        "" | "auto" | "private" => Ok(()),
+        "parent" => {
+            let why = "a machine cannot share the host's IPC objects";
+            Err(unsupported("--ipc", Some(mode), why))
+        }
+        _ => Err(ArgumentError::Value {
+            flag: "--ipc",
+            value: mode.to_owned(),
+            expected: "auto, private or parent",
+        }),
+    }
+}
+
+fn check_hostname(name: &str) -> Result<String, ArgumentError> {
+    let label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    if name.len() <= HOSTNAME_MAX && name.split('.').all(label) {
+        return Ok(name.to_owned());
+    }
+    Err(ArgumentError::Value {
+        flag: "--hostname",
+        value: name.to_owned(),
+        expected: "a host name of at most 64 characters",
+    })
+}
+
+fn check_uuid(text: String) -> Result<String, ArgumentError> {
+    let hex = |b: u8| b.is_ascii_hexdigit() || b == b'-';
+    if text.len() == UUID_LENGTH && text.bytes().all(hex) {
+        return Ok(text);
+    }
+    Err(ArgumentError::Value {
+        flag: "UUID",
+        value: text,
+        expected: "a pod's UUID",
+    })
+}
+
+#[cfg(test)]
+#[path = "arguments_test.rs"]
+mod tests;

@@ -1,0 +1,92 @@
+use super::*;
+
+const UUID: &str = "6733f7f2-2f4b-4f0c-8f1c-0d2f1a1b2c3d";
+
+fn parse(arguments: &[&str]) -> Result<Arguments, ArgumentError> {
+    Arguments::parse(arguments.iter().map(OsString::from))
+}
+
+fn error(argument: &str) -> String {
+    parse(&[argument, UUID]).unwrap_err().to_string()
+}
+
+#[test]
+fn the_whole_vector_of_interface_version_6_is_known() {
+    let parsed = parse(&[
+        "--debug",
+        "--net=none",
+        "--interactive",
+        "--local-config=/etc/rkt",
+        "--hostname=web-1.example",
+        "--disable-capabilities-restriction",
+        "--disable-paths",
+        "--disable-seccomp",
+        "--dns-conf-mode=resolv=default,hosts=default",
+        "--ipc=private",
+        UUID,
+    ]);
+    let expected = Arguments {
+        debug: true,
+        interactive: true,
+        hostname: Some("web-1.example".to_owned()),
+        uuid: UUID.to_owned(),
+    };
+    assert_eq!(parsed, Ok(expected));
+}
+
+#[test]
+fn a_network_is_refused_with_the_reason() {
+    assert_eq!(
+        error("--net=default,host"),
+        "--net=default,host is not supported yet: a pod has loopback only (--net=none)"
+    );
+    assert_eq!(
+        error("--net"),
+        "--net=default is not supported yet: a pod has loopback only (--net=none)"
+    );
+}
+
+#[test]
+fn what_is_not_there_yet_is_refused_by_name() {
+    assert_eq!(
+        error("--private-users=1000:65536"),
+        "--private-users=1000:65536 is not supported yet: an app's users are the guest's own"
+    );
+    assert_eq!(
+        error("--mds-token=secret"),
+        "--mds-token is not supported yet: there is no metadata service"
+    );
+    assert_eq!(
+        error("--mutable"),
+        "--mutable is not supported yet: the apps of a pod are fixed"
+    );
+    assert_eq!(
+        error("--ipc=parent"),
+        "--ipc=parent is not supported yet: a machine cannot share the host's IPC objects"
+    );
+}
+
+#[test]
+fn nonsense_is_refused() {
+    assert_eq!(error("--nett=none"), "unknown argument \"--nett=none\"");
+    assert_eq!(
+        error("--debug=maybe"),
+        "--debug: \"maybe\" is not true or false"
+    );
+    assert_eq!(
+        error("--hostname=a b"),
+        "--hostname: \"a b\" is not a host name of at most 64 characters"
+    );
+    assert_eq!(
+        parse(&["--net=none"]).unwrap_err().to_string(),
+        "expected one pod UUID, found 0"
+    );
+    assert_eq!(
+        parse(&[UUID, UUID]).unwrap_err().to_string(),
+        "expected one pod UUID, found 2"
+    );
+    assert_eq!(
+        error("../../etc"),
+        "UUID: \"../../etc\" is not a pod's UUID"
+    );
+}

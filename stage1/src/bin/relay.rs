@@ -1,0 +1,31 @@
+//! The relay of a pod: see [`bulkhead_stage1::relay`]. Started by the supervisor with the descriptors that
+//! [`bulkhead_stage1::relay::descriptors`] names, and nothing else.
+
+use std::fs::File;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use bulkhead_jail::inherited;
+use bulkhead_stage1::relay::descriptors::{COMMANDS, RKT, TRACE, VMM};
+use bulkhead_stage1::relay::event_loop::{Descriptors, FAILED, run};
+
+fn main() -> ExitCode {
+    match relay() {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("stage1: relay: {error:#}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn relay() -> Result<u8> {
+    let descriptors = Descriptors {
+        commands: UnixStream::from(inherited(COMMANDS).context("the command socket")?),
+        vmm: inherited(VMM).context("the VMM's control socket")?,
+        rkt: inherited(RKT).context("the status directory")?,
+        trace: inherited(TRACE).ok().map(File::from),
+    };
+    Ok(run(descriptors)?)
+}

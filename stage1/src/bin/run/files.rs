@@ -1,0 +1,172 @@
+//! The pod's directory, which is the working directory, as stage0 prepared it.
+
+use std::fs::{self, File};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+use bulkhead_pod::manifest::{AcName, ImageManifest, MANIFEST_BYTES_MAX, PodManifest};
+use bulkhead_protocol::plan::Plan;
+use bulkhead_stage1::plan::Image;
+use bulkhead_stage1::scratch;
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, fchown, openat, unlinkat};
+use rustix::process::geteuid;
+
+use crate::helpers::RELAY_IDENTITY;
+
+/// The stage1 image's files in the pod's directory.
+const ROOTFS: &str = "stage1/rootfs";
+
+/// What says that the pod is ready (rkt, stage1 interface version 5).
+const READINESS: &str = "supervisor-status";
+
+/// The files of one pod.
+pub(crate) struct PodFiles {
+    manifest: PodManifest,
+    json: Vec<u8>,
+    template: File,
+    /// `rkt` in the stage1's root: the one directory that the relay can write in.
+    rkt: OwnedFd,
+}
+
+impl PodFiles {
+    /// Reads the pod's manifest, and gives the status directory to the relay.
+    pub(crate) fn open() -> Result<Self> {
+        let json = read_manifest(Path::new("pod"))?;
+        let manifest = PodManifest::parse(&json)?;
+        let rkt = open_directory("rkt")?;
+        let status = open_directory("rkt/status")?;
+        if geteuid().is_root() {
+            let (uid, gid) = (RELAY_IDENTITY.uid, RELAY_IDENTITY.gid);
+            for directory in [&rkt, &status] {
+                let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+                fchown(directory, owner.0, owner.1)
+                    .context("give the status directory to the relay")?;
+            }
+        }
+        Ok(Self {
+            manifest,
+            json,
+            template: open_stage1("scratch.ext4")?,
+            rkt,
+        })
+    }
+
+    pub(crate) fn manifest(&self) -> &PodManifest {
+        &self.manifest
+    }
+
+    pub(crate) fn manifest_json(&self) -> Vec<u8> {
+        self.json.clone()
+    }
+
+    pub(crate) fn status_directory(&self) -> &OwnedFd {
+        &self.rkt
+    }
+
+    pub(crate) fn scratch_length(&self) -> Result<u64> {
+        let metadata = self.template.metadata().context("look at scratch.ext4")?;
+        Ok(metadata.len())
+    }
+
+    /// Manifest and size of each app's image, in the pod manifest's order.
+    pub(crate) fn images(&self) -> Result<Vec<Image>> {
+        let apps = self.manifest.apps.iter();
+        apps.map(|app| {
+            let directory = app_directory(&app.name);
+            let json = read_manifest(&directory.join("manifest"))?;
+            let whose = || format!("app {}", app.name);
+            let manifest = ImageManifest::parse(&json).with_context(whose)?;
+            let length = open_image(&app.name)?.metadata().with_context(whose)?.len();
+            Ok(Image { manifest, length })
+        })
+        .collect()
+    }
+
+    /// One scratch disk an app. They are removed again unless [`Scratch::keep`] is called.
+    pub(crate) fn create_scratch(&self, plan: &Plan) -> Result<Scratch> {
+        let directory = PathBuf::from("scratch");
+        fs::create_dir(&directory).context("make the directory scratch")?;
+        let mut made = Scratch {
+            files: Vec::new(),
+            directory: Some(directory.clone()),
+        };
+        for app in &plan.apps {
+            let path = directory.join(format!("{}.ext4", app.name));
+            made.files.push(scratch::create(&self.template, &path)?);
+        }
+        Ok(made)
+    }
+
+    /// `pid` says that the pod can be entered (rkt, stage1 interface), and its time when the pod started.
+    pub(crate) fn write_pid(&self) -> Result<()> {
+        let pid = std::process::id().to_string();
+        fs::write("pid", pid).context("write the file pid")
+    }
+
+    /// The relay removes it in its last act; a relay that was killed did not.
+    pub(crate) fn remove_readiness(&self) {
+        let _ = unlinkat(&self.rkt, READINESS, AtFlags::empty());
+    }
+}
+
+/// The apps' writable disks.
+pub(crate) struct Scratch {
+    pub(crate) files: Vec<File>,
+    /// To be removed with all in it.
+    directory: Option<PathBuf>,
+}
+
+impl Scratch {
+    pub(crate) fn keep(mut self) {
+        self.directory = None;
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Some(directory) = &self.directory {
+            // The error that brought us here is the one to tell.
+            let _ = fs::remove_dir_all(directory);
+        }
+    }
+}
+
+/// Opens a file of the stage1 image.
+pub(crate) fn open_stage1(name: &str) -> Result<File> {
+    let path = Path::new(ROOTFS).join(name);
+    let context = || format!("open {} of the stage1 image", path.display());
+    File::open(&path).with_context(context)
+}
+
+/// Opens an app's image, for reading only.
+pub(crate) fn open_image(app: &AcName) -> Result<File> {
+    let path = app_directory(app).join("rootfs.erofs");
+    File::open(&path).with_context(|| format!("app {app}: open its image {}", path.display()))
+}
+
+fn open_directory(name: &str) -> Result<OwnedFd> {
+    let path = Path::new(ROOTFS).join(name);
+    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    openat(rustix::fs::CWD.as_fd(), &path, flags, Mode::empty())
+        .with_context(|| format!("open the directory {}", path.display()))
+}
+
+fn app_directory(app: &AcName) -> PathBuf {
+    Path::new(ROOTFS).join("opt/stage2").join(app.as_str())
+}
+
+fn read_manifest(path: &Path) -> Result<Vec<u8>> {
+    use std::io::Read;
+    let context = || format!("read {}", path.display());
+    let file = File::open(path).with_context(context)?;
+    let most = u64::try_from(MANIFEST_BYTES_MAX).expect("a constant of a mebibyte");
+    let mut json = Vec::new();
+    file.take(most + 1)
+        .read_to_end(&mut json)
+        .with_context(context)?;
+    if json.len() > MANIFEST_BYTES_MAX {
+        return Err(anyhow!("{} is longer than {most} bytes", path.display()));
+    }
+    Ok(json)
+}

@@ -1,0 +1,135 @@
+//! The pod's other processes and their jails.
+//!
+//! Both get descriptors and nothing else: no environment, no path but that of the root directory, no privileges when the
+//! supervisor has some to take away. They stay in the supervisor's process group, and ignore the signals that a terminal
+//! sends to it: how a pod stops is the supervisor's to say.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use anyhow::{Context, Result};
+use bulkhead_jail::{Child, Descriptor, Identity, Jail, Program, spawn};
+use bulkhead_protocol::frame;
+use bulkhead_protocol::relay::ToRelay;
+use bulkhead_protocol::vmm::MAX_FDS;
+use bulkhead_stage1::relay::descriptors;
+use rustix::process::geteuid;
+
+use crate::files::{PodFiles, open_stage1};
+
+/// Who the relay is when the supervisor is root. Ids 65520 to 65533 belong to nobody: they lie above Debian's and systemd's
+/// dynamic users and below `nobody`. All pods share them until each has a range of its own.
+pub(crate) const RELAY_IDENTITY: Identity = Identity {
+    uid: 65_533,
+    gid: 65_533,
+};
+
+/// Who the VMM is when the supervisor is root: not the relay, so that neither can trace or signal the other.
+const VMM_IDENTITY: Identity = Identity {
+    uid: 65_532,
+    gid: 65_532,
+};
+
+/// Signals that a terminal sends to the whole process group, and that are the supervisor's to answer.
+const IGNORED_SIGNALS: &[libc::c_int] = &[libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+
+/// The VMM's: every descriptor of the machine, twice over for its guest connections, and its own few.
+const VMM_OPEN_FILES: u64 = 2048;
+
+/// The relay's: its own few, and a connection that comes with as many descriptors as a message can.
+const RELAY_OPEN_FILES: u64 = 64 + MAX_FDS as u64;
+
+/// The number of the control socket in the VMM.
+const VMM_CONTROL: i32 = 3;
+
+/// The running processes of a pod.
+pub(crate) struct Helpers {
+    pub(crate) vmm: Child,
+    pub(crate) relay: Child,
+}
+
+pub(crate) fn spawn_vmm(_files: &PodFiles, control: OwnedFd) -> Result<Child> {
+    let executable = open_stage1("vmm")?;
+    let descriptors = vec![
+        Descriptor {
+            number: 2,
+            file: rustix::stdio::stderr(),
+        },
+        Descriptor {
+            number: VMM_CONTROL,
+            file: control.as_fd(),
+        },
+    ];
+    start(
+        "vmm",
+        &executable,
+        descriptors,
+        VMM_IDENTITY,
+        VMM_OPEN_FILES,
+    )
+}
+
+pub(crate) fn spawn_relay(
+    files: &PodFiles,
+    commands: UnixStream,
+    vmm: &OwnedFd,
+    trace: Option<&File>,
+    interactive: bool,
+) -> Result<Child> {
+    let executable = open_stage1("relay")?;
+    let at = |number, file| Descriptor { number, file };
+    let mut descriptors = vec![
+        at(1, rustix::stdio::stdout()),
+        at(2, rustix::stdio::stderr()),
+        at(descriptors::COMMANDS, commands.as_fd()),
+        at(descriptors::VMM, vmm.as_fd()),
+        at(descriptors::RKT, files.status_directory().as_fd()),
+    ];
+    if interactive {
+        descriptors.push(at(0, rustix::stdio::stdin()));
+    }
+    if let Some(trace) = trace {
+        descriptors.push(at(descriptors::TRACE, trace.as_fd()));
+    }
+    start(
+        "relay",
+        &executable,
+        descriptors,
+        RELAY_IDENTITY,
+        RELAY_OPEN_FILES,
+    )
+}
+
+fn start(
+    name: &str,
+    executable: &File,
+    descriptors: Vec<Descriptor<'_>>,
+    identity: Identity,
+    open_files: u64,
+) -> Result<Child> {
+    let program = Program {
+        executable: executable.as_fd(),
+        arguments: vec![CString::new(name).context("a helper's name")?],
+        environment: Vec::new(),
+        descriptors,
+    };
+    let jail = Jail {
+        // Somebody else than root has no privileges to lose, and cannot change who the helper is.
+        identity: geteuid().is_root().then_some(identity),
+        open_files,
+        ignored_signals: IGNORED_SIGNALS,
+    };
+    spawn(&program, &jail).with_context(|| format!("start the {name}"))
+}
+
+pub(crate) fn send_to_relay(
+    commands: &mut UnixStream,
+    message: &ToRelay,
+    bound: usize,
+) -> Result<()> {
+    let mut bytes = Vec::new();
+    frame::encode(message, bound, &mut bytes).context("a message to the relay")?;
+    crate::write_all(commands, &bytes)
+}

@@ -1,0 +1,190 @@
+//! stage1's `run` entrypoint: the supervisor of a pod.
+//!
+//! It is exec'd by stage0 in the pod's directory, with the directory's lock inherited (`RKT_LOCK_FD`): the pod lives as long
+//! as this process. Helpers are started before anything else, so that their exec runs beside the planning.
+//!
+//! ```text
+//! arguments ─ KVM? ─ spawn vmm, relay ─ plan ─ scratch ─ machine ──▶ vmm
+//!                                                        plan ─────▶ relay        then wait
+//! ```
+//!
+//! Exit code: the pod's, from the relay; 254 for anything that is not an app's.
+
+mod files;
+mod helpers;
+mod kvm;
+mod machine;
+mod wait;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use bulkhead_jail::inherited;
+use bulkhead_protocol::bounded::{Blob, List};
+use bulkhead_protocol::exit::CODE_RUNTIME_FAILED;
+use bulkhead_protocol::plan::{Stdio, WindowSize};
+use bulkhead_protocol::relay::{MAX_TO_RELAY, RelaySpec, ToRelay};
+use bulkhead_stage1::arguments::Arguments;
+use bulkhead_stage1::plan::{self, Input, Pod};
+use bulkhead_stage1::trace;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::termios::{isatty, tcgetwinsize};
+
+use files::PodFiles;
+use helpers::Helpers;
+
+/// The environment variable with the number of the descriptor that holds the pod's lock.
+const LOCK_VARIABLE: &str = "RKT_LOCK_FD";
+
+/// From the supervisor's start to the agent's hello. A machine takes a fraction of a second on hardware, and some seconds
+/// where the hardware is itself emulated.
+const READY_TIMEOUT_MS: u32 = 45_000;
+
+fn main() -> ExitCode {
+    let start_ns = trace::now_ns();
+    match run(std::env::args_os().skip(1), start_ns) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("stage1: {error:#}");
+            ExitCode::from(CODE_RUNTIME_FAILED)
+        }
+    }
+}
+
+fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
+    let _lock = take_lock()?;
+    let trace = open_trace()?;
+    if let Some(trace) = &trace {
+        trace::phase(trace, "stage1-start", start_ns);
+    }
+    let arguments = Arguments::parse(arguments)?;
+    let signals = wait::block_signals()?;
+    let kvm = kvm::open()?;
+    let _modes = arguments.interactive.then(wait::TerminalModes::remember);
+
+    let files = PodFiles::open()?;
+    let (vmm_socket, vmm_end) = socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .context("make the VMM's control socket")?;
+    let (mut commands, commands_end) =
+        UnixStream::pair().context("make the relay's command socket")?;
+    let vmm = helpers::spawn_vmm(&files, vmm_end)?;
+    if let Some(trace) = &trace {
+        trace::phase(trace, "vmm-spawned", trace::now_ns());
+    }
+    let relay = helpers::spawn_relay(
+        &files,
+        commands_end,
+        &vmm_socket,
+        trace.as_ref(),
+        arguments.interactive,
+    )?;
+
+    let pod = plan_pod(&files, &arguments)?;
+    if arguments.debug {
+        eprintln!("stage1: machine: {}", pod.size);
+        eprintln!("stage1: plan: {:?}", pod.plan);
+        eprintln!("stage1: processes: {:?}", pod.processes);
+    }
+    let scratch = files.create_scratch(&pod.plan)?;
+    machine::send(&vmm_socket, &files, &pod, &kvm, &scratch, arguments.debug)?;
+    drop(vmm_socket);
+    send_plan(&mut commands, &files, pod, arguments.debug)?;
+    files.write_pid()?;
+    // From here on the machine may have written to its disks: they stay for those who look at an exited pod.
+    scratch.keep();
+
+    let helpers = Helpers { vmm, relay };
+    let code = wait::wait(helpers, &signals, &mut commands);
+    files.remove_readiness();
+    Ok(code)
+}
+
+/// Takes the pod's lock over, so that no helper inherits it. It is released by the end of this process.
+fn take_lock() -> Result<Option<OwnedFd>> {
+    let Some(number) = std::env::var_os(LOCK_VARIABLE) else {
+        // A stage0 that keeps the lock itself.
+        return Ok(None);
+    };
+    let number = number.to_string_lossy();
+    let parsed: RawFd = number
+        .parse()
+        .with_context(|| format!("{LOCK_VARIABLE}={number:?} is no descriptor"))?;
+    Ok(Some(inherited(parsed).context(LOCK_VARIABLE)?))
+}
+
+fn open_trace() -> Result<Option<File>> {
+    let Some(path) = std::env::var_os(trace::VARIABLE) else {
+        return Ok(None);
+    };
+    let file = File::options().append(true).create(true).open(&path);
+    let context = || format!("open {} ({})", path.display(), trace::VARIABLE);
+    file.map(Some).with_context(context)
+}
+
+fn plan_pod(files: &PodFiles, arguments: &Arguments) -> Result<Pod> {
+    let manifest = files.manifest();
+    let images = files.images()?;
+    let terminal = std::env::var("TERM").ok();
+    let cpus = rustix::thread::sched_getaffinity(None).context("count the host's CPUs")?;
+    let pod = plan::resolve(&Input {
+        uuid: &arguments.uuid,
+        hostname: arguments.hostname.as_deref(),
+        manifest,
+        images: &images,
+        scratch_length: files.scratch_length()?,
+        stdio: stdio(arguments.interactive),
+        terminal: terminal.as_deref(),
+        host_cpus: cpus.count(),
+    })?;
+    Ok(pod)
+}
+
+/// A terminal gets a terminal; anything else is a stream.
+fn stdio(interactive: bool) -> Stdio {
+    let stdin = rustix::stdio::stdin();
+    if !interactive {
+        return Stdio::Pipes { stdin: false };
+    }
+    if !isatty(stdin) {
+        return Stdio::Pipes { stdin: true };
+    }
+    // A terminal without a size is as large as the first ones were.
+    let size = tcgetwinsize(stdin).ok().filter(|size| size.ws_row > 0);
+    let size = size.map_or((24, 80), |size| (size.ws_row, size.ws_col));
+    Stdio::Terminal {
+        size: WindowSize {
+            rows: size.0,
+            columns: size.1,
+        },
+    }
+}
+
+fn send_plan(commands: &mut UnixStream, files: &PodFiles, pod: Pod, debug: bool) -> Result<()> {
+    let several = pod.plan.apps.len() > 1;
+    let spec = RelaySpec {
+        plan: pod.plan,
+        manifest: Blob::try_from(files.manifest_json()).context("the pod's manifest")?,
+        processes: List::try_from(pod.processes).context("the pod's processes")?,
+        ready_timeout_ms: READY_TIMEOUT_MS,
+        stop_grace_ms: wait::STOP_GRACE_MS,
+        power_off_grace_ms: wait::POWER_OFF_GRACE_MS,
+        label_output: several,
+        debug,
+    };
+    helpers::send_to_relay(commands, &ToRelay::Run(spec), MAX_TO_RELAY)
+}
+
+/// Writes one whole message; a relay that has died says so by its exit.
+fn write_all(stream: &mut UnixStream, bytes: &[u8]) -> Result<()> {
+    stream.write_all(bytes).context("write to the relay")
+}

@@ -1,0 +1,193 @@
+//! From the start to the end: signals in, commands and kills out.
+//!
+//! * The first SIGTERM, SIGINT or SIGHUP stops the pod in order: the relay passes it on to the guest, and all must have
+//!   ended within [`STOP_LIMIT`].
+//! * The second one kills both helpers at once.
+//! * The relay's end is the pod's end, and its exit code the pod's.
+//! * A VMM that has ended leaves the relay [`RELAY_END_LIMIT`] to say so.
+
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use bulkhead_jail::{Child, Ended};
+use bulkhead_protocol::exit::{CODE_RUNTIME_FAILED, Exit};
+use bulkhead_protocol::relay::{MAX_TO_RELAY, ToRelay};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+
+use crate::helpers::{Helpers, send_to_relay};
+
+/// What apps get between SIGTERM and SIGKILL: as long as most service managers give.
+pub(crate) const STOP_GRACE_MS: u32 = 10_000;
+
+/// What the guest gets to write everything back, after its last app.
+pub(crate) const POWER_OFF_GRACE_MS: u32 = 3_000;
+
+/// From the first signal to the end, whatever the guest does. 15 s is what rkt's own tests give a pod to stop.
+const STOP_LIMIT: Duration = Duration::from_secs(15);
+
+/// What the relay gets after the VMM's end: it has output to pass on and a reason to tell.
+const RELAY_END_LIMIT: Duration = Duration::from_secs(5);
+
+/// Blocks the signals that stop a pod, to be read one by one; and SIGTTOU, so that the terminal can be restored whoever is
+/// in its foreground.
+pub(crate) fn block_signals() -> Result<SignalFd> {
+    let mut stops = SigSet::empty();
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        stops.add(signal);
+    }
+    let mut blocked = stops;
+    blocked.add(Signal::SIGTTOU);
+    blocked.thread_block().context("block signals")?;
+    SignalFd::with_flags(&stops, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+        .context("make a signal descriptor")
+}
+
+/// Waits for the pod's end, and gives its exit code.
+pub(crate) fn wait(helpers: Helpers, signals: &SignalFd, commands: &mut UnixStream) -> u8 {
+    let mut pod = Running {
+        vmm: Some(helpers.vmm),
+        relay: helpers.relay,
+        stopping: false,
+        deadline: None,
+    };
+    let end = loop {
+        if let Some(end) = pod.step(signals, commands) {
+            break end;
+        }
+    };
+    pod.end(end)
+}
+
+/// The terminal on standard input as it was found, if it is one. Restored at the end, for the relay leaves it as the app
+/// wanted it.
+pub(crate) struct TerminalModes(Option<Termios>);
+
+impl TerminalModes {
+    pub(crate) fn remember() -> Self {
+        Self(tcgetattr(rustix::stdio::stdin()).ok())
+    }
+}
+
+impl Drop for TerminalModes {
+    fn drop(&mut self) {
+        if let Some(modes) = &self.0 {
+            // A terminal that went away needs no restoring.
+            let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, modes);
+        }
+    }
+}
+
+struct Running {
+    vmm: Option<Child>,
+    relay: Child,
+    stopping: bool,
+    deadline: Option<Instant>,
+}
+
+/// How the wait ended.
+enum End {
+    /// The relay ended.
+    Relay,
+    /// By a second signal.
+    Killed,
+    /// Something did not end in time.
+    Late,
+}
+
+impl Running {
+    fn step(&mut self, signals: &SignalFd, commands: &mut UnixStream) -> Option<End> {
+        let relay = self.relay.pidfd();
+        let mut wanted = vec![
+            PollFd::from_borrowed_fd(relay, PollFlags::IN),
+            PollFd::new(signals, PollFlags::IN),
+        ];
+        if let Some(vmm) = &self.vmm {
+            wanted.push(PollFd::from_borrowed_fd(vmm.pidfd(), PollFlags::IN));
+        }
+        let left = self
+            .deadline
+            .map(|at| at.saturating_duration_since(Instant::now()));
+        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        match poll(&mut wanted, left.as_ref()) {
+            Ok(0) => return Some(End::Late),
+            Ok(_) => {}
+            // Interrupted: look again.
+            Err(_) => return None,
+        }
+        let ready: Vec<bool> = wanted.iter().map(|w| !w.revents().is_empty()).collect();
+        if ready[0] {
+            return Some(End::Relay);
+        }
+        if ready[1] && matches!(signals.read_signal(), Ok(Some(_))) {
+            return self.signal(commands);
+        }
+        if ready.get(2).is_some_and(|ready| *ready) {
+            self.vmm_ended();
+        }
+        None
+    }
+
+    fn signal(&mut self, commands: &mut UnixStream) -> Option<End> {
+        if self.stopping {
+            return Some(End::Killed);
+        }
+        self.stopping = true;
+        self.limit(STOP_LIMIT);
+        // A relay that cannot be written to is about to end.
+        let _ = send_to_relay(commands, &ToRelay::Stop, MAX_TO_RELAY);
+        None
+    }
+
+    fn vmm_ended(&mut self) {
+        if let Some(vmm) = self.vmm.take() {
+            report("VMM", vmm);
+        }
+        self.limit(RELAY_END_LIMIT);
+    }
+
+    fn limit(&mut self, within: Duration) {
+        let at = Instant::now() + within;
+        self.deadline = Some(self.deadline.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// Kills what is left, and turns the end into an exit code.
+    fn end(self, end: End) -> u8 {
+        if !matches!(end, End::Relay) {
+            self.relay.kill();
+        }
+        // A VMM whose relay is gone has nobody to say anything to.
+        drop(self.vmm);
+        let ended = self.relay.wait();
+        match end {
+            End::Relay => match ended {
+                Ok(Ended::Code(code)) => code,
+                Ok(Ended::Signal(signal)) => {
+                    eprintln!("stage1: signal {signal} killed the relay");
+                    CODE_RUNTIME_FAILED
+                }
+                Err(error) => {
+                    eprintln!("stage1: relay: {:#}", anyhow::Error::from(error));
+                    CODE_RUNTIME_FAILED
+                }
+            },
+            End::Killed => Exit::Signal(9).code(),
+            End::Late => {
+                eprintln!("stage1: the pod did not end in time and was killed");
+                CODE_RUNTIME_FAILED
+            }
+        }
+    }
+}
+
+/// Says what the relay cannot know of a helper's end. An end with an exit code speaks for itself elsewhere.
+fn report(name: &str, child: Child) {
+    match child.wait() {
+        Ok(Ended::Code(_)) => {}
+        Ok(Ended::Signal(signal)) => eprintln!("stage1: signal {signal} killed the {name}"),
+        Err(error) => eprintln!("stage1: {name}: {:#}", anyhow::Error::from(error)),
+    }
+}

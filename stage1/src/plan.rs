@@ -1,0 +1,217 @@
+//! What the agent runs and what the machine has: a pure function of the manifests.
+//!
+//! Manifests arrive here valid ([`bulkhead_pod::manifest`]). What is left to refuse is what this stage1 cannot do yet
+//! ([`unsupported`]): a pod never runs with less isolation, or with fewer limits, than its manifest asks for.
+
+mod disks;
+mod environment;
+mod limits;
+mod process;
+mod size;
+mod unsupported;
+
+use bulkhead_pod::manifest::{App as ManifestApp, ImageManifest, PodManifest, RuntimeApp};
+use bulkhead_protocol::MAX_APPS;
+use bulkhead_protocol::bounded::{BoundError, List, Text};
+use bulkhead_protocol::plan::{
+    App, AppName, AppNameError, Mount, MountSource, Plan, Process, ProcessId, Stdio,
+};
+
+pub use disks::DiskError;
+pub use size::VmSize;
+
+/// All that the plan depends on.
+#[derive(Debug)]
+pub struct Input<'a> {
+    /// The pod's UUID.
+    pub uuid: &'a str,
+    /// The host name that was asked for.
+    pub hostname: Option<&'a str>,
+    /// The pod.
+    pub manifest: &'a PodManifest,
+    /// Of each app, in the manifest's order.
+    pub images: &'a [Image],
+    /// Bytes of one scratch disk.
+    pub scratch_length: u64,
+    /// Where the standard streams of the apps go.
+    pub stdio: Stdio,
+    /// The caller's `TERM`, for apps on a terminal.
+    pub terminal: Option<&'a str>,
+    /// CPUs of the host.
+    pub host_cpus: u32,
+}
+
+/// What is known of an app's image.
+#[derive(Debug)]
+pub struct Image {
+    /// Its manifest.
+    pub manifest: ImageManifest,
+    /// Bytes of its EROFS file.
+    pub length: u64,
+}
+
+/// The pod as it will run.
+#[derive(Debug)]
+pub struct Pod {
+    /// For the agent.
+    pub plan: Plan,
+    /// The apps' programs, ids 0, 1, … in the order of the plan.
+    pub processes: Vec<Process>,
+    /// For each image of the plan, the app (by its place in the manifest) whose file it is.
+    pub image_apps: Vec<usize>,
+    /// What the machine has.
+    pub size: VmSize,
+}
+
+/// A pod that cannot be planned.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// Nothing to run.
+    #[error("the pod has no apps")]
+    NoApps,
+    /// A limit of one conversation.
+    #[error("{what}")]
+    Bound {
+        /// Whose list or text.
+        what: String,
+        /// How long it is.
+        source: BoundError,
+    },
+    /// A name that is no app's.
+    #[error("the pod's manifest")]
+    Name(#[from] AppNameError),
+    /// Neither image nor pod say what to run.
+    #[error("app {app}: the image does not say what to run, and nothing else does (--exec)")]
+    NothingToRun {
+        /// Which.
+        app: AppName,
+    },
+    /// Asked for, and not there yet.
+    #[error("{whose}{what} is not supported yet")]
+    Unsupported {
+        /// `app NAME: `, or nothing for the pod.
+        whose: String,
+        /// What was asked for, by its name in the manifest.
+        what: String,
+    },
+    /// A limit that no machine can have.
+    #[error("app {app}: {what} of {value} is more than {bound}")]
+    Limit {
+        /// Which.
+        app: AppName,
+        /// What is limited.
+        what: &'static str,
+        /// The limit, as written.
+        value: String,
+        /// The largest one.
+        bound: String,
+    },
+    /// The apps' limits together.
+    #[error("the pod's memory limits and overhead are {mib} MiB, more than {bound} MiB")]
+    Memory {
+        /// Together.
+        mib: u64,
+        /// The largest machine.
+        bound: u32,
+    },
+    /// A disk that cannot be.
+    #[error("lay out the pod's disks")]
+    Disk(#[from] DiskError),
+    /// An interactive pod with several apps.
+    #[error("an interactive pod has one app, and this one has {0}")]
+    Interactive(usize),
+}
+
+/// Computes the plan.
+///
+/// # Errors
+/// When the pod asks for what cannot be done.
+pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
+    let apps = &input.manifest.apps;
+    if apps.is_empty() {
+        return Err(PlanError::NoApps);
+    }
+    let interactive = input.stdio != Stdio::Pipes { stdin: false };
+    if interactive && apps.len() > 1 {
+        return Err(PlanError::Interactive(apps.len()));
+    }
+    unsupported::refuse_pod(input.manifest)?;
+
+    let images = disks::images(input.manifest, input.images)?;
+    let scratch = disks::scratch(apps.len(), input.scratch_length)?;
+    let mut planned = Vec::new();
+    let mut processes = Vec::new();
+    for (index, runtime) in apps.iter().enumerate() {
+        let name = AppName::try_from(runtime.name.as_str().to_owned())?;
+        let app = program_of(runtime, &input.images[index], &name)?;
+        unsupported::refuse_app(runtime, app, &name)?;
+        let id = ProcessId(u32::try_from(index).unwrap_or(u32::MAX));
+        processes.push(process::process(id, &name, app, input)?);
+        planned.push(App {
+            layers: bounded("layers", vec![images.layer_of_app[index]])?,
+            scratch: scratch[index],
+            read_only_root: runtime.read_only_root_fs,
+            mounts: bounded("mounts", default_mounts())?,
+            limits: limits::of(app, &name)?,
+            name,
+        });
+    }
+    let size = VmSize::of(planned.iter().map(|app| app.limits), input.host_cpus)?;
+    let hostname = input
+        .hostname
+        .map_or_else(|| format!("bulkhead-{}", input.uuid), str::to_owned);
+    let plan = Plan {
+        hostname: Text::try_from(hostname).map_err(bound("the pod's host name"))?,
+        images: bounded("the pod's images", images.partitions)?,
+        apps: bounded::<_, MAX_APPS>("the pod's apps", planned)?,
+    };
+    Ok(Pod {
+        plan,
+        processes,
+        image_apps: images.apps,
+        size,
+    })
+}
+
+/// What the pod says about an app, or else what its image says.
+fn program_of<'a>(
+    runtime: &'a RuntimeApp,
+    image: &'a Image,
+    name: &AppName,
+) -> Result<&'a ManifestApp, PlanError> {
+    let app = runtime.app.as_ref().or(image.manifest.app.as_ref());
+    app.filter(|app| !app.exec.is_empty())
+        .ok_or_else(|| PlanError::NothingToRun { app: name.clone() })
+}
+
+/// What the appc specification's OS-SPEC for Linux promises every app.
+fn default_mounts() -> Vec<Mount> {
+    let mount = |target: &str, source| Mount {
+        target: Text::truncated(target),
+        source,
+        read_only: false,
+    };
+    vec![
+        mount("/proc", MountSource::Proc),
+        mount("/sys", MountSource::Sysfs),
+        mount("/dev", MountSource::Dev),
+    ]
+}
+
+fn bound(what: impl Into<String>) -> impl FnOnce(BoundError) -> PlanError {
+    |source| PlanError::Bound {
+        what: what.into(),
+        source,
+    }
+}
+
+fn bounded<T, const MAX: usize>(
+    what: impl Into<String>,
+    elements: Vec<T>,
+) -> Result<List<T, MAX>, PlanError> {
+    List::try_from(elements).map_err(bound(what))
+}
+
+#[cfg(test)]
+#[path = "plan_test.rs"]
+mod tests;

@@ -1,0 +1,64 @@
+//! What a manifest may ask for and this stage1 cannot do yet.
+//!
+//! Each is refused by its name in the manifest, unless leaving it out takes nothing away:
+//!
+//! | asked for | done |
+//! |---|---|
+//! | `resource/memory`, `resource/cpu` | applied |
+//! | `os/linux/no-new-privileges: false`, `os/linux/oom-score-adj: 0` | accepted: the default |
+//! | every other isolator, of an app or the pod | refused: it promises isolation or a limit |
+//! | event handlers, exposed ports, volumes | refused: the app would miss something it relies on |
+//! | mount points of the image without a mount (`VOLUME`) | accepted: the app's root is writable, and lives as long as an empty volume |
+//! | such a mount point under a read-only root | refused: it would be read-only |
+//! | ports of the image | accepted: they only document |
+
+use bulkhead_pod::manifest::{App, Isolator, PodManifest, RuntimeApp};
+use bulkhead_protocol::plan::AppName;
+
+use super::PlanError;
+
+pub(super) fn refuse_pod(manifest: &PodManifest) -> Result<(), PlanError> {
+    let refuse = |what| {
+        let whose = String::new();
+        Err(PlanError::Unsupported { whose, what })
+    };
+    if let Some(isolator) = manifest.isolators.first() {
+        return refuse(format!("isolator {} of the pod", isolator.name()));
+    }
+    if let Some(port) = manifest.ports.first() {
+        return refuse(format!("exposing port {}", port.name));
+    }
+    Ok(())
+}
+
+pub(super) fn refuse_app(runtime: &RuntimeApp, app: &App, name: &AppName) -> Result<(), PlanError> {
+    let refuse = |what| {
+        let whose = format!("app {name}: ");
+        Err(PlanError::Unsupported { whose, what })
+    };
+    if let Some(isolator) = app.isolators.iter().find(|i| !is_honoured(i)) {
+        return refuse(format!("isolator {}", isolator.name()));
+    }
+    if !app.event_handlers.is_empty() {
+        return refuse("an event handler".to_owned());
+    }
+    if let Some(mount) = runtime.mounts.first() {
+        return refuse(format!("volume {} at {}", mount.volume, mount.path));
+    }
+    if runtime.read_only_root_fs
+        && let Some(point) = app.mount_points.iter().find(|point| !point.read_only)
+    {
+        let what = format!("an empty volume at {} under a read-only root", point.path);
+        return refuse(what);
+    }
+    Ok(())
+}
+
+fn is_honoured(isolator: &Isolator) -> bool {
+    match isolator {
+        Isolator::Memory(_) | Isolator::Cpu(_) => true,
+        Isolator::NoNewPrivileges(on) => !on,
+        Isolator::OomScoreAdjust(score) => score.value() == 0,
+        _ => false,
+    }
+}

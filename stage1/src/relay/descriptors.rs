@@ -1,0 +1,15 @@
+//! The numbers of the descriptors that the supervisor starts the relay with, beside the standard streams.
+
+use std::os::fd::RawFd;
+
+/// The supervisor's commands: a stream socket.
+pub const COMMANDS: RawFd = 3;
+
+/// The VMM's control socket.
+pub const VMM: RawFd = 4;
+
+/// The directory `rkt` of the stage1's root: `status/APP`, and the sign that the pod is ready.
+pub const RKT: RawFd = 5;
+
+/// Where phases go; absent unless they are measured.
+pub const TRACE: RawFd = 6;

@@ -1,0 +1,353 @@
+//! The relay's loop: waits for everybody at once, and does what the session says.
+//!
+//! `poll`, not `epoll`: there are a handful of descriptors, and one of them may be a file. Nothing here blocks: sockets
+//! are read and written without waiting, and the standard streams have threads of their own.
+
+mod agent_link;
+mod commands;
+mod streams;
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use bulkhead_protocol::AGENT_PORT;
+use bulkhead_protocol::agent::Session as SessionId;
+use bulkhead_protocol::exit::CODE_RUNTIME_FAILED;
+use bulkhead_protocol::relay::RelaySpec;
+use bulkhead_protocol::vmm::{FromVmm, StartTimes};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use super::outlet::Report;
+use super::readable;
+use super::session::{Action, Session};
+use super::status::StatusDirectory;
+use super::vmm_link::{Received, VmmLink};
+use crate::trace;
+use agent_link::AgentLink;
+use commands::Commands;
+use streams::Streams;
+
+/// What the last output gets to be written, when the pod is over.
+const FLUSH_LIMIT: Duration = Duration::from_secs(2);
+
+/// A relay that cannot work.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// The supervisor's first message.
+    #[error("read what to run from the supervisor")]
+    Spec(#[source] io::Error),
+    /// A descriptor, thread or the like that cannot be had.
+    #[error("{what}")]
+    Setup {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The wait itself.
+    #[error("wait for events")]
+    Wait(#[source] io::Error),
+}
+
+/// What the relay is started with.
+#[derive(Debug)]
+pub struct Descriptors {
+    /// The supervisor's commands.
+    pub commands: UnixStream,
+    /// The VMM's control socket.
+    pub vmm: OwnedFd,
+    /// The directory of the status files.
+    pub rkt: OwnedFd,
+    /// Where phases go.
+    pub trace: Option<File>,
+}
+
+/// Runs the pod to its end, and gives its exit code.
+///
+/// # Errors
+/// When the relay cannot do its work; the guest's faults are the pod's, not errors.
+pub fn run(descriptors: Descriptors) -> Result<u8, RelayError> {
+    let setup = |what| move |source| RelayError::Setup { what, source };
+    let (commands, spec) = Commands::receive_spec(descriptors.commands)?;
+    let mut id = [0; 16];
+    getrandom(&mut id, GetRandomFlags::empty())
+        .map_err(io::Error::from)
+        .map_err(setup("choose the session's name"))?;
+    let streams = Streams::start(&spec).map_err(setup("attend to the standard streams"))?;
+    let start = Instant::now();
+    let mut relay = Relay {
+        session: Session::new(spec, SessionId(id), Duration::ZERO),
+        start,
+        commands,
+        vmm: Some(VmmLink::new(descriptors.vmm)),
+        agent: None,
+        status: StatusDirectory::new(descriptors.rkt),
+        streams,
+        trace: descriptors.trace,
+        code: None,
+    };
+    let result = relay.run();
+    relay.status.clear_ready();
+    relay.streams.flush(FLUSH_LIMIT);
+    result
+}
+
+struct Relay {
+    session: Session,
+    /// The origin of the session's clock.
+    start: Instant,
+    commands: Commands,
+    vmm: Option<VmmLink>,
+    agent: Option<AgentLink>,
+    status: StatusDirectory,
+    streams: Streams,
+    trace: Option<File>,
+    /// The pod's exit code, when it has ended.
+    code: Option<u8>,
+}
+
+impl Relay {
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn run(&mut self) -> Result<u8, RelayError> {
+        loop {
+            self.act();
+            if let Some(code) = self.code {
+                return Ok(code);
+            }
+            self.feed_agent();
+            self.streams.ask_for_input(self.session.input_room());
+            self.wait()?;
+            self.session.tick(self.now());
+        }
+    }
+
+    fn act(&mut self) {
+        // Doing one may bring others.
+        loop {
+            let actions = self.session.take_actions();
+            if actions.is_empty() {
+                return;
+            }
+            for action in actions {
+                self.do_action(action);
+            }
+        }
+    }
+
+    fn do_action(&mut self, action: Action) {
+        match action {
+            Action::Output {
+                process,
+                stream,
+                bytes,
+            } => self.streams.output(process, stream, bytes),
+            Action::OutputEnd { process, stream } => self.streams.output_end(process, stream),
+            Action::Status { app, code } => {
+                if let Err(error) = self.status.write_code(&app, code) {
+                    self.say(&format!("write the status of app {app}: {error}"));
+                }
+            }
+            Action::Ready => {
+                if let Err(error) = self.status.set_ready() {
+                    self.say(&format!("say that the pod is ready: {error}"));
+                }
+            }
+            Action::Phase { name, ago_ns } => {
+                self.phase(name, trace::now_ns().saturating_sub(ago_ns))
+            }
+            Action::RawTerminal => self.streams.make_terminal_raw(),
+            Action::Disconnect => self.agent = None,
+            Action::StopVmm => {
+                if let Some(vmm) = &self.vmm {
+                    vmm.stop();
+                }
+            }
+            Action::Say(text) => self.say(&text),
+            Action::ShowConsole(bytes) => {
+                self.say("the last lines of the guest's console:");
+                for line in readable::console(&bytes) {
+                    self.streams.message(&format!("  {line}\n"));
+                }
+            }
+            Action::Finish(code) => self.code = Some(code),
+        }
+    }
+
+    fn say(&self, text: &str) {
+        self.streams
+            .message(&format!("stage1: {}\n", readable::line(text)));
+    }
+
+    fn phase(&self, name: &str, at_ns: u64) {
+        if let Some(trace) = &self.trace {
+            trace::phase(trace, name, at_ns);
+        }
+    }
+
+    /// Gives the agent what there is for it, for as long as its connection takes it.
+    fn feed_agent(&mut self) {
+        let now = self.now();
+        if let Some(agent) = &mut self.agent
+            && agent.send(&mut self.session).is_err()
+        {
+            self.agent = None;
+            self.session.agent_lost(now);
+        }
+    }
+
+    fn wait(&mut self) -> Result<(), RelayError> {
+        let left = self
+            .session
+            .deadline()
+            .map(|at| at.saturating_sub(self.now()));
+        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        let ready = {
+            let mut wanted = vec![PollFd::from_borrowed_fd(self.streams.wake(), PollFlags::IN)];
+            let mut places = [None; 4];
+            let mut add = |place: usize, file, flags| {
+                places[place] = Some(wanted.len());
+                wanted.push(PollFd::from_borrowed_fd(file, flags));
+            };
+            if let Some(commands) = self.commands.socket() {
+                add(0, commands, PollFlags::IN);
+            }
+            if let Some(vmm) = &self.vmm {
+                add(1, vmm.socket(), PollFlags::IN);
+            }
+            if let Some(agent) = &self.agent {
+                add(2, agent.socket(), agent.wants());
+            }
+            if let Some(resizes) = self.streams.resizes() {
+                add(3, resizes, PollFlags::IN);
+            }
+            match poll(&mut wanted, left.as_ref()) {
+                Ok(_) => {}
+                Err(rustix::io::Errno::INTR) => return Ok(()),
+                Err(error) => return Err(RelayError::Wait(error.into())),
+            }
+            places.map(|place| place.is_some_and(|at| !wanted[at].revents().is_empty()))
+        };
+        let [commands, vmm, agent, resizes] = ready;
+        if commands && self.commands.stop_has_come() {
+            self.session.stop(self.now());
+        }
+        if agent {
+            self.hear_agent();
+        }
+        if vmm {
+            self.hear_vmm();
+        }
+        if resizes && let Some(size) = self.streams.new_size() {
+            self.session.resized(size);
+        }
+        self.hear_streams();
+        Ok(())
+    }
+
+    fn hear_streams(&mut self) {
+        let now = self.now();
+        for report in self.streams.reports() {
+            match report {
+                Report::Written {
+                    process,
+                    stream,
+                    count,
+                } => self.session.written(now, process, stream, count),
+                Report::Closed(stream) => self.session.output_closed(now, stream),
+                Report::Input(bytes) => self.session.input(&bytes),
+            }
+        }
+    }
+
+    fn hear_agent(&mut self) {
+        let now = self.now();
+        let Some(agent) = &mut self.agent else { return };
+        match agent.receive(&mut self.session, now) {
+            agent_link::Heard::Messages => {}
+            agent_link::Heard::End => {
+                self.agent = None;
+                self.session.agent_lost(now);
+            }
+            agent_link::Heard::Nonsense(violation) => {
+                self.session.agent_is_wrong(now, &violation);
+            }
+        }
+    }
+
+    fn hear_vmm(&mut self) {
+        loop {
+            let Some(vmm) = &mut self.vmm else { return };
+            match vmm.receive() {
+                Ok(Received::Message(message, descriptor)) => self.follow_vmm(message, descriptor),
+                Ok(Received::Nothing) => return,
+                Ok(Received::End) => {
+                    self.vmm = None;
+                    self.session.vmm_lost();
+                }
+                Err(error) => {
+                    let cause = std::error::Error::source(&error);
+                    let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+                    self.say(&format!("{error}{cause}"));
+                    self.vmm = None;
+                    self.session.vmm_lost();
+                }
+            }
+        }
+    }
+
+    fn follow_vmm(&mut self, message: FromVmm, descriptor: Option<OwnedFd>) {
+        match message {
+            FromVmm::Started(times) => self.started(times),
+            FromVmm::Connection { port: AGENT_PORT } => {
+                // Without its descriptor there is no connection; on any other port nobody listens, and it is closed.
+                let agent = descriptor.and_then(|socket| AgentLink::new(socket).ok());
+                if agent.is_some() {
+                    self.agent = agent;
+                    self.session.agent_connected(self.now());
+                }
+            }
+            FromVmm::Exited { reason, console } => {
+                self.take_last_words();
+                self.session.vmm_exited(&reason, &console);
+                self.vmm = None;
+            }
+            // Answers to what the relay does not ask.
+            FromVmm::Connection { .. } | FromVmm::Paused | FromVmm::Resumed | FromVmm::Stats(_) => {
+            }
+        }
+    }
+
+    /// A machine that ended may have said why on its connection before.
+    fn take_last_words(&mut self) {
+        while let Some(agent) = &mut self.agent {
+            let now = self.start.elapsed();
+            match agent.receive(&mut self.session, now) {
+                agent_link::Heard::Messages if agent.has_more() => {}
+                _ => return,
+            }
+            self.act();
+        }
+    }
+
+    fn started(&self, times: StartTimes) {
+        self.phase("vmm-main", times.process_start_ns);
+        self.phase("vm-created", times.vm_created_ns);
+        self.phase("kernel-loaded", times.kernel_loaded_ns);
+        self.phase("first-kvm-run", times.first_run_ns);
+    }
+}
+
+/// The exit code of a relay that cannot work.
+pub const FAILED: u8 = CODE_RUNTIME_FAILED;
+
+/// What is left of a spec once the session has it.
+fn names(spec: &RelaySpec) -> Vec<bulkhead_protocol::plan::AppName> {
+    spec.processes.iter().map(|p| p.app.clone()).collect()
+}

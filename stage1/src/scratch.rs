@@ -1,0 +1,80 @@
+//! The apps' writable disks: each a sparse copy of an empty file system that was made with the stage1 image.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{SeekFrom, copy_file_range, ftruncate, ioctl_ficlone, seek};
+
+/// A scratch disk that cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[error("make the scratch disk {path}")]
+pub struct ScratchError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// Makes `path` a copy of `template` and opens it for reading and writing. Holes stay holes; where the file system can
+/// share blocks, nothing is copied at all.
+///
+/// # Errors
+/// When the file exists, or cannot be written. What was made of it is removed.
+pub fn create(template: &File, path: &Path) -> Result<File, ScratchError> {
+    let failed = |source| ScratchError {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .map_err(failed)?;
+    match fill(template, &file) {
+        Ok(()) => Ok(file),
+        Err(error) => {
+            // The first error is the one to tell.
+            let _ = std::fs::remove_file(path);
+            Err(failed(error))
+        }
+    }
+}
+
+fn fill(template: &File, file: &File) -> io::Result<()> {
+    if ioctl_ficlone(file, template).is_ok() {
+        return Ok(());
+    }
+    let length = template.metadata()?.len();
+    ftruncate(file, length)?;
+    let mut offset = 0;
+    // No data from here on: only a hole is left.
+    while let Some(start) = next(template, SeekFrom::Data(offset))? {
+        let end = next(template, SeekFrom::Hole(start))?.unwrap_or(length);
+        copy(template, file, start, end)?;
+        offset = end;
+    }
+    Ok(())
+}
+
+fn next(file: &File, from: SeekFrom) -> io::Result<Option<u64>> {
+    match seek(file, from) {
+        Ok(offset) => Ok(Some(offset)),
+        Err(rustix::io::Errno::NXIO) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn copy(from: &File, to: &File, start: u64, end: u64) -> io::Result<()> {
+    let (mut read, mut written) = (start, start);
+    while read < end {
+        let left = usize::try_from(end - read).unwrap_or(usize::MAX);
+        if copy_file_range(from, Some(&mut read), to, Some(&mut written), left)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "scratch_test.rs"]
+mod tests;

@@ -1,0 +1,46 @@
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
+
+use super::*;
+
+const MIB: u64 = 1 << 20;
+
+#[test]
+fn a_copy_has_the_same_bytes_and_the_same_holes() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut template = tempfile::tempfile_in(directory.path()).unwrap();
+    template.set_len(64 * MIB).unwrap();
+    template.write_all(b"start").unwrap();
+    template.seek(io::SeekFrom::Start(32 * MIB)).unwrap();
+    template.write_all(&[7; 10_000]).unwrap();
+
+    let path = directory.path().join("web.ext4");
+    let mut copy = create(&template, &path).unwrap();
+
+    let metadata = copy.metadata().unwrap();
+    assert_eq!(metadata.len(), 64 * MIB);
+    assert!(
+        metadata.blocks() * 512 < MIB,
+        "{} blocks",
+        metadata.blocks()
+    );
+    let (mut original, mut copied) = (Vec::new(), Vec::new());
+    template.rewind().unwrap();
+    template.read_to_end(&mut original).unwrap();
+    copy.read_to_end(&mut copied).unwrap();
+    assert!(original == copied, "the copy differs");
+}
+
+#[test]
+fn a_file_that_is_there_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let template = tempfile::tempfile_in(directory.path()).unwrap();
+    let path = directory.path().join("web.ext4");
+    std::fs::write(&path, "mine").unwrap();
+    let error = create(&template, &path).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("make the scratch disk {}", path.display())
+    );
+    assert_eq!(std::fs::read(&path).unwrap(), b"mine");
+}
