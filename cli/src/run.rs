@@ -8,6 +8,7 @@ pub(crate) mod grammar;
 mod images;
 mod manifest;
 pub(crate) mod options;
+mod values;
 
 use std::convert::Infallible;
 use std::ffi::OsString;

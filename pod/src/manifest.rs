@@ -22,6 +22,8 @@ mod name;
 mod pod;
 mod port;
 mod quantity;
+mod resource;
+mod syscall;
 mod text;
 mod unique;
 mod volume;
@@ -32,14 +34,16 @@ pub use capability::{Capability, CapabilitySet};
 pub use error::{Document, ManifestError, ValueError};
 pub use image::{Dependency, ImageContents, ImageKind, ImageManifest};
 pub use isolator::{
-    AppArmorProfile, Bandwidth, CpuShares, Errno, Isolator, OomScoreAdjust, PodIsolator, Resource,
-    SeLinuxContext, SyscallFilter, SyscallName, UnknownIsolator,
+    AppArmorProfile, CpuShares, Isolator, OomScoreAdjust, PodIsolator, SeLinuxContext,
+    UnknownIsolator,
 };
 pub use metadata::{Annotation, Label, TextMap, set_annotation};
 pub use name::{AcIdentifier, AcName, AcVersion, ImageId};
 pub use pod::{Mount, PodContents, PodKind, PodManifest, RuntimeApp, RuntimeImage};
 pub use port::{ExposedPort, Port, PortNumber, Protocol};
 pub use quantity::Quantity;
+pub use resource::{Bandwidth, Resource};
+pub use syscall::{Errno, SyscallFilter, SyscallName};
 pub use text::{AbsolutePath, Argument, EnvironmentName, Principal, PrincipalForm, Text};
 pub use volume::{FileMode, Volume, VolumeKind};
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use bulkhead_pod::manifest::{ENVIRONMENT_MAX, EnvironmentVariable};
 use thiserror::Error;
 
-use super::options::{OptionError, Variable};
+use super::values::{OptionError, Variable};
 
 /// A file of variables: as many as an app can have, at a readable length each.
 const FILE_BYTES_MAX: u64 = 1 << 20;

@@ -8,7 +8,8 @@ use bulkhead_pod::manifest::{
 use thiserror::Error;
 
 use super::environment::{self, EnvironmentError, PodEnvironment};
-use super::options::{AppOptions, AppRequest, Pair};
+use super::options::{AppOptions, AppRequest};
+use super::values::Pair;
 
 /// An image of the store, with the app that the user asked for.
 #[derive(Debug)]

@@ -1,3 +1,5 @@
+use bulkhead_pod::manifest::AcIdentifier;
+
 use super::*;
 
 #[test]
