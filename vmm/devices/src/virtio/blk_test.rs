@@ -116,33 +116,37 @@ fn a_read_may_span_extents_and_buffers() {
     assert_eq!(bench.blk.counters().read_bytes, 1024);
 }
 
-#[test]
-fn a_transfer_larger_than_one_bounce_is_whole() {
+/// A disk of one file.
+fn bench_on(file: File) -> Bench {
     let (interrupt, trigger) = interrupt();
     let memory = guest_memory();
-    let length = 5 * BOUNCE_BYTES / 2 / 4096 * 4096;
+    let extent = Extent {
+        length: file.metadata().unwrap().len(),
+        offset: 0,
+        file: file.try_clone().unwrap(),
+    };
+    let disk = Disk::new(vec![extent], Access::Writable).unwrap();
+    let mut blk = Blk::new(disk, "", memory.clone(), Arc::clone(&interrupt));
+    let driver = FakeDriver::start(&mut blk, &memory, &interrupt, &trigger);
+    Bench { blk, driver, file }
+}
+
+#[test]
+fn a_transfer_larger_than_one_bounce_is_whole() {
+    let length = 5 * BOUNCE_BYTES / 2 / PAGE * PAGE;
     let mut file = tempfile::tempfile().unwrap();
     let content: Vec<u8> = (0..length)
         .map(|i| u8::try_from(i % 251).unwrap())
         .collect();
     file.write_all(&content).unwrap();
-    let extent = Extent {
-        file: file.try_clone().unwrap(),
-        offset: 0,
-        length: u64::try_from(length).unwrap(),
-    };
-    let disk = Disk::new(vec![extent], Access::Writable).unwrap();
-    let mut blk = Blk::new(disk, "", memory.clone(), Arc::clone(&interrupt));
-    let driver = FakeDriver::start(&mut blk, &memory, &interrupt, &trigger);
-    let mut bench = Bench { blk, driver, file };
+    let mut bench = bench_on(file);
     let bytes = u32::try_from(length).unwrap();
-    assert_eq!(
-        bench.request(0, 0, &[writable(DATA, bytes)]),
-        (OK, bytes + 1)
-    );
+    let read = bench.request(0, 0, &[writable(DATA, bytes)]);
+    assert_eq!(read, (OK, bytes + 1));
     assert_eq!(bench.driver.get(DATA, length), content);
     bench.driver.put(DATA, &vec![9; length]);
-    assert_eq!(bench.request(1, 0, &[readable(DATA, bytes)]), (OK, 1));
+    let write = bench.request(1, 0, &[readable(DATA, bytes)]);
+    assert_eq!(write, (OK, 1));
     let mut written = vec![0; length];
     bench.file.read_exact_at(&mut written, 0).unwrap();
     assert_eq!(written, vec![9; length]);
@@ -268,13 +272,33 @@ fn transfers_beyond_the_disk_or_of_odd_length_are_errors() {
     assert_eq!(bench.request(0, 0, &[]), (OK, 1), "nothing is not an error");
 }
 
+/// A disk that is larger than any limit, and takes no space.
+fn large_bench() -> Bench {
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(8 << 30).unwrap();
+    bench_on(file)
+}
+
 #[test]
 fn a_request_of_gigabytes_by_one_page_is_refused() {
-    let mut bench = bench(Access::Writable);
-    let buffers = [writable(DATA, 0x20_0000); 100];
-    assert_eq!(bench.request(0, 0, &buffers).0, IOERR);
+    let mut bench = large_bench();
+    let segment = 0x2_0000;
+    let largest = vec![writable(DATA, segment); 126];
+    assert_eq!(bench.request(0, 0, &largest), (OK, 126 * segment + 1));
+    let bytes = bench.blk.counters().read_bytes;
+    let larger = vec![writable(DATA, 0x20_0000); 100];
+    assert_eq!(bench.request(0, 0, &larger).0, IOERR);
     assert_eq!(bench.blk.counters().refused, 1);
-    assert_eq!(bench.blk.counters().read_bytes, 0);
+    assert_eq!(bench.blk.counters().read_bytes, bytes);
+}
+
+#[test]
+fn ranges_are_held_to_their_own_limits() {
+    let mut bench = large_bench();
+    for (kind, limit) in [(11, 1 << 22), (13, 1 << 16)] {
+        assert_eq!(bench.range(kind, 0, limit, 0), OK, "type {kind}");
+        assert_eq!(bench.range(kind, 0, limit + 1, 0), IOERR, "type {kind}");
+    }
 }
 
 #[test]

@@ -98,7 +98,8 @@ pub enum Progress {
 pub trait VirtioDevice: Send {
     /// What its transport must know.
     fn info(&self) -> DeviceInfo;
-    /// Takes the queues of a driver that is ready. An activation that a reset overtook is dropped.
+    /// Takes the queues of a driver that is ready, and serves what waits in them: a notification that overtook the
+    /// activation on its way to this thread is not lost. An activation that a reset overtook is dropped.
     fn activate(&mut self, activation: Activation);
     /// Gives the queues up: when it returns, the device touches no guest memory until it is activated again.
     fn reset(&mut self);
@@ -107,4 +108,13 @@ pub trait VirtioDevice: Send {
     fn handle_queue(&mut self, queue: usize) -> Progress;
     /// Whether it holds queues.
     fn is_active(&self) -> bool;
+}
+
+/// Serves all that waits in a device's queues, within a bound for a driver that fills them at the same time.
+fn serve_waiting(device: &mut dyn VirtioDevice) {
+    for (queue, size) in device.info().queue_sizes.iter().enumerate() {
+        // Each call serves at least one request.
+        let mut calls = 0..*size;
+        while calls.next().is_some() && device.handle_queue(queue) == Progress::Again {}
+    }
 }

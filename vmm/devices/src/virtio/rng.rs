@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::running::Running;
 use super::{
     Activation, ActiveState, Chain, ConfigSpace, DeviceInfo, Interrupt, Progress, StateError,
-    VirtioDevice, feature,
+    VirtioDevice, feature, serve_waiting,
 };
 use crate::GuestMemory;
 
@@ -118,6 +118,7 @@ impl VirtioDevice for Rng {
         if let Some(running) = Running::claim(activation) {
             self.reset();
             self.running = Some(running);
+            serve_waiting(self);
         }
     }
 

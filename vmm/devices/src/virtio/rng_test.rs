@@ -23,6 +23,25 @@ fn a_request_is_filled() {
 }
 
 #[test]
+fn requests_that_were_there_before_the_activation_are_served_by_it() {
+    let (interrupt, trigger) = interrupt();
+    let memory = guest_memory();
+    let mut rng = Rng::new(memory.clone(), Arc::clone(&interrupt));
+    let mut driver = FakeDriver::cold(rng.info(), &memory, &interrupt, &trigger);
+    let activation = driver.negotiate(rng.info().features).unwrap();
+    for _ in 0..5 {
+        driver.add(0, &[writable(BUFFERS, 40 * 1024)]);
+    }
+    assert_eq!(
+        rng.handle_queue(0),
+        Progress::Idle,
+        "a notification too early"
+    );
+    rng.activate(activation);
+    assert_eq!(std::iter::from_fn(|| driver.used(0)).count(), 5);
+}
+
+#[test]
 fn a_page_mapped_many_times_into_a_chain_costs_no_more_than_the_limit() {
     let (mut rng, mut driver) = start();
     let buffers = [writable(BUFFERS, 0x10_0000); 60];

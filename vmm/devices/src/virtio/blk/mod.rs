@@ -24,7 +24,7 @@ use self::wire::{DEVICE_TYPE, ID_BYTES, SECTOR};
 use super::running::Running;
 use super::{
     Activation, ActiveState, ConfigSpace, DeviceInfo, Interrupt, Progress, StateError,
-    VirtioDevice, feature,
+    VirtioDevice, feature, serve_waiting,
 };
 use crate::GuestMemory;
 
@@ -151,6 +151,7 @@ impl VirtioDevice for Blk {
         if let Some(running) = Running::claim(activation) {
             self.reset();
             self.running = Some(running);
+            serve_waiting(self);
         }
     }
 

@@ -14,7 +14,7 @@ use crate::virtio::{BadBuffer, Chain, GuestBuffer};
 /// One transfer between file and guest: large enough that the system call costs little, small enough to stay in the
 /// processor's cache between its two copies.
 pub const BOUNCE_BYTES: usize = 128 * 1024;
-/// Bytes of one read or write: all that a driver within [`LIMITS`] can ask for.
+/// Bytes of one read or write: all that a driver within the advertised limits can ask for.
 pub const MAX_REQUEST_BYTES: u64 = 16 * 1024 * 1024;
 
 pub(super) const LIMITS: Limits = Limits {

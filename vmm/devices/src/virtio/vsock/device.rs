@@ -16,7 +16,7 @@ use crate::GuestMemory;
 use crate::virtio::running::Running;
 use crate::virtio::{
     Activation, ActiveState, ConfigSpace, DeviceInfo, Interrupt, Progress, StateError,
-    VirtioDevice, feature,
+    VirtioDevice, feature, serve_waiting,
 };
 
 /// Index of the queue of packets to the guest.
@@ -222,6 +222,7 @@ impl VirtioDevice for Vsock {
         if let Some(running) = Running::claim(activation) {
             self.reset();
             self.running = Some(running);
+            serve_waiting(self);
         }
     }
 
