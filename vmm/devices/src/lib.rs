@@ -15,7 +15,7 @@
 //! | registers | guest vCPU | queue or feature writes after DRIVER_OK, double activation, skipped status steps | one phase enum in [`virtio::Transport`]; frozen queues are built only by the step into `Active` |
 //! | registers | guest vCPUs racing | activation that arrives after a reset | [`virtio::Activation`] is revoked under the transport's lock; reset waits for the owner |
 //! | rings | guest driver | size 0, not a power of two, rings outside memory | checked at activation; the device is never started |
-//! | rings | guest driver | available index beyond the ring, loops, long chains, indirect tables in indirect tables | [`virtio::DeviceQueue`]: ring stopped with NEEDS_RESET; chain cut at `MAX_SEGMENTS`, answered with length 0, counted |
+//! | rings | guest driver | available index beyond the ring, loops, long chains, indirect tables in indirect tables | ring stopped with NEEDS_RESET; chain cut at `MAX_SEGMENTS`, answered with length 0, counted |
 //! | buffers | guest driver | buffer in a hole, length sums over 2^32 | vm-memory checks each access; sums are `u64` of at most `MAX_SEGMENTS` terms |
 //! | block | guest driver | sector arithmetic, oversize requests, header or status descriptors of the wrong kind | [`virtio::blk`]: checked arithmetic, request limits, IOERR or UNSUPP |
 //! | block | guest driver | write to a read-only image | the fd is opened read-only ([`virtio::blk::Disk::new`] refuses any other) |

@@ -31,11 +31,11 @@ impl Revocation {
 
 /// The content of an [`Activation`] that was still valid.
 #[derive(Debug)]
-pub struct Claimed {
+pub(super) struct Claimed {
     /// Negotiated features.
-    pub features: u64,
+    pub(super) features: u64,
     /// All queues of the device, in order, each valid in guest memory.
-    pub queues: Vec<Queue>,
+    pub(super) queues: Vec<Queue>,
 }
 
 impl Activation {
@@ -57,7 +57,7 @@ impl Activation {
 
     /// Features and queues, unless the driver has reset the device since.
     #[must_use]
-    pub fn claim(self) -> Option<Claimed> {
+    pub(super) fn claim(self) -> Option<Claimed> {
         let revoked = self.revoked.0.load(Ordering::SeqCst);
         (!revoked).then_some(self.claimed)
     }

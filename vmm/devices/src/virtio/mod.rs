@@ -16,6 +16,9 @@
 
 mod activation;
 pub mod blk;
+#[cfg(test)]
+#[path = "chassis_test.rs"]
+mod chassis;
 mod config_space;
 #[cfg(test)]
 mod fake_driver;
@@ -29,11 +32,12 @@ pub mod vsock;
 
 use serde::{Deserialize, Serialize};
 
-pub use activation::{Activation, Claimed};
+pub use activation::Activation;
 pub use blk::Blk;
 pub use config_space::ConfigSpace;
 pub use interrupt::{Interrupt, Trigger};
-pub use queue::{BadBuffer, Chain, DeviceQueue, GuestBuffer, MAX_SEGMENTS, Next, QueueStopped};
+pub use queue::MAX_SEGMENTS;
+use queue::{BadBuffer, Chain, DeviceQueue, GuestBuffer, Next, QueueStopped};
 pub use rng::Rng;
 pub use state::{ActiveState, QueueSnapshot, StateError};
 pub use transport::{MMIO_QUEUE_NOTIFY, QueueConfig, Transport, TransportState};

@@ -20,12 +20,12 @@ pub const MAX_SEGMENTS: usize = 128;
 /// The driver broke the ring itself; the device has asked for a reset and serves it no more.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("the driver broke the ring")]
-pub struct QueueStopped;
+pub(super) struct QueueStopped;
 
 /// A guest buffer that is too short, or not in guest memory.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("guest buffer is too short or outside guest memory")]
-pub struct BadBuffer;
+pub(super) struct BadBuffer;
 
 #[derive(Debug, Clone, Copy)]
 struct Segment {
@@ -35,7 +35,7 @@ struct Segment {
 
 /// One request: the buffers of a well-formed descriptor chain.
 #[derive(Debug)]
-pub struct Chain {
+pub(super) struct Chain {
     head: u16,
     segments: Vec<Segment>,
     /// How many of `segments` the device may read; the others it may write.
@@ -45,14 +45,14 @@ pub struct Chain {
 impl Chain {
     /// Its buffers that the device reads, as one sequence of bytes.
     #[must_use]
-    pub fn readable<'a>(&'a self, memory: &'a GuestMemory) -> GuestBuffer<'a> {
+    pub(super) fn readable<'a>(&'a self, memory: &'a GuestMemory) -> GuestBuffer<'a> {
         let segments = self.segments.get(..self.readable).unwrap_or_default();
         GuestBuffer { memory, segments }
     }
 
     /// Its buffers that the device writes, as one sequence of bytes.
     #[must_use]
-    pub fn writable<'a>(&'a self, memory: &'a GuestMemory) -> GuestBuffer<'a> {
+    pub(super) fn writable<'a>(&'a self, memory: &'a GuestMemory) -> GuestBuffer<'a> {
         let segments = self.segments.get(self.readable..).unwrap_or_default();
         GuestBuffer { memory, segments }
     }
@@ -91,7 +91,7 @@ impl Chain {
 
 /// Some of a chain's buffers as one sequence of bytes.
 #[derive(Debug, Clone, Copy)]
-pub struct GuestBuffer<'a> {
+pub(super) struct GuestBuffer<'a> {
     memory: &'a GuestMemory,
     segments: &'a [Segment],
 }
@@ -99,21 +99,15 @@ pub struct GuestBuffer<'a> {
 impl GuestBuffer<'_> {
     /// Sum of the buffers' lengths: at most [`MAX_SEGMENTS`] times 4 GiB.
     #[must_use]
-    pub fn len(&self) -> u64 {
+    pub(super) fn len(&self) -> u64 {
         self.segments.iter().map(|s| u64::from(s.length)).sum()
-    }
-
-    /// Whether there is no byte.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// Fills `data` from `offset` on.
     ///
     /// # Errors
     /// The buffers end earlier, or lie outside guest memory.
-    pub fn read_at(&self, offset: u64, data: &mut [u8]) -> Result<(), BadBuffer> {
+    pub(super) fn read_at(&self, offset: u64, data: &mut [u8]) -> Result<(), BadBuffer> {
         self.pieces(offset, data.len(), |address, range| {
             let piece = data.get_mut(range).ok_or(BadBuffer)?;
             self.memory.read_slice(piece, address).or(Err(BadBuffer))
@@ -124,7 +118,7 @@ impl GuestBuffer<'_> {
     ///
     /// # Errors
     /// The buffers end earlier, or lie outside guest memory.
-    pub fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), BadBuffer> {
+    pub(super) fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), BadBuffer> {
         self.pieces(offset, data.len(), |address, range| {
             let piece = data.get(range).ok_or(BadBuffer)?;
             self.memory.write_slice(piece, address).or(Err(BadBuffer))
@@ -167,7 +161,7 @@ impl GuestBuffer<'_> {
 
 /// A virtqueue in the hands of a running device.
 #[derive(Debug)]
-pub struct DeviceQueue {
+pub(super) struct DeviceQueue {
     queue: Queue,
     /// The driver broke the ring.
     stopped: bool,
@@ -185,7 +179,7 @@ impl DeviceQueue {
 
     /// Chains so far that broke the rules.
     #[must_use]
-    pub fn malformed(&self) -> u64 {
+    pub(super) fn malformed(&self) -> u64 {
         self.malformed
     }
 
@@ -193,7 +187,7 @@ impl DeviceQueue {
     ///
     /// # Errors
     /// The driver broke the ring, now or earlier.
-    pub fn pop(
+    pub(super) fn pop(
         &mut self,
         memory: &GuestMemory,
         interrupt: &Interrupt,
@@ -225,7 +219,7 @@ impl DeviceQueue {
     }
 
     /// Puts back the chain that was popped last, so that the next [`DeviceQueue::pop`] returns it again.
-    pub fn undo_pop(&mut self) {
+    pub(super) fn undo_pop(&mut self) {
         self.queue.go_to_previous_position();
     }
 
@@ -233,7 +227,7 @@ impl DeviceQueue {
     ///
     /// # Errors
     /// The used ring is out of reach; or the chain's head lies outside the ring.
-    pub fn push(
+    pub(super) fn push(
         &mut self,
         memory: &GuestMemory,
         interrupt: &Interrupt,
@@ -260,7 +254,7 @@ impl DeviceQueue {
     }
 
     /// Serves up to `budget` chains: `serve` returns how many bytes it wrote into the chain.
-    pub fn drain(
+    pub(super) fn drain(
         &mut self,
         memory: &GuestMemory,
         interrupt: &Interrupt,
@@ -310,7 +304,7 @@ impl DeviceQueue {
     ///
     /// # Errors
     /// The driver broke the ring.
-    pub fn arm(
+    pub(super) fn arm(
         &mut self,
         memory: &GuestMemory,
         interrupt: &Interrupt,
@@ -343,7 +337,7 @@ impl DeviceQueue {
 
 /// What the ring had next.
 #[derive(Debug)]
-pub enum Next {
+pub(super) enum Next {
     /// A request: give it back by [`DeviceQueue::push`] or [`DeviceQueue::undo_pop`].
     Chain(Chain),
     /// A chain that broke the rules, already answered.
