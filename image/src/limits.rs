@@ -7,7 +7,7 @@
 pub(crate) const MAX_IMAGE_BYTES: u64 = 256 << 30;
 
 /// Files, directories and links of one image. Their metadata is held in memory while an image is
-/// converted, about 150 bytes each: this bound is what caps the converter's memory.
+/// converted, about 230 bytes each with its name: this bound is what caps the converter's memory.
 pub(crate) const MAX_ENTRIES: usize = 1 << 20;
 
 /// All names and symbolic link targets of one image together; caps memory like [`MAX_ENTRIES`].

@@ -71,7 +71,8 @@ impl Identity {
         age.is_ok_and(|age| age > tick)
     }
 
-    fn file_name(&self) -> String {
+    /// A name for this file and way of asking.
+    pub(super) fn key(&self) -> String {
         let key = format!(
             "{} {} {} {}",
             self.device, self.inode, self.asked, self.name
@@ -83,7 +84,7 @@ impl Identity {
 impl Store {
     /// The image that this file was at an earlier import.
     pub(super) fn recall(&self, identity: &Identity) -> Option<StoredImage> {
-        let path = self.hints().join(identity.file_name());
+        let path = self.hints().join(identity.key());
         if fs::metadata(&path).ok()?.len() > 2 * MAX_JSON_BYTES {
             return None;
         }
@@ -100,7 +101,7 @@ impl Store {
 
     /// Remembers what a file is. Failing to is no error: the next import takes longer.
     pub(super) fn remember(&self, identity: Identity, image: &StoredImage, own_manifest: bool) {
-        let name = identity.file_name();
+        let name = identity.key();
         let hint = Hint {
             identity,
             id: image.id.to_string(),

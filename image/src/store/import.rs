@@ -6,8 +6,9 @@ use std::time::SystemTime;
 
 use super::error::ImportCause;
 use super::hints::Identity;
+use super::turn::Turn;
 use super::workspace::Workspace;
-use super::{ImportError, Store, StoredImage};
+use super::{ImportError, Store, StoreError, StoredImage};
 use crate::convert::Conversion;
 use crate::decompress::{Compression, decompress};
 use crate::digest::ImageId;
@@ -23,6 +24,8 @@ use crate::{aci, erofs};
 pub enum Progress {
     /// A compressed archive is being unpacked, to look for the image in it.
     Unpacking,
+    /// Another process imports the same image; this one waits for it.
+    Waiting,
     /// Layer `number` of `count` is being converted (from 1). An ACI is one layer.
     Layer {
         /// Which.
@@ -88,6 +91,10 @@ impl Import<'_> {
             Ok(Identity::of(&metadata, reference, name))
         };
         let before = identity(&file)?;
+        if let Some(image) = self.store.recall(&before) {
+            return Ok(image);
+        }
+        let _turn = self.take_turn(&before.key())?;
         if let Some(image) = self.store.recall(&before) {
             return Ok(image);
         }
@@ -184,10 +191,11 @@ impl Import<'_> {
         resolved: Resolved,
         workspace: Option<Workspace>,
     ) -> Result<StoredImage, ImportCause> {
-        let known = self
-            .store
-            .with_manifest(&resolved.id, resolved.manifest.clone())?;
-        if let Some(image) = known {
+        if let Some(image) = self.known(&resolved)? {
+            return Ok(image);
+        }
+        let _turn = self.take_turn(resolved.id.as_str())?;
+        if let Some(image) = self.known(&resolved)? {
             return Ok(image);
         }
         let workspace = match workspace {
@@ -201,6 +209,15 @@ impl Import<'_> {
             oci::apply(&mut conversion, layer)?;
         }
         self.finish(workspace, conversion, &resolved.id, resolved.manifest)
+    }
+
+    fn known(&self, resolved: &Resolved) -> Result<Option<StoredImage>, StoreError> {
+        self.store
+            .with_manifest(&resolved.id, resolved.manifest.clone())
+    }
+
+    fn take_turn(&mut self, key: &str) -> Result<Turn, StoreError> {
+        Turn::take(self.store, key, || (self.progress)(Progress::Waiting))
     }
 
     fn finish(

@@ -4,17 +4,19 @@
 //! cas/images/sha512-…/rootfs.erofs   the file tree, read-only
 //! cas/images/sha512-…/manifest       the ACI manifest
 //! cas/hints/…                        "this file is that image", see `hints`
-//! cas/tmp/…                          imports that are going on, each under its own lock
+//! cas/tmp/…                          imports that are going on, each under locks of its own
 //! cas/lock                           held while `tmp` is swept or gets a new entry
 //! ```
 //!
 //! An image appears by one `rename` of its finished and synced directory, so it is there as a whole or not at
 //! all. Whatever a killed import leaves lies in `tmp`, and the next import removes it.
-//! Several processes may import at the same time, also the same image: the first rename wins.
+//! Several processes may import at the same time. For the same image they take turns, so that it is converted
+//! once; should two convert it all the same, from two files, the first rename wins.
 
 mod error;
 mod hints;
 mod import;
+mod turn;
 mod workspace;
 
 use std::fs;
