@@ -1,1 +1,22 @@
-//! End-to-end tests.
+//! End-to-end tests: the built programs, real images, real KVM. `cargo xtask test` starts them where
+//! KVM works; one file a feature.
+
+mod bulkhead;
+mod leftovers;
+
+mod bad_archives;
+mod bad_images;
+mod disk;
+mod doctor;
+mod environment;
+mod exit;
+mod formats;
+mod killed;
+mod layers;
+mod machine;
+mod many;
+mod programs;
+mod root;
+mod stop;
+mod streams;
+mod usage;

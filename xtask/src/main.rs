@@ -25,6 +25,8 @@ struct Arguments {
 enum Task {
     /// Check formatting, lints, licences, sizes and the parity list
     Check,
+    /// Build the test images (or find them in the cache) and print their directory
+    Images,
     /// Build the guest kernel (or find it in the cache) and tell its size
     Kernel,
     /// Run a command as root where KVM can run code: here, or in a nested machine
@@ -47,6 +49,13 @@ fn main() -> ExitCode {
 fn perform(task: Task) -> Result<ExitCode> {
     match task {
         Task::Check => check::all()?,
+        Task::Images => {
+            setup::install(&[setup::IMAGES])?;
+            println!(
+                "{}",
+                bulkhead_tests::images::prepare(&mut process::progress)?.display()
+            );
+        }
         Task::Kernel => {
             setup::install(&[setup::STAGE1])?;
             println!("{}", stage1::kernel()?);

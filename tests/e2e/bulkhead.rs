@@ -1,0 +1,423 @@
+//! Calls of the `bulkhead` command that read as sentences, and what came of them.
+//!
+//! Every method of [`Finished`] that expects something shows the whole call, its streams and its
+//! end when the expectation fails; standard error carries the VMM's log and the guest's console.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// Longest run of one call: a pod boots in seconds on a software processor, and the largest image
+/// takes a minute to convert there. Past it the call is killed and the test fails.
+const TIME_LIMIT: Duration = Duration::from_secs(300);
+
+/// Set to `1`: every pod runs with `--debug`, to see more when a test fails.
+const DEBUG_VARIABLE: &str = "BULKHEAD_TEST_DEBUG";
+
+/// The tree that `cargo xtask stage1` makes.
+pub(crate) fn dist() -> PathBuf {
+    std::env::var_os("BULKHEAD_DIST").map_or_else(
+        || panic!("BULKHEAD_DIST is not set: start the end-to-end tests by `cargo xtask test`"),
+        PathBuf::from,
+    )
+}
+
+/// The stage1 image of the tree.
+pub(crate) fn stage1() -> PathBuf {
+    dist().join("lib/bulkhead/stage1/kvm")
+}
+
+/// The data directory that tests share, so that each image is converted once.
+pub(crate) fn data() -> &'static Path {
+    static DATA: OnceLock<tempfile::TempDir> = OnceLock::new();
+    DATA.get_or_init(|| data_directory("bulkhead-e2e-")).path()
+}
+
+/// A data directory of its own, for a test that looks at what is left in it.
+pub(crate) fn own_data() -> tempfile::TempDir {
+    data_directory("bulkhead-e2e-own-")
+}
+
+fn data_directory(prefix: &str) -> tempfile::TempDir {
+    tempfile::Builder::new()
+        .prefix(prefix)
+        .tempdir_in("/var/tmp")
+        .expect("a directory in /var/tmp")
+}
+
+/// A call with these words.
+pub(crate) fn bulkhead<const N: usize>(words: [&str; N]) -> Call {
+    Call::new(words.map(OsString::from).to_vec())
+}
+
+/// A pod of one app; [`Call::app`] adds more.
+pub(crate) fn pod(image: &Path) -> Call {
+    let mut call = Call::new(Vec::new());
+    call.data = Some(data().to_owned());
+    call.app(image)
+}
+
+/// A call that is being put together.
+pub(crate) struct Call {
+    words: Vec<OsString>,
+    data: Option<PathBuf>,
+    pod_flags: Vec<OsString>,
+    apps: Vec<App>,
+    input: Vec<u8>,
+    variables: Vec<(String, String)>,
+}
+
+struct App {
+    image: OsString,
+    flags: Vec<OsString>,
+    arguments: Vec<OsString>,
+}
+
+impl Call {
+    fn new(words: Vec<OsString>) -> Self {
+        Self {
+            words,
+            data: None,
+            pod_flags: Vec::new(),
+            apps: Vec::new(),
+            input: Vec::new(),
+            variables: Vec::new(),
+        }
+    }
+
+    /// Adds an app to the pod; the app methods below are about the last one.
+    pub(crate) fn app(mut self, image: impl AsRef<OsStr>) -> Self {
+        self.apps.push(App {
+            image: image.as_ref().to_owned(),
+            flags: Vec::new(),
+            arguments: Vec::new(),
+        });
+        self
+    }
+
+    /// A flag of the pod, or of the whole call.
+    pub(crate) fn pod_flag(mut self, flag: impl Into<OsString>) -> Self {
+        self.pod_flags.push(flag.into());
+        self
+    }
+
+    /// A flag of the app.
+    pub(crate) fn flag(mut self, flag: impl Into<OsString>) -> Self {
+        self.last_app().flags.push(flag.into());
+        self
+    }
+
+    /// The app's name.
+    pub(crate) fn name(self, name: &str) -> Self {
+        self.flag(format!("--name={name}"))
+    }
+
+    /// The app's program.
+    pub(crate) fn exec(self, program: &str) -> Self {
+        self.flag(format!("--exec={program}"))
+    }
+
+    /// Arguments of the app's program.
+    pub(crate) fn args<const N: usize>(mut self, arguments: [&str; N]) -> Self {
+        self.last_app()
+            .arguments
+            .extend(arguments.map(OsString::from));
+        self
+    }
+
+    /// The app runs a shell script.
+    pub(crate) fn shell(self, script: &str) -> Self {
+        self.exec("/bin/sh").args(["-c", script])
+    }
+
+    fn last_app(&mut self) -> &mut App {
+        self.apps
+            .last_mut()
+            .expect("a pod has an app before its flags")
+    }
+
+    /// Images and pods are kept here.
+    pub(crate) fn data(mut self, directory: &Path) -> Self {
+        self.data = Some(directory.to_owned());
+        self
+    }
+
+    /// Standard input; without this it is empty.
+    pub(crate) fn input(mut self, input: impl Into<Vec<u8>>) -> Self {
+        self.input = input.into();
+        self
+    }
+
+    /// A variable of the caller's own environment.
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn all_words(&self) -> Vec<OsString> {
+        let mut words = self.words.clone();
+        if let Some(data) = &self.data {
+            words.push("--dir".into());
+            words.push(data.into());
+        }
+        if self.apps.is_empty() {
+            words.extend(self.pod_flags.iter().cloned());
+            return words;
+        }
+        words.push("run".into());
+        if std::env::var_os(DEBUG_VARIABLE).is_some_and(|value| value == "1") {
+            words.push("--debug".into());
+        }
+        words.extend(self.pod_flags.iter().cloned());
+        for app in &self.apps {
+            words.push(app.image.clone());
+            words.extend(app.flags.iter().cloned());
+            if !app.arguments.is_empty() {
+                words.push("--".into());
+                words.extend(app.arguments.iter().cloned());
+                words.push("---".into());
+            }
+        }
+        words
+    }
+
+    /// Starts the call and goes on while it runs.
+    pub(crate) fn start(self) -> Running {
+        let words = self.all_words();
+        let mut child = Command::new(dist().join("bin/bulkhead"))
+            .args(&words)
+            .envs(self.variables)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("bulkhead starts");
+        let mut stdin = child.stdin.take().expect("stdin is a pipe");
+        let input = self.input;
+        // The pod need not read its input: a broken pipe is for the test to judge by the output.
+        std::thread::spawn(move || stdin.write_all(&input));
+        let (lines, stdout_lines) = mpsc::channel();
+        let stdout = child.stdout.take().expect("stdout is a pipe");
+        let mut stderr = child.stderr.take().expect("stderr is a pipe");
+        Running {
+            pid: Pid::from_raw(child.id().try_into().expect("process ids fit")),
+            words,
+            child,
+            stdout: std::thread::spawn(move || {
+                let mut all = Vec::new();
+                let mut stdout = BufReader::new(stdout);
+                loop {
+                    let start = all.len();
+                    if stdout.read_until(b'\n', &mut all).unwrap_or(0) == 0 {
+                        return all;
+                    }
+                    // The test may wait for no line, or have ended.
+                    let _ = lines.send(all[start..].to_vec());
+                }
+            }),
+            stdout_lines,
+            stderr: std::thread::spawn(move || {
+                let mut all = Vec::new();
+                // What was read until an error is what there is to show.
+                let _ = stderr.read_to_end(&mut all);
+                all
+            }),
+        }
+    }
+
+    /// Runs the call to its end.
+    pub(crate) fn run(self) -> Finished {
+        self.start().finish()
+    }
+}
+
+/// A call that runs.
+pub(crate) struct Running {
+    pub(crate) pid: Pid,
+    words: Vec<OsString>,
+    child: Child,
+    stdout: JoinHandle<Vec<u8>>,
+    stdout_lines: Receiver<Vec<u8>>,
+    stderr: JoinHandle<Vec<u8>>,
+}
+
+impl Running {
+    /// Waits until a line of standard output contains this text.
+    pub(crate) fn wait_for(self, text: &str) -> Self {
+        let limit = Instant::now() + TIME_LIMIT;
+        loop {
+            let left = limit.saturating_duration_since(Instant::now());
+            match self.stdout_lines.recv_timeout(left) {
+                Ok(line) if String::from_utf8_lossy(&line).contains(text) => return self,
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    let finished = self.kill();
+                    finished.fail(&format!("no line of standard output contains {text:?}"));
+                }
+            }
+        }
+    }
+
+    /// Sends a signal to the process that was called.
+    pub(crate) fn signal(self, signal: Signal) -> Self {
+        kill(self.pid, signal).expect("the call still runs");
+        self
+    }
+
+    /// Ends the call by force.
+    fn kill(mut self) -> Finished {
+        // It may have ended already.
+        let _ = self.child.kill();
+        self.finish()
+    }
+
+    /// Waits for the end, at most for [`TIME_LIMIT`].
+    pub(crate) fn finish(mut self) -> Finished {
+        let limit = Instant::now() + TIME_LIMIT;
+        let mut late = false;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("waiting for a child works") {
+                break status;
+            }
+            if Instant::now() > limit && !late {
+                late = true;
+                // It may end by itself right now.
+                let _ = self.child.kill();
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        let finished = Finished {
+            words: self.words,
+            status,
+            stdout: self.stdout.join().expect("the reader of stdout ends"),
+            stderr: self.stderr.join().expect("the reader of stderr ends"),
+        };
+        if late {
+            finished.fail(&format!("did not end within {TIME_LIMIT:?}"));
+        }
+        finished
+    }
+}
+
+/// What came of a call.
+pub(crate) struct Finished {
+    words: Vec<OsString>,
+    status: ExitStatus,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
+}
+
+/// Bytes of a stream that a failure shows.
+const SHOWN_BYTES: usize = 16 * 1024;
+
+impl Finished {
+    /// Expects this exit status.
+    #[track_caller]
+    pub(crate) fn exits(self, code: i32) -> Self {
+        if self.status.code() != Some(code) {
+            self.fail(&format!("expected exit status {code}"));
+        }
+        self
+    }
+
+    /// Expects the death by this signal.
+    #[track_caller]
+    pub(crate) fn dies_of(self, signal: Signal) -> Self {
+        if self.status.signal() != Some(signal as i32) {
+            self.fail(&format!("expected death by {signal}"));
+        }
+        self
+    }
+
+    /// Expects exactly this standard output.
+    #[track_caller]
+    pub(crate) fn prints(self, text: &str) -> Self {
+        if self.stdout != text.as_bytes() {
+            self.fail(&format!("expected standard output {text:?}"));
+        }
+        self
+    }
+
+    /// Expects this text somewhere in standard output.
+    #[track_caller]
+    pub(crate) fn shows(self, text: &str) -> Self {
+        if !String::from_utf8_lossy(&self.stdout).contains(text) {
+            self.fail(&format!("expected {text:?} in standard output"));
+        }
+        self
+    }
+
+    /// Expects this text somewhere in standard error.
+    #[track_caller]
+    pub(crate) fn says(self, text: &str) -> Self {
+        if !String::from_utf8_lossy(&self.stderr).contains(text) {
+            self.fail(&format!("expected {text:?} in standard error"));
+        }
+        self
+    }
+
+    /// Expects that this text is nowhere in standard error.
+    #[track_caller]
+    pub(crate) fn does_not_say(self, text: &str) -> Self {
+        if String::from_utf8_lossy(&self.stderr).contains(text) {
+            self.fail(&format!("expected no {text:?} in standard error"));
+        }
+        self
+    }
+
+    /// Standard output as text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// Fails the test and shows everything.
+    #[track_caller]
+    pub(crate) fn fail(&self, why: &str) -> ! {
+        let words: Vec<_> = self
+            .words
+            .iter()
+            .map(|word| word.to_string_lossy())
+            .collect();
+        panic!(
+            "{why}\ncall: bulkhead {}\nended: {}\n--- standard output\n{}\n--- standard error\n{}\n---",
+            words.join(" "),
+            self.status,
+            shown(&self.stdout),
+            shown(&self.stderr)
+        );
+    }
+}
+
+/// The end of a stream: what went wrong stands there.
+fn shown(bytes: &[u8]) -> String {
+    let start = bytes.len().saturating_sub(SHOWN_BYTES);
+    let cut = if start > 0 {
+        format!("[{start} bytes before]\n")
+    } else {
+        String::new()
+    };
+    format!("{cut}{}", String::from_utf8_lossy(&bytes[start..]))
+}
+
+/// The exit status that an app of a finished pod left, by the file that `--uuid-file-save` made.
+pub(crate) fn app_status(data: &Path, uuid_file: &Path, app: &str) -> String {
+    let uuid = fs::read_to_string(uuid_file).expect("the file with the UUID");
+    let status = data
+        .join("pods/run")
+        .join(uuid.trim())
+        .join("stage1/rootfs/rkt/status")
+        .join(app);
+    let text = fs::read_to_string(&status)
+        .unwrap_or_else(|error| panic!("read {}: {error}", status.display()));
+    text.trim().to_owned()
+}

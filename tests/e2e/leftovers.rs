@@ -1,0 +1,89 @@
+//! What a call must not leave behind: processes, mounts, files.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::bulkhead::dist;
+
+/// Time for the kernel to end processes whose parent was killed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// State of the machine that a call must leave as it was.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Before {
+    mounts: String,
+    temporary: BTreeSet<PathBuf>,
+}
+
+impl Before {
+    /// Takes the state.
+    pub(crate) fn now() -> Self {
+        Self {
+            mounts: fs::read_to_string("/proc/self/mountinfo").expect("/proc/self/mountinfo"),
+            temporary: files(Path::new("/tmp")),
+        }
+    }
+
+    /// Expects the state to be the same, and no process of ours to run.
+    #[track_caller]
+    pub(crate) fn is_unchanged(&self) {
+        assert_eq!(no_processes(), Vec::<String>::new(), "processes are left");
+        assert_eq!(*self, Self::now(), "mounts or temporary files are left");
+    }
+}
+
+/// Everything in a directory, with its subdirectories.
+pub(crate) fn files(directory: &Path) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    let mut directories = vec![directory.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                directories.push(entry.path());
+            }
+            found.insert(entry.path());
+        }
+    }
+    found
+}
+
+/// Waits until no process of ours runs, and returns those that do not go.
+#[track_caller]
+pub(crate) fn no_processes() -> Vec<String> {
+    let limit = Instant::now() + PATIENCE;
+    loop {
+        let left = processes();
+        if left.is_empty() || Instant::now() > limit {
+            return left;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// `PID PROGRAM` of each process whose program came from the tree under test or a pod of it.
+pub(crate) fn processes() -> Vec<String> {
+    let names = ["vmm", "run", "relay", "bulkhead"];
+    let tree = dist();
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").expect("/proc").flatten() {
+        // Processes may end at any time, and kernel threads have no program.
+        let Ok(program) = fs::read_link(entry.path().join("exe")) else {
+            continue;
+        };
+        let ours = program.starts_with(&tree) || program.to_string_lossy().contains("/pods/");
+        if ours
+            && program
+                .file_name()
+                .is_some_and(|name| names.iter().any(|n| name.to_string_lossy().starts_with(n)))
+        {
+            found.push(format!(
+                "{} {}",
+                entry.file_name().display(),
+                program.display()
+            ));
+        }
+    }
+    found
+}

@@ -1,0 +1,97 @@
+//! Standard input, output and error of apps.
+
+use bulkhead_tests::images::busybox_oci;
+
+use crate::bulkhead::pod;
+
+#[test]
+fn output_and_error_are_separate() {
+    let end = pod(&busybox_oci())
+        .shell("echo out; echo err >&2")
+        .run()
+        .exits(0)
+        .prints("out\n");
+    if end.stderr != b"err\n" {
+        end.fail("expected standard error \"err\\n\" alone");
+    }
+}
+
+#[test]
+fn output_that_is_no_text_or_has_no_newline_passes() {
+    let end = pod(&busybox_oci())
+        .shell(r"printf '\000\377\012end'")
+        .run()
+        .exits(0);
+    assert_eq!(end.stdout, b"\0\xff\nend");
+}
+
+#[test]
+fn sixty_four_mebibytes_pass_through_cat_unchanged() {
+    let input: Vec<u8> = (0..64_u32 << 20)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
+    let end = pod(&busybox_oci())
+        .exec("/bin/cat")
+        .input(input.clone())
+        .run();
+    assert_eq!(
+        end.stdout.len(),
+        input.len(),
+        "length; {}",
+        String::from_utf8_lossy(&end.stderr)
+    );
+    assert!(end.stdout == input, "content");
+    end.exits(0);
+}
+
+#[test]
+fn input_ends_where_it_ended() {
+    pod(&busybox_oci())
+        .shell("read a; read b || echo end of input after $a")
+        .input("one\n")
+        .run()
+        .exits(0)
+        .prints("end of input after one\n");
+}
+
+#[test]
+fn an_app_that_reads_no_input_is_not_held_by_it() {
+    pod(&busybox_oci())
+        .shell("exit 9")
+        .input(vec![b'x'; 8 << 20])
+        .run()
+        .exits(9);
+}
+
+#[test]
+fn output_is_whole_when_the_app_ends_at_once() {
+    let end = pod(&busybox_oci()).shell("seq 1 200000").run().exits(0);
+    let expected: String = (1..=200_000).map(|i| format!("{i}\n")).collect();
+    assert_eq!(end.stdout.len(), expected.len());
+    assert!(end.stdout == expected.as_bytes());
+}
+
+#[test]
+fn lines_carry_the_name_in_a_pod_of_several_apps() {
+    let end = pod(&busybox_oci())
+        .name("alpha")
+        .shell("echo one; echo two")
+        .app(busybox_oci())
+        .name("beta")
+        .shell("echo three; echo four >&2")
+        .run()
+        .exits(0);
+    let text = end.text();
+    for line in text.lines() {
+        let named = match line.rsplit_once(": ") {
+            Some((label, "one" | "two")) => label.contains("alpha"),
+            Some((label, "three")) => label.contains("beta"),
+            _ => false,
+        };
+        if !named {
+            end.fail(&format!("the line {line:?} has no name, or the wrong one"));
+        }
+    }
+    assert_eq!(text.lines().count(), 3);
+    end.says("beta").says(": four");
+}
