@@ -20,7 +20,7 @@ use crate::GuestMemory;
 /// cost gigabytes.
 pub const MAX_CHAIN_BYTES: u64 = 64 * 1024;
 /// Random bytes for one call, so that other devices of the same thread get their turn.
-pub const MAX_CALL_BYTES: u64 = MAX_CHAIN_BYTES;
+pub const MAX_CALL_BYTES: u64 = 4 * MAX_CHAIN_BYTES;
 
 const DEVICE_TYPE: u32 = 4;
 const QUEUE_SIZES: &[u16] = &[64];

@@ -310,11 +310,22 @@ impl Connection {
 
     fn guest_shutdown(&mut self, flags: u32) {
         self.guest_shutdown |= flags & shutdown::BOTH;
-        if self.guest_shutdown & shutdown::RECEIVE != 0 && !self.input_over {
-            self.input_over = true;
-            // Fails only where the socket is at its end already.
-            let _ = shut_down(&self.stream, Shutdown::Read);
+        if self.guest_shutdown & shutdown::RECEIVE != 0 {
+            self.refuse_input();
         }
+    }
+
+    /// Tells the host's program that nobody reads, and drops what it has sent: a socket closed with unread bytes would
+    /// end as an error at its peer, not as the end of file that this is.
+    fn refuse_input(&mut self) {
+        self.input_over = true;
+        // Fails only where the socket is at its end already.
+        let _ = shut_down(&self.stream, Shutdown::Read);
+        let mut unread = [0; 4096];
+        // After the shutdown nothing is added: the socket's own buffer bounds this.
+        while retry(|| recv(&self.stream, &mut unread, RecvFlags::DONTWAIT))
+            .is_ok_and(|(_, length)| length > 0)
+        {}
     }
 
     fn reset_by_guest(&mut self) -> Verdict {

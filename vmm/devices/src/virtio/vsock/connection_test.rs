@@ -257,6 +257,16 @@ fn the_guests_half_close_leaves_the_host_its_own_direction() {
 fn a_guest_that_wants_no_more_is_sent_no_more() {
     let (mut connection, mut host) = established();
     assert_eq!(shut(&mut connection, shutdown::RECEIVE), Verdict::Keep);
+    let nothing = Interest {
+        readable: false,
+        writable: false,
+    };
+    let change = connection.change();
+    assert_eq!(
+        change,
+        Some(Change::Add(nothing)),
+        "a socket shut for reading is always readable"
+    );
     packets(&mut connection);
     assert!(host.write_all(b"unwanted").is_err());
     readable(&mut connection);
@@ -264,6 +274,15 @@ fn a_guest_that_wants_no_more_is_sent_no_more() {
     assert_eq!(data(&mut connection, b"still sending"), Verdict::Keep);
     let mut got = [0; 13];
     host.read_exact(&mut got).unwrap();
+}
+
+#[test]
+fn a_guest_that_closes_without_reading_is_an_end_of_file_not_an_error() {
+    let (mut connection, mut host) = established();
+    host.write_all(&[1; 10_000]).unwrap();
+    assert_eq!(shut(&mut connection, shutdown::BOTH), Verdict::Reset);
+    drop(connection);
+    assert_eq!(host.read(&mut [0; 1]).unwrap(), 0);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
 use super::connection::{Connection, Key, Verdict};
-use super::packet::{Header, Operation};
+use super::packet::{Header, Operation, TYPE_STREAM};
 use super::watch::{Change, Readiness, Token};
 use super::{HOST_CID, MAX_BUFFERED_BYTES, MAX_CONNECTIONS, MAX_PENDING_RESETS};
 
@@ -63,11 +63,7 @@ impl Table {
         if header.operation == Operation::Reset {
             self.tokens.remove(&key); // Its ports are free, even if the host has not read all yet.
         }
-        let room = self.buffered.saturating_add(payload.len()) <= MAX_BUFFERED_BYTES;
-        self.touch(token, |connection| match room {
-            true => connection.receive(header, payload),
-            false => Verdict::Reset,
-        });
+        self.touch(token, |connection| connection.receive(header, payload));
         true
     }
 
@@ -152,8 +148,12 @@ impl Table {
         };
         let before = connection.buffered();
         let verdict = change(connection);
-        self.buffered = self.buffered.saturating_sub(before) + connection.buffered();
+        let after = connection.buffered();
+        self.buffered = self.buffered.saturating_sub(before) + after;
+        // Only a stream that holds more than before pays for the bound: not one whose host program keeps up.
+        let exceeds = after > before && self.buffered > MAX_BUFFERED_BYTES;
         match verdict {
+            _ if exceeds => self.end(token),
             Verdict::Keep => {
                 if connection.wants_to_send() && !connection.queued {
                     connection.queued = true;
@@ -162,15 +162,21 @@ impl Table {
                 self.list(token);
             }
             Verdict::Close => self.remove(token),
-            Verdict::Reset => {
-                let key = connection.key;
-                // An orphan's ports may already belong to another stream.
-                if self.tokens.get(&key) == Some(&token) {
-                    self.reset(key, super::packet::TYPE_STREAM);
-                }
-                self.remove(token);
-            }
+            Verdict::Reset => self.end(token),
         }
+    }
+
+    /// Removes a connection and tells the guest.
+    fn end(&mut self, token: Token) {
+        let key = self
+            .connections
+            .get(&token)
+            .map(|connection| connection.key);
+        // An orphan's ports may already belong to another stream.
+        if let Some(key) = key.filter(|key| self.tokens.get(key) == Some(&token)) {
+            self.reset(key, TYPE_STREAM);
+        }
+        self.remove(token);
     }
 
     fn list(&mut self, token: Token) {
