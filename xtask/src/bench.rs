@@ -22,13 +22,16 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::nested;
+use crate::process::progress;
+use crate::{nested, setup, stage1, workspace};
 use boots::{Files, Peer};
 use pods::Pods;
 use statistics::Series;
 
 /// The nested machine takes 2.5 times as long under `-icount` as without.
 const NESTED_LIMIT_SECONDS: u64 = 60 * 60;
+
+const NESTED_MEMORY_MIB: u32 = 3072;
 
 /// What to measure.
 #[derive(clap::Args, Debug, Clone)]
@@ -78,12 +81,13 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 
 /// Builds all that is measured into a directory of its own.
 fn prepare() -> Result<PathBuf> {
-    let dist = crate::dist::build()?;
-    let directory = crate::workspace::target().join("bench");
+    setup::install(&setup::EVERYTHING)?;
+    let dist = stage1::build(&stage1::kernel()?)?;
+    let directory = workspace::target().join("bench");
     fs::create_dir_all(&directory)?;
     marker::write_initramfs(&directory)?;
-    let image = crate::images::busybox()?;
-    for (name, target) in [("dist", &dist), ("image", &image)] {
+    let images = bulkhead_tests::images::prepare_busybox(&mut progress)?;
+    for (name, target) in [("dist", &dist), ("images", &images)] {
         let link = directory.join(name);
         let _ = fs::remove_file(&link);
         std::os::unix::fs::symlink(target, &link)
@@ -93,7 +97,9 @@ fn prepare() -> Result<PathBuf> {
 }
 
 fn stage1_file(directory: &Path, name: &str) -> PathBuf {
-    directory.join("dist/lib/bulkhead/stage1/kvm/rootfs").join(name)
+    directory
+        .join("dist/lib/bulkhead/stage1/kvm/rootfs")
+        .join(name)
 }
 
 fn files(directory: &Path) -> Files {
@@ -125,24 +131,24 @@ fn run_inside(options: &Options, directory: &Path) -> Result<Value> {
         }
     }
     let code = nested::run(&nested::Options {
-        always: false,
         icount: true,
-        memory: 3072,
-        cpus: 1,
+        memory: NESTED_MEMORY_MIB,
         timeout: NESTED_LIMIT_SECONDS,
         shares: vec![directory.to_owned()],
-        show_console: false,
-        command,
+        ..nested::Options::of(command)
     })?;
     if code != ExitCode::SUCCESS {
         bail!("the part that runs where KVM works failed");
     }
-    let figures = fs::read_to_string(&result).with_context(|| format!("read {}", result.display()))?;
+    let figures =
+        fs::read_to_string(&result).with_context(|| format!("read {}", result.display()))?;
     Ok(serde_json::from_str(&figures)?)
 }
 
 fn text(path: &Path) -> Result<String> {
-    let text = path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?;
+    let text = path
+        .to_str()
+        .with_context(|| format!("{} is not UTF-8", path.display()))?;
     Ok(text.to_owned())
 }
 
@@ -155,13 +161,14 @@ fn measure_inside(options: &Options) -> Result<Value> {
     let pods = Pods {
         command: options.files.join("dist/bin/bulkhead"),
         data: PathBuf::from("/var/lib/bulkhead/bench"),
-        image: fs::canonicalize(options.files.join("image"))?,
+        image: fs::canonicalize(options.files.join("images/busybox.aci"))?,
     };
     fs::create_dir_all(&pods.data)?;
 
     let mut series = Series::default();
     set_huge_pages("always")?;
     boots::measure(&files, &peers, options.runs, &mut series)?;
+    boots::count_exits(&files, &mut series)?;
     pods::measure_starts(&pods, options.runs, &mut series)?;
     pods::measure_idle(&pods, ".thp_always", &mut series)?;
     set_huge_pages("never")?;

@@ -1,5 +1,6 @@
 //! The project's own tasks. `cargo xtask help` lists them.
 
+mod bench;
 mod cache;
 mod check;
 mod nested;
@@ -23,6 +24,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Measure starts, boots against peers, memory and sizes
+    Bench(bench::Options),
     /// Check formatting, lints, licences, sizes and the parity list
     Check,
     /// Build the test images (or find them in the cache) and print their directory
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
 
 fn perform(task: Task) -> Result<ExitCode> {
     match task {
+        Task::Bench(options) => return bench::run(&options),
         Task::Check => check::all()?,
         Task::Images => {
             setup::install(&[setup::IMAGES])?;

@@ -64,7 +64,12 @@ impl Peer {
 }
 
 /// Boots each VMM `runs` times, in turn, so that a drift of the machine meets all alike.
-pub(super) fn measure(files: &Files, peers: &[Peer], runs: usize, series: &mut Series) -> Result<()> {
+pub(super) fn measure(
+    files: &Files,
+    peers: &[Peer],
+    runs: usize,
+    series: &mut Series,
+) -> Result<()> {
     // The first round fills page caches and is not counted.
     for round in 0..=runs {
         let mut rows = vec![("bulkhead", ours(files).context("boot with our VMM")?)];
@@ -74,12 +79,25 @@ pub(super) fn measure(files: &Files, peers: &[Peer], runs: usize, series: &mut S
         }
         if round > 0 {
             for (name, (milliseconds, exits)) in rows {
-                series.add(&format!("boot.{name}.exec_to_first_program_ms"), milliseconds);
+                series.add(
+                    &format!("boot.{name}.exec_to_first_program_ms"),
+                    milliseconds,
+                );
                 series.add(&format!("boot.{name}.kvm_exits"), exits);
             }
         }
     }
     Ok(())
+}
+
+/// KVM exits by reason up to the first program. A boot of its own: counting slows exits down.
+pub(super) fn count_exits(files: &Files, series: &mut Series) -> Result<()> {
+    exits::start_histogram()?;
+    ours(files)?;
+    for (reason, count) in exits::histogram()? {
+        series.add(&format!("exits_until_first_program.{reason}"), count);
+    }
+    exits::stop_histogram()
 }
 
 fn ours(files: &Files) -> Result<(f64, f64)> {
@@ -103,10 +121,17 @@ fn ours(files: &Files) -> Result<(f64, f64)> {
 
 fn theirs(peer: &Peer, files: &Files) -> Result<(f64, f64)> {
     let mut command = peer.command(files)?;
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
     let before = exits::total()?;
     let start = now_ns();
-    let mut child = Ended(command.spawn().with_context(|| format!("start {command:?}"))?);
+    let mut child = Ended(
+        command
+            .spawn()
+            .with_context(|| format!("start {command:?}"))?,
+    );
     let console = child.0.stdout.take().context("standard output is piped")?;
     let milliseconds = until_marker(OwnedFd::from(console), start)?;
     Ok((milliseconds, exits::total()? - before))
@@ -142,9 +167,28 @@ fn until_marker(console: OwnedFd, start_ns: u64) -> Result<f64> {
 fn qemu(files: &Files) -> Command {
     let mut command = Command::new("qemu-system-x86_64");
     command
-        .args(["-M", "microvm,acpi=off,x-option-roms=off,pit=off,pic=off,rtc=off,isa-serial=on"])
-        .args(["-enable-kvm", "-cpu", "host", "-smp", "1", "-m", &MEMORY_MIB.to_string()])
-        .args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio"])
+        .args([
+            "-M",
+            "microvm,acpi=off,x-option-roms=off,pit=off,pic=off,rtc=off,isa-serial=on",
+        ])
+        .args([
+            "-enable-kvm",
+            "-cpu",
+            "host",
+            "-smp",
+            "1",
+            "-m",
+            &MEMORY_MIB.to_string(),
+        ])
+        .args([
+            "-nodefaults",
+            "-no-user-config",
+            "-no-reboot",
+            "-display",
+            "none",
+            "-serial",
+            "stdio",
+        ])
         .arg("-kernel")
         .arg(&files.kernel)
         .arg("-initrd")
@@ -166,7 +210,9 @@ fn firecracker(program: &Path, files: &Files) -> Result<Command> {
     });
     std::fs::write(&configuration, text.to_string())?;
     let mut command = Command::new(program);
-    command.args(["--no-api", "--config-file"]).arg(configuration);
+    command
+        .args(["--no-api", "--config-file"])
+        .arg(configuration);
     Ok(command)
 }
 
@@ -186,7 +232,15 @@ fn cloud_hypervisor(program: &Path, files: &Files) -> Command {
 fn lkvm(program: &Path, files: &Files) -> Command {
     let mut command = Command::new(program);
     command
-        .args(["run", "--console", "serial", "--cpus", "1", "--mem", &MEMORY_MIB.to_string()])
+        .args([
+            "run",
+            "--console",
+            "serial",
+            "--cpus",
+            "1",
+            "--mem",
+            &MEMORY_MIB.to_string(),
+        ])
         .arg("--kernel")
         .arg(&files.compressed_kernel)
         .arg("--initrd")

@@ -10,7 +10,10 @@ pub(super) fn now_ns() -> u64 {
 }
 
 /// Milliseconds from `start_ns` to `end_ns`.
-#[allow(clippy::cast_precision_loss, reason = "a figure for people, not an index")]
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "a figure for people, not an index"
+)]
 pub(super) fn milliseconds(start_ns: u64, end_ns: u64) -> f64 {
     end_ns.saturating_sub(start_ns) as f64 / 1e6
 }

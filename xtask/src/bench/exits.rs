@@ -23,8 +23,11 @@ const NAMES: &[(u64, &str)] = &[
 
 /// All exits of all VMs that run now or ran.
 pub(super) fn total() -> Result<f64> {
-    let text = fs::read_to_string(TOTAL).with_context(|| format!("read {TOTAL}: is debugfs mounted?"))?;
-    text.trim().parse().with_context(|| format!("{TOTAL}: {text:?} is no number"))
+    let text =
+        fs::read_to_string(TOTAL).with_context(|| format!("read {TOTAL}: is debugfs mounted?"))?;
+    text.trim()
+        .parse()
+        .with_context(|| format!("{TOTAL}: {text:?} is no number"))
 }
 
 /// Starts counting by reason. Slows exits down: not for runs that are timed.
@@ -53,7 +56,10 @@ fn row(line: &str) -> Option<(String, f64)> {
         None => reason.parse().ok()?,
     };
     let name = NAMES.iter().find(|(code, _)| *code == number);
-    Some((name.map_or_else(|| format!("{number:#x}"), |(_, name)| (*name).to_owned()), count))
+    Some((
+        name.map_or_else(|| format!("{number:#x}"), |(_, name)| (*name).to_owned()),
+        count,
+    ))
 }
 
 #[cfg(test)]

@@ -15,7 +15,15 @@ const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/bench/marker.c");
 pub(super) fn write_initramfs(directory: &Path) -> Result<()> {
     let program = directory.join("marker");
     let mut compiler = Command::new("cc");
-    compiler.args(["-Os", "-static", "-nostdlib", "-ffreestanding", "-Wall", "-Werror", "-o"]);
+    compiler.args([
+        "-Os",
+        "-static",
+        "-nostdlib",
+        "-ffreestanding",
+        "-Wall",
+        "-Werror",
+        "-o",
+    ]);
     output(compiler.arg(&program).arg(SOURCE))?;
     bulkhead_rootfs::initramfs::write(&program, &directory.join(INITRAMFS))?;
     Ok(())

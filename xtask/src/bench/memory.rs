@@ -30,7 +30,10 @@ fn parse(smaps: &str, guest_bytes: u64) -> Memory {
             is_guest = guest_bytes != 0 && end - start == guest_bytes;
             continue;
         }
-        let kib = words.next().and_then(|w| w.parse::<u64>().ok()).unwrap_or(0);
+        let kib = words
+            .next()
+            .and_then(|w| w.parse::<u64>().ok())
+            .unwrap_or(0);
         match first {
             "Pss:" if !is_guest => memory.own_pss += kib,
             "Rss:" if is_guest => memory.guest_rss += kib,
@@ -42,7 +45,10 @@ fn parse(smaps: &str, guest_bytes: u64) -> Memory {
 
 fn address_range(word: &str) -> Option<(u64, u64)> {
     let (start, end) = word.split_once('-')?;
-    Some((u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?))
+    Some((
+        u64::from_str_radix(start, 16).ok()?,
+        u64::from_str_radix(end, 16).ok()?,
+    ))
 }
 
 #[cfg(test)]
@@ -60,7 +66,19 @@ Rss:                   4 kB
 Pss:                   2 kB
 ";
         let memory = parse(smaps, 0x10_0000);
-        assert_eq!(memory, Memory { own_pss: 2, guest_rss: 800 });
-        assert_eq!(parse(smaps, 0), Memory { own_pss: 802, guest_rss: 0 });
+        assert_eq!(
+            memory,
+            Memory {
+                own_pss: 2,
+                guest_rss: 800
+            }
+        );
+        assert_eq!(
+            parse(smaps, 0),
+            Memory {
+                own_pss: 802,
+                guest_rss: 0
+            }
+        );
     }
 }

@@ -29,7 +29,10 @@ pub(super) fn measure(files: &Files, runs: usize, series: &mut Series) -> Result
         };
         if round > 0 {
             let mut add = |name: &str, at| {
-                series.add(&format!("native.exec_to_{name}_ms"), milliseconds(start, at));
+                series.add(
+                    &format!("native.exec_to_{name}_ms"),
+                    milliseconds(start, at),
+                );
             };
             add("vmm_main", times.process_start_ns);
             add("vm_created", times.vm_created_ns);

@@ -52,7 +52,11 @@ pub(super) fn measure_starts(pods: &Pods, runs: usize, series: &mut Series) -> R
         let output = pods.run(&trace).arg("--exec=/bin/true").output()?;
         let end = now_ns();
         if !output.status.success() {
-            bail!("a pod of /bin/true: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+            bail!(
+                "a pod of /bin/true: {}\n{}",
+                output.status,
+                String::from_utf8_lossy(&output.stderr)
+            );
         }
         let text = fs::read_to_string(&trace).context("read the trace of a start")?;
         fs::remove_file(&trace)?;
@@ -71,7 +75,10 @@ fn add_phases(trace: &Trace, start: u64, end: u64, series: &mut Series) -> Resul
     }
     let ready = milliseconds(trace.phase("vmm-spawned")?, trace.phase("agent-ready")?);
     series.add("start.vmm_exec_to_agent_ready_ms", ready);
-    series.add("start.run_to_app_exec_ms", milliseconds(start, trace.phase("app-exec")?));
+    series.add(
+        "start.run_to_app_exec_ms",
+        milliseconds(start, trace.phase("app-exec")?),
+    );
     series.add("start.whole_command_ms", milliseconds(start, end));
     for (name, value) in &trace.counts {
         series.add(&format!("at_agent_ready.{name}"), *value);
@@ -83,7 +90,12 @@ fn add_phases(trace: &Trace, start: u64, end: u64, series: &mut Series) -> Resul
 pub(super) fn measure_idle(pods: &Pods, suffix: &str, series: &mut Series) -> Result<()> {
     let trace = pods.data.join("trace-idle");
     let mut command = pods.run(&trace);
-    command.args([&format!("--memory={}Mi", IDLE_MEMORY_MIB), "--exec=/bin/sleep", "--", "1000"]);
+    command.args([
+        &format!("--memory={}Mi", IDLE_MEMORY_MIB),
+        "--exec=/bin/sleep",
+        "--",
+        "1000",
+    ]);
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let pod = IdlePod(command.spawn().context("start an idle pod")?);
     wait_for_app(&trace)?;
@@ -96,10 +108,16 @@ pub(super) fn measure_idle(pods: &Pods, suffix: &str, series: &mut Series) -> Re
         total += own_pss;
         series.add(&format!("idle.{name}.pss_kib{suffix}"), as_figure(own_pss));
         if guest_bytes != 0 {
-            series.add(&format!("idle.guest_ram.rss_kib{suffix}"), as_figure(guest_rss));
+            series.add(
+                &format!("idle.guest_ram.rss_kib{suffix}"),
+                as_figure(guest_rss),
+            );
         }
     }
-    series.add(&format!("idle.all_processes.pss_kib{suffix}"), as_figure(total));
+    series.add(
+        &format!("idle.all_processes.pss_kib{suffix}"),
+        as_figure(total),
+    );
     drop(pod);
     fs::remove_file(&trace)?;
     Ok(())
@@ -110,7 +128,10 @@ pub(super) fn count_exits(pods: &Pods, series: &mut Series) -> Result<()> {
     let trace = pods.data.join("trace-exits");
     exits::start_histogram()?;
     let mut command = pods.run(&trace);
-    command.args(["--exec=/bin/sleep", "--", "1000"]).stdin(Stdio::null()).stdout(Stdio::null());
+    command
+        .args(["--exec=/bin/sleep", "--", "1000"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
     let pod = IdlePod(command.spawn().context("start a pod to count its exits")?);
     wait_for_app(&trace)?;
     for (reason, count) in exits::histogram()? {
@@ -125,7 +146,10 @@ pub(super) fn count_exits(pods: &Pods, series: &mut Series) -> Result<()> {
 impl Pods {
     fn run(&self, trace: &Path) -> Command {
         let mut command = Command::new(&self.command);
-        command.arg("--dir").arg(&self.data).args(["run", "--stage1=kvm", "--net=none"]);
+        command
+            .arg("--dir")
+            .arg(&self.data)
+            .args(["run", "--stage1=kvm", "--net=none"]);
         command.arg("--trace").arg(trace).arg(&self.image);
         command
     }
@@ -177,10 +201,16 @@ fn guest_memory(pid: u32) -> Result<u64> {
         let end = rest.split_whitespace().next()?;
         Some(u64::from_str_radix(end, 16).ok()? - u64::from_str_radix(start, 16).ok()?)
     });
-    sizes.filter(|size| *size >= IDLE_MEMORY_MIB << 20).max().context("the VMM has no guest RAM")
+    sizes
+        .filter(|size| *size >= IDLE_MEMORY_MIB << 20)
+        .max()
+        .context("the VMM has no guest RAM")
 }
 
-#[allow(clippy::cast_precision_loss, reason = "a figure for people, not an index")]
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "a figure for people, not an index"
+)]
 fn as_figure(kib: u64) -> f64 {
     kib as f64
 }
@@ -216,7 +246,10 @@ impl Trace {
     }
 
     fn phase(&self, name: &str) -> Result<u64> {
-        self.phases.get(name).copied().with_context(|| format!("the trace has no phase {name:?}"))
+        self.phases
+            .get(name)
+            .copied()
+            .with_context(|| format!("the trace has no phase {name:?}"))
     }
 }
 
@@ -226,7 +259,8 @@ mod tests {
 
     #[test]
     fn traces_are_read_line_by_line() {
-        let trace = Trace::parse("phase app-exec 5\nphase app-exec 9\ncount kvm.exits 12\nrubbish\n");
+        let trace =
+            Trace::parse("phase app-exec 5\nphase app-exec 9\ncount kvm.exits 12\nrubbish\n");
         assert_eq!(trace.phase("app-exec").unwrap(), 5);
         assert_eq!(trace.counts, [("kvm.exits".to_owned(), 12.0)]);
         assert!(trace.phase("pod-done").is_err());

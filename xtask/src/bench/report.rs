@@ -21,7 +21,9 @@ pub(super) fn sizes(directory: &Path) -> Result<Value> {
     ];
     let mut sizes = serde_json::Map::new();
     for (name, file) in files {
-        let length = fs::metadata(&file).with_context(|| format!("size of {}", file.display()))?.len();
+        let length = fs::metadata(&file)
+            .with_context(|| format!("size of {}", file.display()))?
+            .len();
         sizes.insert(name.to_owned(), json!(length));
     }
     Ok(Value::Object(sizes))
@@ -29,12 +31,16 @@ pub(super) fn sizes(directory: &Path) -> Result<Value> {
 
 pub(super) fn print(as_json: bool, native: &Value, inside: &Value, sizes: &Value) -> Result<()> {
     if as_json {
-        let all = json!({"native": native, "boot": inside, "bytes": sizes, "ratios": ratios(inside)});
+        let all =
+            json!({"native": native, "boot": inside, "bytes": sizes, "ratios": ratios(inside)});
         println!("{}", serde_json::to_string_pretty(&all)?);
         return Ok(());
     }
     table("natively, real milliseconds", native);
-    table("where KVM works (nested: 1 ms = 1 million instructions; KiB for memory)", inside);
+    table(
+        "where KVM works (nested: 1 ms = 1 million instructions; KiB for memory)",
+        inside,
+    );
     println!("\nratios of medians, exec to first program, peer / bulkhead");
     entries(&ratios(inside)).for_each(|(name, ratio)| println!("  {name:<52} {ratio:>10.2}"));
     println!("\nbytes");
@@ -44,11 +50,17 @@ pub(super) fn print(as_json: bool, native: &Value, inside: &Value, sizes: &Value
 
 fn table(title: &str, figures: &Value) {
     println!("\n{title}");
-    println!("  {:<52} {:>10} {:>10} {:>10} {:>5}", "", "min", "median", "p99", "runs");
+    println!(
+        "  {:<52} {:>10} {:>10} {:>10} {:>5}",
+        "", "min", "median", "p99", "runs"
+    );
     for (name, figure) in figures.as_object().into_iter().flatten() {
         let number = |key: &str| figure[key].as_f64().unwrap_or(f64::NAN);
         let (min, median, p99) = (number("min"), number("median"), number("p99"));
-        println!("  {name:<52} {min:>10.2} {median:>10.2} {p99:>10.2} {:>5}", figure["runs"]);
+        println!(
+            "  {name:<52} {min:>10.2} {median:>10.2} {p99:>10.2} {:>5}",
+            figure["runs"]
+        );
     }
 }
 
@@ -58,9 +70,14 @@ fn entries(object: &Value) -> impl Iterator<Item = (&String, f64)> {
 }
 
 fn ratios(inside: &Value) -> Value {
-    let boot = |name: &str| inside[format!("boot.{name}.exec_to_first_program_ms")]["median"].as_f64();
-    let Some(ours) = boot("bulkhead") else { return json!({}) };
+    let boot =
+        |name: &str| inside[format!("boot.{name}.exec_to_first_program_ms")]["median"].as_f64();
+    let Some(ours) = boot("bulkhead") else {
+        return json!({});
+    };
     let peers = ["qemu-microvm", "firecracker", "cloud-hypervisor", "lkvm"];
-    let rows = peers.into_iter().filter_map(|peer| Some((peer.to_owned(), json!(boot(peer)? / ours))));
+    let rows = peers
+        .into_iter()
+        .filter_map(|peer| Some((peer.to_owned(), json!(boot(peer)? / ours))));
     Value::Object(rows.collect())
 }

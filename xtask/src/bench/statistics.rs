@@ -34,10 +34,6 @@ impl Series {
         self.order.iter().map(move |name| (name.as_str(), of(name)))
     }
 
-    pub(super) fn median(&self, name: &str) -> Option<f64> {
-        self.values.get(name).map(|values| summary(values).median)
-    }
-
     pub(super) fn to_json(&self) -> Value {
         let entries = self.summaries().map(|(name, s)| {
             let value = json!({"runs": s.runs, "min": s.min, "median": s.median, "p99": s.p99, "max": s.max});
@@ -71,7 +67,10 @@ mod tests {
         let s = summary(&values);
         assert_eq!((s.min, s.median, s.p99, s.max), (1.0, 100.0, 198.0, 200.0));
         let one = summary(&[7.0]);
-        assert_eq!((one.min, one.median, one.p99, one.max), (7.0, 7.0, 7.0, 7.0));
+        assert_eq!(
+            (one.min, one.median, one.p99, one.max),
+            (7.0, 7.0, 7.0, 7.0)
+        );
     }
 
     #[test]

@@ -36,8 +36,16 @@ pub(super) struct Vmm {
 
 impl Vmm {
     /// Starts `executable`; the guest's serial port goes to `console`.
-    pub(super) fn start(executable: &File, guest: &Guest<'_>, console: BorrowedFd<'_>) -> Result<Self> {
-        let kvm = File::options().read(true).write(true).open("/dev/kvm").context("open /dev/kvm")?;
+    pub(super) fn start(
+        executable: &File,
+        guest: &Guest<'_>,
+        console: BorrowedFd<'_>,
+    ) -> Result<Self> {
+        let kvm = File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/kvm")
+            .context("open /dev/kvm")?;
         let kernel = open(guest.kernel)?;
         let initramfs = open(guest.initramfs)?;
         let spec = MachineSpec {
@@ -51,21 +59,42 @@ impl Vmm {
             vsock_cid: 3,
             debug_console: true,
         };
-        let (ours, theirs) =
-            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        send(&ours, &ToVmm::Machine(spec), &[kvm.as_fd(), kernel.as_fd(), initramfs.as_fd()])?;
+        let (ours, theirs) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
+        send(
+            &ours,
+            &ToVmm::Machine(spec),
+            &[kvm.as_fd(), kernel.as_fd(), initramfs.as_fd()],
+        )?;
         let program = Program {
             executable: executable.as_fd(),
             arguments: vec![CString::from(c"vmm")],
             environment: Vec::new(),
             descriptors: vec![
-                Descriptor { number: 2, file: console },
-                Descriptor { number: CONTROL_DESCRIPTOR, file: theirs.as_fd() },
+                Descriptor {
+                    number: 2,
+                    file: console,
+                },
+                Descriptor {
+                    number: CONTROL_DESCRIPTOR,
+                    file: theirs.as_fd(),
+                },
             ],
         };
-        let jail = Jail { identity: None, open_files: 256, ignored_signals: &[] };
+        let jail = Jail {
+            identity: None,
+            open_files: 256,
+            ignored_signals: &[],
+        };
         let child = spawn(&program, &jail)?;
-        Ok(Self { _child: child, control: ours })
+        Ok(Self {
+            _child: child,
+            control: ours,
+        })
     }
 
     /// The next message from the VMM.
@@ -74,13 +103,17 @@ impl Vmm {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let mut parts = [std::io::IoSliceMut::new(&mut packet)];
-        let received = recvmsg(&self.control, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+        let received = recvmsg(
+            &self.control,
+            &mut parts,
+            &mut ancillary,
+            RecvFlags::CMSG_CLOEXEC,
+        )?;
         if received.bytes == 0 {
             bail!("the VMM ended without a word");
         }
         Ok(frame::decode(&packet[..received.bytes])?)
     }
-
 }
 
 fn open(path: &Path) -> Result<File> {
@@ -94,6 +127,11 @@ fn send(socket: &OwnedFd, message: &ToVmm, files: &[BorrowedFd<'_>]) -> Result<(
     if !files.is_empty() {
         ancillary.push(SendAncillaryMessage::ScmRights(files));
     }
-    sendmsg(socket, &[IoSlice::new(&packet)], &mut ancillary, SendFlags::empty())?;
+    sendmsg(
+        socket,
+        &[IoSlice::new(&packet)],
+        &mut ancillary,
+        SendFlags::empty(),
+    )?;
     Ok(())
 }
