@@ -1,8 +1,8 @@
 //! How an error reaches the user: one report, on stderr, as rkt writes it.
 //!
 //! ```text
-//! run: import image "web.aci"
-//!   └─read /srv/web.aci
+//! run: cannot import image web.aci
+//!   └─cannot open web.aci
 //!     └─No such file or directory (os error 2)
 //! ```
 

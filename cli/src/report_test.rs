@@ -11,8 +11,7 @@ fn causes_stand_below_what_they_caused() {
         tree("run", &error),
         "run: import image \"web\"\n  └─read /srv/web.aci\n    └─no such file\n"
     );
-    let alone: anyhow::Result<()> = Err(anyhow!("alone"));
-    assert_eq!(tree("run", &alone.unwrap_err()), "run: alone\n");
+    assert_eq!(tree("run", &anyhow!("alone")), "run: alone\n");
     let io: Result<(), _> = Err(std::io::Error::other("broken"));
     assert_eq!(
         tree("doctor", &io.context("read").unwrap_err()),

@@ -20,6 +20,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use bulkhead_pod::lifecycle::{AppImage, Pod};
+use bulkhead_pod::stage1_cache::NearStage1;
 use bulkhead_pod::stage1_image::Stage1Image;
 use rustix::io::{FdFlags, fcntl_setfd};
 
@@ -59,12 +60,13 @@ pub(crate) fn run(global: &GlobalOptions, request: &RunRequest, start: i128) -> 
         });
     let apps: Vec<AppImage> = apps.collect();
 
+    let near = NearStage1::of(&stage1, &global.dir).context("prepare the stage1 image")?;
     let mut pod = Pod::create(&global.dir).context("create a pod")?;
     if let Some(file) = &request.pod.uuid_file_save {
         fs::write(file, format!("{}\n", pod.uuid()))
             .with_context(|| format!("write the pod's UUID to {}", file.display()))?;
     }
-    pod.prepare(&manifest, &stage1, &apps)
+    pod.prepare(&manifest, near.image(), &apps)
         .context("prepare the pod")?;
     pod.to_run().context("prepare the pod")?;
     if global.debug {

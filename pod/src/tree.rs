@@ -50,41 +50,76 @@ impl TreeError {
     }
 }
 
-/// Makes `target` a tree like `source`. Symbolic links are made anew, and never followed.
-pub(crate) fn link_tree(source: &Path, target: &Path) -> Result<(), TreeError> {
+/// What an entry of a tree is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EntryKind {
+    Directory,
+    File,
+    SymbolicLink,
+}
+
+/// Visits `root`'s entries, each directory before what is in it. Symbolic links are not followed.
+pub(crate) fn walk(
+    root: &Path,
+    mut visit: impl FnMut(&Path, EntryKind) -> Result<(), TreeError>,
+) -> Result<(), TreeError> {
     let mut entries = 0;
-    let mut pending = vec![(source.to_owned(), target.to_owned())];
-    while let Some((from, to)) = pending.pop() {
-        let mode = fs::metadata(&from)
-            .map_err(TreeError::io("read", &from))?
-            .mode();
-        fs::DirBuilder::new()
-            .mode(mode & 0o777)
-            .create(&to)
-            .map_err(TreeError::io("create directory", &to))?;
-        for entry in fs::read_dir(&from).map_err(TreeError::io("list", &from))? {
-            let entry = entry.map_err(TreeError::io("list", &from))?;
+    let mut pending = vec![root.to_owned()];
+    while let Some(directory) = pending.pop() {
+        visit(&directory, EntryKind::Directory)?;
+        for entry in fs::read_dir(&directory).map_err(TreeError::io("list", &directory))? {
+            let entry = entry.map_err(TreeError::io("list", &directory))?;
             entries += 1;
             if entries > ENTRIES_MAX {
                 return Err(TreeError::TooLarge {
-                    path: source.to_owned(),
+                    path: root.to_owned(),
                 });
             }
-            let (from, to) = (entry.path(), to.join(entry.file_name()));
-            let kind = entry.file_type().map_err(TreeError::io("read", &from))?;
+            let path = entry.path();
+            let kind = entry.file_type().map_err(TreeError::io("read", &path))?;
             if kind.is_dir() {
-                pending.push((from, to));
+                pending.push(path);
             } else if kind.is_file() {
-                link_or_copy(&from, &to)?;
+                visit(&path, EntryKind::File)?;
             } else if kind.is_symlink() {
-                let text = fs::read_link(&from).map_err(TreeError::io("read", &from))?;
-                symlink(text, &to).map_err(TreeError::io("create", &to))?;
+                visit(&path, EntryKind::SymbolicLink)?;
             } else {
-                return Err(TreeError::Special { path: from });
+                return Err(TreeError::Special { path });
             }
         }
     }
     Ok(())
+}
+
+/// Makes `target` a tree like `source`; symbolic links are made anew.
+pub(crate) fn link_tree(source: &Path, target: &Path) -> Result<(), TreeError> {
+    walk(source, |from, kind| {
+        let below = from
+            .strip_prefix(source)
+            .expect("walk stays below its root");
+        // Joining nothing would add a slash, and with it follow a link.
+        let to = if below.as_os_str().is_empty() {
+            target.to_owned()
+        } else {
+            target.join(below)
+        };
+        match kind {
+            EntryKind::Directory => {
+                let mode = fs::metadata(from)
+                    .map_err(TreeError::io("read", from))?
+                    .mode();
+                fs::DirBuilder::new()
+                    .mode(mode & 0o777)
+                    .create(&to)
+                    .map_err(TreeError::io("create directory", &to))
+            }
+            EntryKind::File => link_or_copy(from, &to),
+            EntryKind::SymbolicLink => {
+                let text = fs::read_link(from).map_err(TreeError::io("read", from))?;
+                symlink(text, &to).map_err(TreeError::io("create", &to))
+            }
+        }
+    })
 }
 
 /// A hard link, or a copy where the kernel refuses one: on another file system (EXDEV), for a file

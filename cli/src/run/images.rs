@@ -34,9 +34,7 @@ fn import_one(store: &Store, reference: &str, debug: bool) -> Result<StoredImage
             eprintln!("run: image \"{reference}\": {text}");
         }
     };
-    let image = store
-        .import(reference, &mut say)
-        .with_context(|| format!("import image \"{reference}\""))?;
+    let image = store.import(reference, &mut say)?;
     let manifest =
         ImageManifest::parse(&image.manifest).with_context(|| format!("image \"{reference}\""))?;
     let id = image
@@ -56,6 +54,7 @@ fn import_one(store: &Store, reference: &str, debug: bool) -> Result<StoredImage
 fn describe(progress: &Progress, debug: bool) -> Option<String> {
     match progress {
         Progress::Warning(text) => Some(format!("warning: {text}")),
+        Progress::Waiting => Some("waiting for another process that imports it".to_owned()),
         _ if !debug => None,
         Progress::Unpacking => Some("unpacking".to_owned()),
         Progress::Layer { number, count } => Some(format!("layer {number} of {count}")),

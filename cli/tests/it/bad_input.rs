@@ -22,7 +22,7 @@ fn a_missing_image() {
     let output = fixture.bulkhead(&["run", "./absent.aci"]);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
-        stderr.starts_with("run: import image \"./absent.aci\"\n  └─"),
+        stderr.starts_with("run: cannot import image ./absent.aci\n  └─"),
         "{stderr}"
     );
     assert!(
@@ -40,7 +40,7 @@ fn a_file_that_is_no_image() {
     let output = fixture.bulkhead(&["run", "./text.aci"]);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(
-        stderr.starts_with("run: import image \"./text.aci\"\n"),
+        stderr.starts_with("run: cannot import image ./text.aci\n"),
         "{stderr}"
     );
     assert_eq!(output.status.code(), Some(254));

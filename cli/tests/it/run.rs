@@ -29,7 +29,7 @@ fn stage1_is_called_as_the_interface_says() {
         fixture.recorded("argument"),
         ["--net=none".to_owned(), uuid]
     );
-    assert_eq!(fixture.recorded("directory"), [pod.clone()]);
+    assert_eq!(fixture.recorded("directory"), [pod.as_str()]);
     assert_eq!(fixture.recorded("lock-directory"), [pod]);
     assert_eq!(fixture.recorded("observer"), ["1"], "the pod is locked");
     assert_eq!(fixture.recorded("trace"), [""]);
