@@ -50,8 +50,8 @@ const LEAF_1_EDX_OFF: u32 = 1 << 7 | 1 << 12 | 1 << 14 | 1 << 21 | 1 << 22 | 1 <
 const HTT: u32 = 1 << 28;
 /// Leaf 6 EAX: ARAT, the APIC timer runs in all sleep states.
 const ARAT: u32 = 1 << 2;
-/// Leaf 7 EBX: SGX, RDT-M, MPX, RDT-A, processor trace.
-const LEAF_7_EBX_OFF: u32 = 1 << 2 | 1 << 12 | 1 << 14 | 1 << 15 | 1 << 25;
+/// Leaf 7 EBX: TSC_ADJUST (Linux reads and compares it at every turn), SGX, RDT-M, MPX, RDT-A, processor trace.
+const LEAF_7_EBX_OFF: u32 = 1 << 1 | 1 << 2 | 1 << 12 | 1 << 14 | 1 << 15 | 1 << 25;
 /// Leaf 7 ECX: key locker, bus-lock detection, SGX launch control, protection keys for supervisor.
 const LEAF_7_ECX_OFF: u32 = 1 << 23 | 1 << 24 | 1 << 30 | 1 << 31;
 /// Leaf 7 EDX: PCONFIG, architectural LBR, AMX-BF16, AMX-TILE, AMX-INT8, core capabilities.

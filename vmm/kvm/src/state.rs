@@ -3,10 +3,8 @@
 //! Saved values come back from files that are not trusted: a wrong one is refused by KVM or changes only the guest.
 
 use kvm_bindings::{
-    KVM_CLOCK_TSC_STABLE, KVM_IRQCHIP_IOAPIC, KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE,
-    KVM_MAX_CPUID_ENTRIES, Msrs, kvm_clock_data, kvm_cpuid_entry2, kvm_debugregs, kvm_irqchip,
-    kvm_lapic_state, kvm_mp_state, kvm_msr_entry, kvm_regs, kvm_sregs, kvm_vcpu_events, kvm_xcrs,
-    kvm_xsave,
+    KVM_MAX_CPUID_ENTRIES, Msrs, kvm_clock_data, kvm_cpuid_entry2, kvm_debugregs, kvm_lapic_state,
+    kvm_mp_state, kvm_msr_entry, kvm_regs, kvm_sregs, kvm_vcpu_events, kvm_xcrs, kvm_xsave,
 };
 use serde::{Deserialize, Serialize};
 
@@ -15,12 +13,9 @@ use crate::{Error, Vcpu, Vm};
 /// MSRs of one vCPU, at most; KVM lists about a hundred that [`crate::msr::is_saved`].
 pub const MAX_SAVED_MSRS: usize = 512;
 
-/// Interrupt controllers and clock.
+/// What belongs to the VM and to none of its vCPUs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct VmState {
-    pic_master: kvm_irqchip,
-    pic_slave: kvm_irqchip,
-    ioapic: kvm_irqchip,
     clock: kvm_clock_data,
 }
 
@@ -40,42 +35,20 @@ pub struct VcpuState {
 }
 
 impl Vm {
-    /// Saves the interrupt controllers and the clock. The vCPUs must stand still.
+    /// Saves the guest's clock. The vCPUs must stand still.
     ///
     /// # Errors
     /// When KVM refuses.
     pub fn save(&self) -> Result<VmState, Error> {
-        let mut clock = self.fd.get_clock().map_err(Error::ioctl("KVM_GET_CLOCK"))?;
-        // The guest's clock goes on from its own value, whatever the host's clock did in between.
-        clock.flags &= !KVM_CLOCK_TSC_STABLE;
-        Ok(VmState {
-            pic_master: self.irqchip(KVM_IRQCHIP_PIC_MASTER)?,
-            pic_slave: self.irqchip(KVM_IRQCHIP_PIC_SLAVE)?,
-            ioapic: self.irqchip(KVM_IRQCHIP_IOAPIC)?,
-            clock,
-        })
+        let clock = self.fd.get_clock().map_err(Error::ioctl("KVM_GET_CLOCK"))?;
+        Ok(VmState { clock })
     }
 
-    /// Puts a saved state into a new VM.
+    /// Puts a saved clock into a new VM: it goes on from its own value, whatever the host's did in between.
     ///
     /// # Errors
     /// When KVM refuses it.
     pub fn restore(&self, state: &VmState) -> Result<(), Error> {
-        let chips = [
-            (KVM_IRQCHIP_PIC_MASTER, &state.pic_master),
-            (KVM_IRQCHIP_PIC_SLAVE, &state.pic_slave),
-            (KVM_IRQCHIP_IOAPIC, &state.ioapic),
-        ];
-        for (id, chip) in chips {
-            if chip.chip_id != id {
-                return Err(Error::State {
-                    what: format!("interrupt controller {} where {id} belongs", chip.chip_id),
-                });
-            }
-            self.fd
-                .set_irqchip(chip)
-                .map_err(Error::ioctl("KVM_SET_IRQCHIP"))?;
-        }
         let clock = kvm_clock_data {
             clock: state.clock.clock,
             ..Default::default()
@@ -83,17 +56,6 @@ impl Vm {
         self.fd
             .set_clock(&clock)
             .map_err(Error::ioctl("KVM_SET_CLOCK"))
-    }
-
-    fn irqchip(&self, chip_id: u32) -> Result<kvm_irqchip, Error> {
-        let mut chip = kvm_irqchip {
-            chip_id,
-            ..Default::default()
-        };
-        self.fd
-            .get_irqchip(&mut chip)
-            .map_err(Error::ioctl("KVM_GET_IRQCHIP"))?;
-        Ok(chip)
     }
 }
 

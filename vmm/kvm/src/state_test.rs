@@ -91,26 +91,14 @@ fn truncated_state_is_no_state() {
 }
 
 #[test]
-fn interrupt_controllers_and_clock_come_back() {
+fn the_clock_goes_on() {
     let (_ram, vm, _vcpu) = machine(&CODE);
     let saved = postcard::to_stdvec(&vm.save().unwrap()).unwrap();
-    let state: VmState = postcard::from_bytes(&saved).unwrap();
+    let mut state: VmState = postcard::from_bytes(&saved).unwrap();
+    // An hour: more than a new VM has by itself.
+    state.clock.clock += 3_600_000_000_000;
 
     let (_ram, other, _vcpu) = machine(&CODE);
     other.restore(&state).unwrap();
-    let again = other.save().unwrap();
-    assert!(again.clock.clock >= state.clock.clock);
-    let chips = |state: &VmState| {
-        [state.pic_master, state.pic_slave, state.ioapic]
-            .map(|chip| postcard::to_stdvec(&chip).unwrap())
-    };
-    assert_eq!(chips(&again), chips(&state));
-
-    let mut swapped = state;
-    std::mem::swap(&mut swapped.pic_master, &mut swapped.ioapic);
-    let error = other.restore(&swapped).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "saved state: interrupt controller 2 where 0 belongs"
-    );
+    assert!(other.save().unwrap().clock.clock >= state.clock.clock);
 }

@@ -4,8 +4,8 @@ use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
 
 use kvm_bindings::{
-    KVM_API_VERSION, KVM_CAP_PMU_CAPABILITY, KVM_MAX_CPUID_ENTRIES, KVM_PMU_CAP_DISABLE,
-    kvm_enable_cap, kvm_userspace_memory_region,
+    KVM_API_VERSION, KVM_CAP_PMU_CAPABILITY, KVM_CAP_SPLIT_IRQCHIP, KVM_MAX_CPUID_ENTRIES,
+    KVM_PMU_CAP_DISABLE, kvm_enable_cap, kvm_msi, kvm_userspace_memory_region,
 };
 use kvm_ioctls::{Cap, IoEventAddress, VmFd};
 use vm_memory::{Address, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
@@ -25,11 +25,11 @@ const TSS_ADDRESS: usize = 0xfffb_d000;
 
 /// What no machine can do without.
 const REQUIRED: [(Cap, &str); 7] = [
-    (Cap::Irqchip, "KVM_CAP_IRQCHIP"),
+    (Cap::SplitIrqchip, "KVM_CAP_SPLIT_IRQCHIP"),
+    (Cap::SignalMsi, "KVM_CAP_SIGNAL_MSI"),
     (Cap::UserMemory, "KVM_CAP_USER_MEMORY"),
     (Cap::SetTssAddr, "KVM_CAP_SET_TSS_ADDR"),
     (Cap::ExtCpuid, "KVM_CAP_EXT_CPUID"),
-    (Cap::Irqfd, "KVM_CAP_IRQFD"),
     (Cap::Ioeventfd, "KVM_CAP_IOEVENTFD"),
     (Cap::ImmediateExit, "KVM_CAP_IMMEDIATE_EXIT"),
 ];
@@ -77,7 +77,16 @@ impl Kvm {
     }
 }
 
-/// A VM with its memory and interrupt controllers, without vCPUs yet.
+/// An interrupt on its way to local APICs (Intel SDM volume 3, "Message Signalled Interrupts").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Message {
+    /// Whom it reaches; 0xfeex_xxxx.
+    pub address: u32,
+    /// Vector and delivery mode.
+    pub data: u32,
+}
+
+/// A VM with its memory, without vCPUs yet.
 #[derive(Debug)]
 pub struct Vm {
     pub(crate) fd: VmFd,
@@ -86,10 +95,11 @@ pub struct Vm {
 }
 
 impl Vm {
-    /// Creates the VM, registers its memory, then creates PIC, IOAPIC and, with every later vCPU, a local APIC.
+    /// Creates the VM and registers its memory. Every later vCPU has a local APIC.
     ///
-    /// The order matters: a memory slot registered after the interrupt controllers waits for a grace period, 7 ms.
-    /// There is no PIT: a guest has its TSC deadline timer and kvm-clock, and KVM's PIT costs a thread.
+    /// Absent on purpose: KVM's PIC and IOAPIC, which make a guest clear them with hundreds of exits (the IOAPIC is the
+    /// caller's, see [`Vm::send`]), and its PIT, which costs a thread: a guest has its TSC deadline timer and kvm-clock.
+    /// Memory comes first: a slot registered after interrupt controllers waits for a grace period, 7 ms.
     ///
     /// # Errors
     /// When KVM refuses a step.
@@ -99,8 +109,7 @@ impl Vm {
         fd.set_tss_address(TSS_ADDRESS)
             .map_err(Error::ioctl("KVM_SET_TSS_ADDR"))?;
         disable_pmu(&fd)?;
-        fd.create_irq_chip()
-            .map_err(Error::ioctl("KVM_CREATE_IRQCHIP"))?;
+        local_apics(&fd)?;
         let msrs = kvm
             .fd
             .get_msr_index_list()
@@ -116,14 +125,20 @@ impl Vm {
         })
     }
 
-    /// A write to `event` raises interrupt line `gsi` as an edge.
+    /// Sends an interrupt to local APICs.
     ///
     /// # Errors
-    /// When KVM refuses.
-    pub fn register_irq(&self, event: &Event, gsi: u32) -> Result<(), Error> {
+    /// When KVM refuses it; a guest whose APICs are off only loses it.
+    pub fn send(&self, message: Message) -> Result<(), Error> {
+        let message = kvm_msi {
+            address_lo: message.address,
+            data: message.data,
+            ..Default::default()
+        };
         self.fd
-            .register_irqfd(event.inner(), gsi)
-            .map_err(Error::ioctl("KVM_IRQFD"))
+            .signal_msi(message)
+            .map(drop)
+            .map_err(Error::ioctl("KVM_SIGNAL_MSI"))
     }
 
     /// The guest's 4-byte write of `value` to `address` becomes a write to `event`, with no return from [`crate::Vcpu::run`].
@@ -166,6 +181,18 @@ fn register_memory(fd: &VmFd, memory: &GuestMemoryMmap) -> Result<(), Error> {
     Ok(())
 }
 
+/// From now on vCPUs have local APICs in KVM; all other interrupt controllers are ours.
+fn local_apics(fd: &VmFd) -> Result<(), Error> {
+    let mut cap = kvm_enable_cap {
+        cap: KVM_CAP_SPLIT_IRQCHIP,
+        ..Default::default()
+    };
+    // No line of an IOAPIC of ours wants to hear of the end of an interrupt: all are edge-triggered.
+    cap.args[0] = 0;
+    fd.enable_cap(&cap)
+        .map_err(Error::ioctl("KVM_ENABLE_CAP(KVM_CAP_SPLIT_IRQCHIP)"))
+}
+
 /// CPUID shows no performance counters; this takes away the MSRs behind them too, where KVM can (Linux 5.18).
 fn disable_pmu(fd: &VmFd) -> Result<(), Error> {
     let offered = fd.check_extension_raw(KVM_CAP_PMU_CAPABILITY.into());
@@ -176,7 +203,7 @@ fn disable_pmu(fd: &VmFd) -> Result<(), Error> {
         };
         cap.args[0] = KVM_PMU_CAP_DISABLE.into();
         fd.enable_cap(&cap)
-            .map_err(Error::ioctl("KVM_ENABLE_CAP"))?;
+            .map_err(Error::ioctl("KVM_ENABLE_CAP(KVM_CAP_PMU_CAPABILITY)"))?;
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
+use bulkhead_machine::clock::monotonic_ns;
 use bulkhead_protocol::bounded::{List, Text};
 use bulkhead_protocol::frame;
 use bulkhead_protocol::vmm::{
@@ -63,11 +64,13 @@ fn main() -> io::Result<ExitCode> {
     )?;
     let descriptors: Vec<_> = files.iter().map(AsFd::as_fd).collect();
     send(&ours, &ToVmm::Machine(spec), &descriptors)?;
+    let spawned_ns = monotonic_ns();
     let mut child = spawn(&arguments, theirs)?;
     while let Some((message, descriptor)) = receive(&ours)? {
         match message {
             FromVmm::Connection { port } => {
-                println!("boot: connection to port {port}");
+                let elapsed = monotonic_ns().saturating_sub(spawned_ns) / 1000;
+                println!("boot: connection to port {port}, {elapsed} us after the VMM was spawned");
                 if arguments.stats {
                     send(&ours, &ToVmm::Stats, &[])?;
                 }

@@ -12,14 +12,16 @@ use bulkhead_devices::virtio::{
     Vsock,
 };
 use bulkhead_devices::{
-    ConsoleRing, EarlyConsole, GuestMemory, MmioBus, PortBus, ResetPort, bus::BusError,
+    ConsoleRing, EarlyConsole, Effect, GuestMemory, MmioBus, PortBus, ResetPort, bus::BusError,
     early_console, reset_port,
 };
 use bulkhead_kvm::{Event, Vm};
 use bulkhead_protocol::vmm::DiskSpec;
 use vm_memory::GuestAddress;
 
-use crate::layout::{MAX_VIRTIO_DEVICES, VIRTIO_BASE, VIRTIO_GSI};
+use crate::interrupts::Interrupts;
+use crate::ioapic;
+use crate::layout::{IOAPIC, MAX_VIRTIO_DEVICES, VIRTIO_BASE, VIRTIO_LINE};
 
 /// Devices that cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +57,8 @@ pub struct Buses {
     pub ports: PortBus,
     /// virtio-mmio windows.
     pub mmio: MmioBus,
+    /// The IOAPIC.
+    pub interrupts: Arc<Interrupts>,
 }
 
 /// The devices that run queues, each to be given to the thread that owns it.
@@ -71,17 +75,19 @@ pub struct Devices {
 #[derive(Debug)]
 pub struct Line {
     slot: Slot,
-    interrupt: Arc<Event>,
     /// One bell a queue, rung by the guest's notification.
     pub queues: Vec<Arc<Event>>,
 }
 
-/// Raises a device's interrupt.
-struct IrqLine(Arc<Event>);
+/// A device's interrupt line.
+struct IrqLine {
+    interrupts: Arc<Interrupts>,
+    line: usize,
+}
 
 impl Trigger for IrqLine {
     fn trigger(&self) -> io::Result<()> {
-        self.0.ring()
+        self.interrupts.raise(self.line)
     }
 }
 
@@ -102,20 +108,31 @@ pub const fn count(disks: usize) -> usize {
     disks + 2
 }
 
-/// Makes all devices, not yet known to KVM. `ring` gets what the guest prints early.
+/// Lines of the IOAPIC: one for each device, from line 0 on, which nobody uses, to the last.
+pub fn interrupt_lines(spec: &DevicesSpec<'_>) -> u8 {
+    let lines = VIRTIO_LINE + count(spec.disks.len());
+    u8::try_from(lines).map_or(ioapic::MAX_LINES, |lines| lines.min(ioapic::MAX_LINES))
+}
+
+/// Makes all devices, their notifications not yet known to KVM. `ring` gets what the guest prints early.
 ///
 /// # Errors
 /// When a disk is not as it should be, or the host has no descriptors left.
 pub fn build(
     spec: &DevicesSpec<'_>,
     memory: &GuestMemory,
+    interrupts: &Arc<Interrupts>,
     ring: Arc<ConsoleRing>,
 ) -> Result<(Buses, Devices, Vec<Line>), DevicesError> {
     let total = count(spec.disks.len());
     if total > MAX_VIRTIO_DEVICES {
         return Err(DevicesError::TooMany { count: total });
     }
-    let mut plugged = Plugged::default();
+    let mut plugged = Plugged {
+        interrupts: Arc::clone(interrupts),
+        windows: Vec::with_capacity(total),
+        lines: Vec::with_capacity(total),
+    };
     let mut disks = Vec::with_capacity(spec.disks.len());
     for (index, disk) in spec.disks.iter().enumerate() {
         let opened =
@@ -133,6 +150,7 @@ pub fn build(
     let buses = Buses {
         ports: ports(ring, spec.debug_console)?,
         mmio: MmioBus::new(plugged.windows)?,
+        interrupts: Arc::clone(interrupts),
     };
     Ok((buses, Devices { disks, vsock, rng }, plugged.lines))
 }
@@ -158,8 +176,8 @@ fn ports(ring: Arc<ConsoleRing>, debug_console: bool) -> Result<PortBus, BusErro
 }
 
 /// The devices made so far.
-#[derive(Default)]
 struct Plugged {
+    interrupts: Arc<Interrupts>,
     windows: Vec<MmioRange>,
     lines: Vec<Line>,
 }
@@ -172,11 +190,13 @@ impl Plugged {
         make: impl FnOnce(Arc<Interrupt>) -> D,
     ) -> Result<(Slot, D), DevicesError> {
         let slot = Slot(u8::try_from(self.lines.len()).expect("counted before"));
-        let event = Arc::new(Event::new()?);
-        let interrupt = Interrupt::new(Box::new(IrqLine(Arc::clone(&event))));
+        let interrupt = Interrupt::new(Box::new(IrqLine {
+            interrupts: Arc::clone(&self.interrupts),
+            line: VIRTIO_LINE + self.lines.len(),
+        }));
         let device = make(Arc::clone(&interrupt));
         let info = device.info();
-        self.lines.push(line(slot, event, &info)?);
+        self.lines.push(line(slot, &info)?);
         self.windows.push(MmioRange {
             base: window(slot),
             transport: Transport::new(slot, info, memory.clone(), interrupt),
@@ -185,13 +205,12 @@ impl Plugged {
     }
 }
 
-fn line(slot: Slot, interrupt: Arc<Event>, info: &DeviceInfo) -> io::Result<Line> {
+fn line(slot: Slot, info: &DeviceInfo) -> io::Result<Line> {
     let queues: io::Result<_> = (0..info.queue_count())
         .map(|_| Event::new().map(Arc::new))
         .collect();
     Ok(Line {
         slot,
-        interrupt,
         queues: queues?,
     })
 }
@@ -219,13 +238,38 @@ fn open_disk(spec: &DiskSpec, files: &[OwnedFd]) -> Result<Disk, DiskError> {
     Disk::new(extents, access)
 }
 
+impl Buses {
+    /// One guest load.
+    pub fn read_memory(&self, address: u64, data: &mut [u8]) {
+        match ioapic_offset(address) {
+            Some(offset) => self.interrupts.read(offset, data),
+            None => self.mmio.read(address, data),
+        }
+    }
+
+    /// One guest store.
+    pub fn write_memory(&self, address: u64, data: &[u8]) -> Effect {
+        match ioapic_offset(address) {
+            Some(offset) => {
+                self.interrupts.write(offset, data);
+                Effect::None
+            }
+            None => self.mmio.write(address, data),
+        }
+    }
+}
+
+fn ioapic_offset(address: u64) -> Option<u64> {
+    let offset = address.checked_sub(IOAPIC.into())?;
+    (offset < ioapic::WINDOW).then_some(offset)
+}
+
 impl Line {
-    /// Tells KVM of the interrupt line and the queues' notifications.
+    /// Tells KVM of the queues' notifications.
     ///
     /// # Errors
     /// When KVM refuses.
     pub fn register(&self, vm: &Vm) -> Result<(), bulkhead_kvm::Error> {
-        vm.register_irq(&self.interrupt, VIRTIO_GSI + u32::from(self.slot.0))?;
         let address = GuestAddress(window(self.slot) + MMIO_QUEUE_NOTIFY);
         for (value, queue) in (0..).zip(&self.queues) {
             vm.register_write_event(queue, address, value)?;

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 
 use bulkhead_devices::virtio::blk::Extent;
 use bulkhead_devices::virtio::{Progress, Slot};
-use bulkhead_kvm::{VcpuStats, Vm};
+use bulkhead_kvm::VcpuStats;
 use bulkhead_protocol::vmm::{self, ExitReason, FromVmm, StartTimes, ToVmm};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
@@ -55,7 +55,6 @@ pub struct EventLoop {
     /// The disks' slots, in the specification's order.
     disks: Vec<Slot>,
     times: StartTimes,
-    _vm: Vm,
     stats: Vec<VcpuStats>,
     started: bool,
     pause: Pause,
@@ -79,8 +78,6 @@ pub struct Parts {
     pub disks: Vec<Slot>,
     /// When the start's phases ended, but the last.
     pub times: StartTimes,
-    /// Kept for as long as its vCPUs and events.
-    pub vm: Vm,
     /// The vCPUs' counters.
     pub stats: Vec<VcpuStats>,
 }
@@ -112,7 +109,6 @@ impl EventLoop {
             vcpus: parts.vcpus,
             disks: parts.disks,
             times: parts.times,
-            _vm: parts.vm,
             stats: parts.stats,
             started: false,
             pause: Pause::Running,

@@ -38,13 +38,15 @@ pub const GAP_END: u64 = 4 << 30;
 
 /// First virtio-mmio window.
 pub const VIRTIO_BASE: u64 = 0xd000_0000;
-/// Interrupt line of the first virtio device.
-pub const VIRTIO_GSI: u32 = 5;
-/// Virtio devices, at most: interrupt lines 5 to 15, which Linux knows without ACPI.
-pub const MAX_VIRTIO_DEVICES: usize = 11;
-/// Registers of the in-kernel IOAPIC.
+/// Interrupt line of the first virtio device. Linux takes interrupt 0 for none.
+pub const VIRTIO_GSI: u32 = 1;
+/// The same as an index.
+pub const VIRTIO_LINE: usize = VIRTIO_GSI as usize;
+/// Virtio devices, at most: interrupt lines 1 to 15, those of the ISA bus, which is what the MP table can say.
+pub const MAX_VIRTIO_DEVICES: usize = 15;
+/// Registers of [`crate::ioapic`].
 pub const IOAPIC: u32 = 0xfec0_0000;
-/// Registers of the in-kernel local APICs.
+/// Registers of KVM's local APICs.
 pub const LOCAL_APIC: u32 = 0xfee0_0000;
 
 /// RAM of a machine with `bytes` of memory, ascending.

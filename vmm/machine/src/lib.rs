@@ -10,6 +10,8 @@ pub mod disk_worker;
 pub mod end;
 pub mod event_loop;
 pub mod gate;
+pub mod interrupts;
+pub mod ioapic;
 pub mod kernel;
 pub mod layout;
 pub mod loop_devices;

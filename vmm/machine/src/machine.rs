@@ -13,10 +13,11 @@ use bulkhead_protocol::vmm::{MachineSpec, StartTimes};
 use crate::boot::{self, BootError, BootSpec};
 use crate::clock::monotonic_ns;
 use crate::control::Control;
-use crate::devices::{self, Devices, DevicesError, DevicesSpec};
+use crate::devices::{self, Buses, Devices, DevicesError, DevicesSpec, Line};
 use crate::disk_worker::DiskWorker;
 use crate::event_loop::{EventLoop, Parts};
 use crate::gate::Gate;
+use crate::interrupts::Interrupts;
 use crate::layout;
 use crate::loop_devices::LoopDevices;
 use crate::mailbox::Mailbox;
@@ -63,18 +64,17 @@ pub fn start(
         vsock_cid: spec.vsock_cid,
         debug_console: spec.debug_console,
     };
-    let (buses, devices, lines) = devices::build(&devices_spec, ram.memory(), ring)?;
     let boot_spec = BootSpec {
         kernel: &files.kernel,
         initramfs: files.initramfs.as_ref(),
         command_line: &spec.command_line,
         cpus: spec.vcpus,
         memory: bytes,
-        devices: lines.len(),
+        devices: devices::count(spec.disks.len()),
     };
     let (ram, kvm) = (&ram, files.kvm);
     let (made, loaded) = thread::scope(|scope| {
-        let made = scope.spawn(|| make_vm(kvm, ram, spec.vcpus, &lines));
+        let made = scope.spawn(|| make_vm(kvm, ram, spec.vcpus, &devices_spec, ring));
         let entry = boot::load(ram, &boot_spec);
         let loaded_ns = monotonic_ns();
         // A panic there has ended the process.
@@ -92,18 +92,14 @@ pub fn start(
         kernel_loaded_ns,
         first_run_ns: 0,
     };
-    run(
-        devices,
-        made,
-        control,
-        times,
-        |owners, vcpus, workers, wake| Shared::new(buses, owners, lines, vcpus, workers, wake),
-    )
+    run(made, control, times)
 }
 
 /// A VM with all that KVM knows of the machine.
 struct Made {
-    vm: Vm,
+    buses: Buses,
+    devices: Devices,
+    lines: Vec<Line>,
     vcpus: Vec<Vcpu>,
     stats: Vec<VcpuStats>,
     created_ns: u64,
@@ -113,8 +109,9 @@ fn make_vm(
     kvm: File,
     ram: &GuestRam,
     count: u8,
-    lines: &[devices::Line],
-) -> Result<Made, bulkhead_kvm::Error> {
+    devices: &DevicesSpec<'_>,
+    ring: Arc<ConsoleRing>,
+) -> Result<Made, BuildError> {
     let kvm = Kvm::from_fd(kvm.into())?;
     let vm = Vm::new(&kvm, ram)?;
     let created_ns = monotonic_ns();
@@ -128,11 +125,15 @@ fn make_vm(
         stats.extend(VcpuStats::open(&vcpu));
         vcpus.push(vcpu);
     }
-    for line in lines {
-        line.register(&vm)?;
+    let interrupts = Arc::new(Interrupts::new(vm, devices::interrupt_lines(devices)));
+    let (buses, devices, lines) = devices::build(devices, ram.memory(), &interrupts, ring)?;
+    for line in &lines {
+        line.register(interrupts.vm())?;
     }
     Ok(Made {
-        vm,
+        buses,
+        devices,
+        lines,
         vcpus,
         stats,
         created_ns,
@@ -140,19 +141,13 @@ fn make_vm(
 }
 
 /// Gives every device to its thread and starts them.
-fn run(
-    devices: Devices,
-    made: Made,
-    control: Arc<Control>,
-    times: StartTimes,
-    share: impl FnOnce(Vec<Arc<Mailbox>>, Gate, Gate, Arc<Event>) -> Shared,
-) -> Result<EventLoop, BuildError> {
+fn run(made: Made, control: Arc<Control>, times: StartTimes) -> Result<EventLoop, BuildError> {
     let wake = Arc::new(Event::new()?);
     let mailbox = Arc::new(Mailbox::new()?);
     let mut owners = Vec::new();
     let mut slots = Vec::new();
     let (mut loop_disks, mut worker_disks) = (Vec::new(), Vec::new());
-    for (slot, disk, writable) in devices.disks {
+    for (slot, disk, writable) in made.devices.disks {
         slots.push(slot);
         if writable {
             let own = Arc::new(Mailbox::new()?);
@@ -167,7 +162,14 @@ fn run(
     owners.extend([Arc::clone(&mailbox), Arc::clone(&mailbox)]);
     let vcpu_gate = Gate::new(made.vcpus.len(), Arc::clone(&wake));
     let worker_gate = Gate::new(worker_disks.len(), Arc::clone(&wake));
-    let shared = Arc::new(share(owners, vcpu_gate, worker_gate, wake));
+    let shared = Arc::new(Shared::new(
+        made.buses,
+        owners,
+        made.lines,
+        vcpu_gate,
+        worker_gate,
+        wake,
+    ));
     for (slot, disk, mailbox) in worker_disks {
         let queue = Arc::clone(&shared.lines[usize::from(slot.0)].queues[0]);
         let worker = DiskWorker {
@@ -178,7 +180,7 @@ fn run(
         };
         worker.start(&shared)?;
     }
-    let loop_devices = LoopDevices::new(loop_disks, devices.vsock, devices.rng)?;
+    let loop_devices = LoopDevices::new(loop_disks, made.devices.vsock, made.devices.rng)?;
     let vcpus = VcpuThreads::start(made.vcpus, &shared)?;
     Ok(EventLoop::new(Parts {
         shared,
@@ -188,7 +190,6 @@ fn run(
         vcpus,
         disks: slots,
         times,
-        vm: made.vm,
         stats: made.stats,
     })?)
 }

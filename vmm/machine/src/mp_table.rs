@@ -1,7 +1,7 @@
 //! The MultiProcessor table, which tells a kernel without ACPI of its CPUs and interrupt lines.
 //!
 //! Layout: Intel MultiProcessor Specification 1.4, chapter 4. Only what Linux uses is filled in. No entry for the timer
-//! (interrupt 0) is there, for there is no PIT, and none for lines without a device: each costs the guest four exits.
+//! (interrupt 0) is there, for there is no PIT, none for a PIC, and none for lines without a device: each costs exits.
 
 use crate::layout::{IOAPIC, LOCAL_APIC, MP_TABLE};
 
@@ -15,13 +15,13 @@ const LOCAL_INTERRUPT: u8 = 4;
 const ENABLED: u8 = 1;
 /// Processor flag: the one that boots.
 const BOOT: u8 = 2;
-/// Interrupt types.
+/// Interrupt type: the IOAPIC's entry has the vector.
 const VECTORED: u8 = 0;
+/// Interrupt type.
 const NMI: u8 = 1;
-const EXTERNAL: u8 = 3;
 /// Version of the local APICs that KVM makes.
 const APIC_VERSION: u8 = 0x14;
-/// Version of the IOAPIC that KVM makes.
+/// Version of [`crate::ioapic`].
 const IOAPIC_VERSION: u8 = 0x11;
 /// The interrupt goes to every local APIC.
 const ALL_APICS: u8 = 0xff;
@@ -55,7 +55,6 @@ pub fn table(cpus: u8, gsis: impl Iterator<Item = u8>) -> Vec<u8> {
     for gsi in gsis {
         push(&[IO_INTERRUPT, VECTORED, 0, 0, ISA_BUS, gsi, ioapic_id, gsi]);
     }
-    push(&[LOCAL_INTERRUPT, EXTERNAL, 0, 0, ISA_BUS, 0, ALL_APICS, 0]);
     push(&[LOCAL_INTERRUPT, NMI, 0, 0, ISA_BUS, 0, ALL_APICS, 1]);
 
     let length = u16::try_from(table.len()).expect("255 CPUs and 24 lines fit in 64 KiB");

@@ -25,7 +25,7 @@ fn entries_are_as_the_specification_has_them() {
     assert_eq!(table[72..80], [IO_APIC, 1, 0x11, ENABLED, 0, 0, 0xc0, 0xfe]);
     assert_eq!(table[80..88], [IO_INTERRUPT, VECTORED, 0, 0, 0, 5, 1, 5]);
     assert_eq!(table[88..96], [IO_INTERRUPT, VECTORED, 0, 0, 0, 6, 1, 6]);
-    assert_eq!(table.len(), 112);
+    assert_eq!(table.len(), 104);
 }
 
 proptest! {
@@ -35,7 +35,7 @@ proptest! {
         prop_assert_eq!(sum(&table), 0);
         prop_assert_eq!(usize::from(u16::from_le_bytes([table[4], table[5]])), table.len());
         let entries = u16::from_le_bytes([table[34], table[35]]);
-        prop_assert_eq!(entries, u16::from(cpus) + 2 + u16::from(lines) + 2);
+        prop_assert_eq!(entries, u16::from(cpus) + 2 + u16::from(lines) + 1);
         prop_assert!(MP_TABLE + table.len() as u64 <= MP_POINTER);
     }
 }

@@ -78,9 +78,9 @@ fn run(mut vcpu: Vcpu, shared: &Shared, first: bool) {
                     shared.apply(shared.buses.ports.write(port, access));
                 }
             }
-            Exit::MmioRead { address, data } => shared.buses.mmio.read(address, data),
+            Exit::MmioRead { address, data } => shared.buses.read_memory(address, data),
             Exit::MmioWrite { address, data } => {
-                shared.apply(shared.buses.mmio.write(address, data));
+                shared.apply(shared.buses.write_memory(address, data));
             }
             Exit::Interrupted => {
                 if !shared.vcpus.pass() {
