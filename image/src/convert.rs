@@ -25,7 +25,8 @@ pub enum ConvertError {
     Erofs(#[from] ErofsError),
     /// See the bound.
     #[error(
-        "entry \"{entry}\": size is {size}, the image would have more than {MAX_IMAGE_BYTES} bytes of files"
+        "entry \"{entry}\": size is {size}, \
+         the image would have more than {MAX_IMAGE_BYTES} bytes of files"
     )]
     TooManyBytes {
         /// The entry that is one too many.
@@ -87,7 +88,8 @@ impl Conversion {
         loop {
             let entry = match reader.next_entry() {
                 Ok(Some(entry)) => entry,
-                // A layer's length is vouched for by its digest, and some builders write no end marker.
+                // A layer's length is vouched for by its digest, and some builders write no end
+                // marker.
                 Ok(None) | Err(TarError::NoEndMarker { .. }) => return Ok(()),
                 Err(e) => return Err(e.into()),
             };
@@ -146,7 +148,8 @@ impl Conversion {
             .first()
             .is_some_and(|first| first.starts_with(WHITEOUT_META))
         {
-            // Below AUFS' own directories (.wh..wh.plnk, .wh..wh.orph), as Docker and containerd skip them.
+            // Below AUFS' own directories (.wh..wh.plnk, .wh..wh.orph), as Docker and containerd
+            // skip them.
             return Ok(true);
         }
         if parents.iter().any(|parent| parent.starts_with(WHITEOUT)) {

@@ -1,4 +1,4 @@
-//! Digests: of content (`sha256:…`, as OCI writes them) and of images (`sha512-…`, as appc does).
+//! Digests: of content (`sha256:…`, as in OCI) and of images (`sha512-…`, as in appc).
 
 use std::fmt;
 use std::io::{self, Read};

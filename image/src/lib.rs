@@ -1,8 +1,9 @@
 //! Hostile archives in, verified read-only block images in a content store out.
 //!
-//! [`Store::import`] takes a local ACI, OCI layout, OCI archive or `docker save` archive and gives a
-//! [`StoredImage`]: an ACI manifest and one EROFS image. Nothing of an archive is ever unpacked onto the host's
-//! file system: its entries become a tree in memory (metadata only) and blocks of the image.
+//! [`Store::import`] takes a local ACI, OCI layout, OCI archive or `docker save` archive and gives
+//! a [`StoredImage`]: an ACI manifest and one EROFS image. Nothing of an archive is ever unpacked
+//! onto the host's file system: its entries become a tree in memory (metadata only) and blocks of
+//! the image.
 
 mod aci;
 mod bytes;

@@ -53,7 +53,7 @@ pub(crate) const MAX_INDEX_ENTRIES: usize = 4096;
 pub(crate) const MAX_INDEX_DEPTH: usize = 4;
 
 /// Files in an archive that holds an image (blobs, not the image's own files).
-pub(crate) const MAX_ARCHIVE_MEMBERS: usize = 1 << 16;
+pub(crate) const MAX_ARCHIVE_MEMBERS: usize = 1 << 14;
 
 /// Output bytes for each input byte of a decompressor, once [`RATIO_FREE_BYTES`] are out.
 /// Deflate reaches 1032 on zeros, so a real image of zeros still passes as gzip.

@@ -152,7 +152,8 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     format!("sha256:{}", to_hex(&Sha256::digest(bytes)))
 }
 
-/// An OCI image's documents and blobs, before they are written. Fields can be made wrong in between.
+/// An OCI image's documents and blobs, before they are written. Fields can be made wrong in
+/// between.
 pub(crate) struct Oci {
     pub(crate) index: Value,
     /// Member name and content.

@@ -1,5 +1,10 @@
 //! An import that is killed leaves nothing that the next one does not remove.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic is how a test reports, in its helpers too"
+)]
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -13,7 +18,8 @@ const STORE: &str = "BULKHEAD_TEST_STORE";
 /// What the importing process says before it waits to be killed.
 const REACHED: &str = "reached";
 
-/// Not a test of its own: the process that the test kills. It stops at every step until it is told to go on.
+/// Not a test of its own: the process that the test kills. It stops at every step until it is told
+/// to go on.
 #[test]
 fn importer() {
     let Ok(dir) = std::env::var(STORE) else {

@@ -1,15 +1,15 @@
 //! A writer of EROFS images: uncompressed, deterministic, in two steps.
 //!
-//! 1. While archives are read, [`Spool`] puts whole blocks of file data where they will stay in the image, and
-//!    the rest of each file ("tail") into a temporary file.
-//! 2. When the tree is complete, [`write`] lays out inodes, attributes and directories behind the data and
-//!    packs tails beside their inodes.
+//! 1. While archives are read, [`Spool`] puts whole blocks of file data where they will stay in the
+//!    image, and the rest of each file ("tail") into a temporary file.
+//! 2. When the tree is complete, [`write`] lays out inodes, attributes and directories behind the
+//!    data and packs tails beside their inodes.
 //!
 //! So each byte of file data is written once, and memory holds metadata only.
 //!
-//! Layout: block 0 with the superblock, file data, directory and link blocks, the metadata area. Only
-//! features of the first EROFS release are used (`feature_incompat` is 0), so any kernel since 5.4 mounts it.
-//! The on-disk structures are those of Linux 6.12, `fs/erofs/erofs_fs.h`.
+//! Layout: block 0 with the superblock, file data, directory and link blocks, the metadata area.
+//! Only features of the first EROFS release are used (`feature_incompat` is 0), so any kernel since
+//! 5.4 mounts it. The on-disk structures are those of Linux 6.12, `fs/erofs/erofs_fs.h`.
 
 mod dirents;
 mod inode;

@@ -8,10 +8,11 @@ pub(super) const SLOT: u64 = 32;
 /// Blocks with room left that are remembered. More of them pack a little better and cost time.
 const OPEN_BLOCKS: usize = 16;
 
-/// Puts an inode with its attributes and tail into the first open block that has room for all of it.
+/// Puts an inode with its attributes and tail into the first open block that has room for all of
+/// it.
 ///
-/// The kernel wants an inline tail within one block; keeping inode and attributes in it too means that one
-/// read brings all of a small file.
+/// The kernel wants an inline tail within one block; keeping inode and attributes in it too means
+/// that one read brings all of a small file.
 #[derive(Debug)]
 pub(super) struct Packer {
     /// Block number in the metadata area and bytes in use, oldest first.

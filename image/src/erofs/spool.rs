@@ -129,7 +129,8 @@ impl Spool {
         Ok(())
     }
 
-    /// Closes the gaps that replaced files left: moves what is live towards the front, in its order.
+    /// Closes the gaps that replaced files left: moves what is live towards the front, in its
+    /// order.
     pub(crate) fn compact(&mut self, tree: &mut Tree) -> Result<(), ErofsError> {
         if !tree.has_dead_blocks() {
             return Ok(());

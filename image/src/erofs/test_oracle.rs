@@ -1,5 +1,5 @@
-//! What somebody else sees in our images: the kernel by a loop mount, `fsck.erofs` where mounting is not
-//! possible.
+//! What somebody else sees in our images: the kernel by a loop mount, `fsck.erofs` where mounting
+//! is not possible.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,5 @@
-//! Extended attributes, inline behind their inode (`erofs_xattr_ibody_header`, `erofs_xattr_entry`).
+//! Extended attributes, inline behind their inode (`erofs_xattr_ibody_header`,
+//! `erofs_xattr_entry`).
 
 use crate::tree::Xattrs;
 

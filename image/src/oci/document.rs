@@ -1,4 +1,5 @@
-//! The JSON documents, as far as they matter here. Unknown fields are left alone, as the formats ask.
+//! The JSON documents, as far as they matter here. Unknown fields are left alone, as the formats
+//! ask.
 
 use std::collections::BTreeMap;
 

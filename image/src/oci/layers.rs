@@ -40,7 +40,8 @@ pub(crate) fn apply(conversion: &mut Conversion, layer: Layer) -> Result<(), Oci
             hasher: content,
         }));
         let applied = conversion.apply_layer(&mut reader);
-        // A refused layer is read to its end too: if it is not the right one, that is the error to report.
+        // A refused layer is read to its end too: if it is not the right one, that is the error to
+        // report.
         let drained = reader.drain().map_err(ConvertError::from);
         match (applied, drained) {
             (Err(refused), Err(_)) => return Err(layer_error(refused)),

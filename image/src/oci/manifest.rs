@@ -61,8 +61,8 @@ fn user_and_group(text: &str) -> (&str, &str) {
     (user, if group.is_empty() { user } else { group })
 }
 
-/// `NAME=VALUE` each; the last of several values counts. Names that appc cannot say (`my:var`) are left out
-/// rather than that the image cannot run.
+/// `NAME=VALUE` each; the last of several values counts. Names that appc cannot say (`my:var`) are
+/// left out rather than that the image cannot run.
 fn environment(variables: &[String]) -> Vec<Value> {
     let mut names: Vec<&str> = Vec::new();
     let mut values: BTreeMap<&str, &str> = BTreeMap::new();

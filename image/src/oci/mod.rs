@@ -1,7 +1,7 @@
 //! OCI layouts and archives, and `docker save` archives.
 //!
-//! Both come down to the same thing: an image configuration and layers, each layer with the digest that its
-//! uncompressed archive must have.
+//! Both come down to the same thing: an image configuration and layers, each layer with the digest
+//! that its uncompressed archive must have.
 
 mod config;
 mod docker;

@@ -10,7 +10,8 @@ pub(super) fn ac_name(text: &str) -> String {
     name.trim_end_matches('-').to_owned()
 }
 
-/// The AC identifier nearest to `text`, which keeps the separators `-._~/`; "image" when nothing is left.
+/// The AC identifier nearest to `text`, which keeps the separators `-._~/`; "image" when nothing is
+/// left.
 pub(super) fn ac_identifier(text: &str) -> String {
     let mut name = words(text, |c| "-._~/".contains(c));
     name.truncate(MAX_NAME);
@@ -18,7 +19,8 @@ pub(super) fn ac_identifier(text: &str) -> String {
     if name.is_empty() { "image" } else { name }.to_owned()
 }
 
-/// Letters and digits in lower case; of each run of other characters, the first that may stay, or a dash.
+/// Letters and digits in lower case; of each run of other characters, the first that may stay, or a
+/// dash.
 fn words(text: &str, keep: impl Fn(char) -> bool) -> String {
     let mut name = String::new();
     let mut separator = None;

@@ -18,7 +18,8 @@ const INDEX_TYPES: [&str; 2] = [
     "application/vnd.docker.distribution.manifest.list.v2+json",
 ];
 
-/// Media types of layers, without their compression suffix. The compression itself is taken from the first bytes.
+/// Media types of layers, without their compression suffix. The compression itself is taken from
+/// the first bytes.
 const LAYER_TYPES: [&str; 4] = [
     "application/vnd.oci.image.layer.v1.tar",
     "application/vnd.oci.image.layer.nondistributable.v1.tar",

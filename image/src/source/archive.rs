@@ -9,7 +9,8 @@ use crate::limits::MAX_ARCHIVE_MEMBERS;
 use crate::tar::{Entry, EntryKind, Stream, TarError, TarReader};
 use crate::tree::TreePath;
 
-/// Links between members that are followed: old `docker save` writes a layer that occurs twice as a link.
+/// Links between members that are followed: old `docker save` writes a layer that occurs twice as a
+/// link.
 const MAX_MEMBER_LINKS: usize = 4;
 
 /// What kind of archive a first entry belongs to.

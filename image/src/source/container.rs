@@ -46,7 +46,8 @@ impl Container {
         }
     }
 
-    /// The file of this name, which is relative and has no `..` (callers build it from checked parts).
+    /// The file of this name, which is relative and has no `..` (callers build it from checked
+    /// parts).
     pub(crate) fn open(&self, name: &str) -> Result<Section, SourceError> {
         let missing = || SourceError::Missing {
             path: self.path(),

@@ -73,8 +73,8 @@ impl Reference {
     }
 }
 
-/// `PATH[:TAG]`. A path with a colon wins if it exists; otherwise the first colon ends the path, for a docker
-/// reference has colons of its own.
+/// `PATH[:TAG]`. A path with a colon wins if it exists; otherwise the first colon ends the path,
+/// for a docker reference has colons of its own.
 fn split_tag(rest: &str) -> (&str, Option<&str>) {
     match rest.split_once(':') {
         Some((path, tag)) if !Path::new(rest).exists() => (path, Some(tag)),

@@ -1,7 +1,7 @@
 //! "This file is that image": saves hashing an archive again that has not changed.
 //!
-//! A hint is kept by the file's identity: device, inode, size and both times. It is only that, a hint: a
-//! missing or damaged one costs time, and one whose image is gone is ignored.
+//! A hint is kept by the file's identity: device, inode, size and both times. It is only that, a
+//! hint: a missing or damaged one costs time, and one whose image is gone is ignored.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -16,8 +16,8 @@ use crate::digest::{ImageId, to_hex};
 use crate::limits::{MAX_HINTS, MAX_JSON_BYTES};
 use crate::source::Reference;
 
-/// A file changed twice within one tick of the file system's clock looks unchanged, so a file this young gets no
-/// hint: the slowest tick of a Linux kernel is 10 ms.
+/// A file changed twice within one tick of the file system's clock looks unchanged, so a file this
+/// young gets no hint: the slowest tick of a Linux kernel is 10 ms.
 const TICK: Duration = Duration::from_millis(20);
 /// The same for file systems that keep whole seconds (FAT: two of them).
 const COARSE_TICK: Duration = Duration::from_secs(2);

@@ -229,7 +229,8 @@ impl Import<'_> {
     ) -> Result<StoredImage, ImportCause> {
         if conversion.dropped_xattrs > 0 {
             (self.progress)(Progress::Warning(format!(
-                "{} extended attributes were left out: only user., trusted., security. and POSIX ACLs can be stored",
+                "{} extended attributes were left out: \
+                 only user., trusted., security. and POSIX ACLs can be stored",
                 conversion.dropped_xattrs
             )));
         }

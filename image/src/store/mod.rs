@@ -8,10 +8,10 @@
 //! cas/lock                           held while `tmp` is swept or gets a new entry
 //! ```
 //!
-//! An image appears by one `rename` of its finished and synced directory, so it is there as a whole or not at
-//! all. Whatever a killed import leaves lies in `tmp`, and the next import removes it.
-//! Several processes may import at the same time. For the same image they take turns, so that it is converted
-//! once; should two convert it all the same, from two files, the first rename wins.
+//! An image appears by one `rename` of its finished and synced directory, so it is there as a whole
+//! or not at all. Whatever a killed import leaves lies in `tmp`, and the next import removes it.
+//! Several processes may import at the same time. For the same image they take turns, so that it is
+//! converted once; should two convert it all the same, from two files, the first rename wins.
 
 mod error;
 mod hints;
@@ -43,8 +43,9 @@ pub struct StoredImage {
     pub id: ImageId,
     /// The name in its manifest.
     pub name: String,
-    /// Its ACI manifest, JSON. Of an OCI or docker image it is made from the image's configuration, and from
-    /// the reference that was imported: so it may differ from import to import in name and annotations.
+    /// Its ACI manifest, JSON. Of an OCI or docker image it is made from the image's configuration,
+    /// and from the reference that was imported: so it may differ from import to import in name and
+    /// annotations.
     pub manifest: Vec<u8>,
     /// The EROFS image, read-only; a pod may hard-link it.
     pub erofs_path: PathBuf,
@@ -66,9 +67,9 @@ impl Store {
 
     /// Brings a local image into the store, or finds it there.
     ///
-    /// `reference` is the path of an ACI (plain, gzip, bzip2, xz or zstd), of an OCI layout directory, of an
-    /// OCI archive or of a `docker save` archive, or one of the last three as skopeo writes it
-    /// (`oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]`).
+    /// `reference` is the path of an ACI (plain, gzip, bzip2, xz or zstd), of an OCI layout
+    /// directory, of an OCI archive or of a `docker save` archive, or one of the last three as
+    /// skopeo writes it (`oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]`).
     pub fn import(
         &self,
         reference: &str,

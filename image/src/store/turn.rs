@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::{Store, StoreError};
 
-/// The right to import what `key` names. Others wait until it is dropped, or until its process dies.
+/// The right to import what `key` names. Others wait until it is dropped, or until its process
+/// dies.
 pub(super) struct Turn {
     path: PathBuf,
     _lock: File,
@@ -37,7 +38,8 @@ impl Turn {
                 }
                 Err(TryLockError::Error(e)) => return Err(StoreError::io("lock", &path)(e)),
             }
-            // Whoever had the turn before removed the file: the lock must be on the one that others see.
+            // Whoever had the turn before removed the file: the lock must be on the one that others
+            // see.
             if is_at(&file, &path).map_err(StoreError::io("read", &path))? {
                 return Ok(Self { path, _lock: file });
             }

@@ -58,9 +58,9 @@ impl Workspace {
 
     /// Makes image and manifest durable and gives them their name in the store.
     ///
-    /// One `fdatasync` for the image, one for the manifest, and one `fsync` for each directory that changes: an
-    /// image that is in the store after a power failure is whole. If another process was faster, its image
-    /// stays and this one is dropped.
+    /// One `fdatasync` for the image, one for the manifest, and one `fsync` for each directory that
+    /// changes: an image that is in the store after a power failure is whole. If another process
+    /// was faster, its image stays and this one is dropped.
     pub(super) fn commit(
         self,
         store: &Store,

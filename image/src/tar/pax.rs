@@ -25,8 +25,9 @@ pub(super) struct BadRecord(pub(super) &'static str, pub(super) String);
 impl Overrides {
     /// Adds the records of one header's data.
     ///
-    /// An unknown keyword is skipped (`comment`, `atime`, vendors' own), a known one with a bad value is an
-    /// error: a reader that falls back to the header's field would see another archive than we do.
+    /// An unknown keyword is skipped (`comment`, `atime`, vendors' own), a known one with a bad
+    /// value is an error: a reader that falls back to the header's field would see another archive
+    /// than we do.
     pub(super) fn parse(&mut self, mut data: &[u8]) -> Result<(), BadRecord> {
         while !data.is_empty() {
             let (keyword, value, rest) = split_record(data)

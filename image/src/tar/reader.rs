@@ -57,15 +57,16 @@ impl<S: Skip> TarReader<S> {
         }
     }
 
-    /// Position in the archive: right after [`TarReader::next_entry`] where the entry's data starts.
+    /// Position in the archive: right after [`TarReader::next_entry`] where the entry's data
+    /// starts.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
     }
 
     /// The next entry, or nothing at the end of the archive.
     ///
-    /// An archive that stops at a header boundary without an end marker is an error: without a digest
-    /// that vouches for the length, it cannot be told from a truncated one.
+    /// An archive that stops at a header boundary without an end marker is an error: without a
+    /// digest that vouches for the length, it cannot be told from a truncated one.
     pub(crate) fn next_entry(&mut self) -> Result<Option<Entry>, TarError> {
         self.skip_data()?;
         let mut overrides = self.globals.clone();

@@ -9,9 +9,9 @@ use crate::limits::MAX_SYMLINK_TARGET;
 impl Tree {
     /// Adds an entry of the current layer, in place of what lower layers have there.
     ///
-    /// A directory on a directory keeps its children and takes the new metadata. A name that the same layer
-    /// has already is an error (both image formats forbid it), except for a directory when
-    /// `repeated_directories` is set: some builders write a layer's parents again and again.
+    /// A directory on a directory keeps its children and takes the new metadata. A name that the
+    /// same layer has already is an error (both image formats forbid it), except for a directory
+    /// when `repeated_directories` is set: some builders write a layer's parents again and again.
     pub(crate) fn insert(
         &mut self,
         path: &TreePath,

@@ -1,7 +1,8 @@
 //! The file tree of one image, in memory: metadata only, file data lies in the spool.
 //!
-//! Layers are applied to it in order. Nothing is ever looked up on the host's file system, so a path in an
-//! archive cannot lead anywhere but into this tree, and a symbolic link is never followed.
+//! Layers are applied to it in order. Nothing is ever looked up on the host's file system, so a
+//! path in an archive cannot lead anywhere but into this tree, and a symbolic link is never
+//! followed.
 
 mod error;
 mod insert;
@@ -200,8 +201,8 @@ impl Tree {
 }
 
 impl Metadata {
-    /// A directory that an archive has files in but no entry for: what `tar` and every unpacker make of it,
-    /// but with a fixed time, so that the image does not depend on the day.
+    /// A directory that an archive has files in but no entry for: what `tar` and every unpacker
+    /// make of it, but with a fixed time, so that the image does not depend on the day.
     fn of_missing_parent() -> Self {
         Self {
             mode: 0o755,

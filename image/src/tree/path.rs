@@ -13,8 +13,8 @@ pub(crate) type Name = Box<[u8]>;
 impl TreePath {
     /// Checks an entry's name, or a hard link's target (`field` says which, for the error).
     ///
-    /// `./a//b/` is `a/b`. An absolute name is refused, also in a layer: the common builders write none, and a
-    /// scanner may read it otherwise than we do.
+    /// `./a//b/` is `a/b`. An absolute name is refused, also in a layer: the common builders write
+    /// none, and a scanner may read it otherwise than we do.
     pub(crate) fn parse(path: &[u8], field: &'static str) -> Result<Self, TreeError> {
         if path.len() > MAX_PATH_BYTES {
             return Err(TreeError::PathTooLong {
@@ -81,8 +81,8 @@ impl TreePath {
         Self(components)
     }
 
-    /// What a relative symbolic link beside this path leads to, within the root: `..` is resolved in the
-    /// text. Only for archives whose links are known to be plain references between members.
+    /// What a relative symbolic link beside this path leads to, within the root: `..` is resolved
+    /// in the text. Only for archives whose links are known to be plain references between members.
     pub(crate) fn resolve_sibling(&self, target: &[u8]) -> Option<Self> {
         if target.starts_with(b"/") || target.len() > MAX_PATH_BYTES {
             return None;

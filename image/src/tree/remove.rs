@@ -1,13 +1,14 @@
 //! Whiteouts, and what becomes of removed nodes.
 //!
-//! A whiteout hides what lower layers have, wherever it stands in its own layer's archive: entries of the
-//! same layer stay, before and behind it (OCI image specification, "Layer Filesystem Changeset").
+//! A whiteout hides what lower layers have, wherever it stands in its own layer's archive: entries
+//! of the same layer stay, before and behind it (OCI image specification, "Layer Filesystem
+//! Changeset").
 
 use super::{DirEntry, Kind, NodeId, Tree, TreePath};
 
 impl Tree {
-    /// Hides `path` as lower layers have it. A path that is not there is no error: layers are also made by
-    /// comparing with another base.
+    /// Hides `path` as lower layers have it. A path that is not there is no error: layers are also
+    /// made by comparing with another base.
     pub(crate) fn white_out(&mut self, path: &TreePath) {
         let Some((parents, name)) = path.split_last() else {
             return;

@@ -200,7 +200,8 @@ fn whiteouts_hide_lower_layers_only() {
         apply(&[tar().file("no/such/.wh.file", "")]).unwrap(),
         [""; 0]
     );
-    // A directory that the layer whites out and fills again keeps only what is new, in either order.
+    // A directory that the layer whites out and fills again keeps only what is new, in either
+    // order.
     let refill = tar()
         .file("d/sub/y", "")
         .file(".wh.d", "")
