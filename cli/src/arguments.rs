@@ -48,13 +48,21 @@ pub(crate) struct GlobalOptions {
         num_args = 0..=1,
         require_equals = true,
         default_value_t = false,
+        hide_default_value = true,
+        hide_possible_values = true,
         default_missing_value = "true"
     )]
     pub(crate) debug: bool,
 
     /// Leave out these checks [image, tls, http, pubkey, capabilities, paths, seccomp, all-fetch,
     /// all-run, all, none]
-    #[arg(long, global = true, value_name = "LIST", value_delimiter = ',')]
+    #[arg(
+        long,
+        global = true,
+        value_name = "LIST",
+        value_delimiter = ',',
+        hide_possible_values = true
+    )]
     pub(crate) insecure_options: Vec<InsecureOption>,
 
     /// Append "phase NAME NANOSECONDS" (CLOCK_MONOTONIC) to this file at each step of a start
@@ -141,9 +149,10 @@ pub(crate) fn parse(words: &[String]) -> Result<Request, UsageError> {
 fn parse_plain(words: &[String]) -> Result<Request, UsageError> {
     let command_line = command_line(words).map_err(|error| UsageError::clap("bulkhead", &error))?;
     match command_line.command {
-        None => Err(UsageError::NoSubcommand(
-            CommandLine::command().render_help().to_string(),
-        )),
+        None => {
+            let help = CommandLine::command().render_help().to_string();
+            Err(UsageError::NoSubcommand(format!("{}\n", help.trim_end())))
+        }
         Some(Command::Doctor(options)) => Ok(Request::Doctor(command_line.global, options)),
         Some(Command::Version) => Ok(Request::Version),
         Some(Command::Run(_)) => unreachable!("parse() found no run among the same words"),

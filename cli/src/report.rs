@@ -40,7 +40,7 @@ impl UsageError {
     /// What clap found wrong, without the usage lines: they do not know of several images.
     pub(crate) fn clap(command: &str, error: &clap::Error) -> Self {
         if !error.use_stderr() {
-            return Self::Help(error.render().to_string());
+            return Self::Help(format!("{}\n", error.render().to_string().trim_end()));
         }
         let text = error.render().to_string();
         let text = text.strip_prefix("error: ").unwrap_or(&text);

@@ -79,6 +79,8 @@ pub(crate) struct PodOptions {
         num_args = 0..=1,
         require_equals = true,
         default_value_t = false,
+        hide_default_value = true,
+        hide_possible_values = true,
         default_missing_value = "true"
     )]
     pub(crate) interactive: bool,
@@ -98,6 +100,8 @@ pub(crate) struct PodOptions {
         num_args = 0..=1,
         require_equals = true,
         default_value_t = false,
+        hide_default_value = true,
+        hide_possible_values = true,
         default_missing_value = "true"
     )]
     pub(crate) inherit_env: bool,
@@ -162,6 +166,8 @@ pub(crate) struct AppOptions {
         num_args = 0..=1,
         require_equals = true,
         default_value_t = false,
+        hide_default_value = true,
+        hide_possible_values = true,
         default_missing_value = "true"
     )]
     pub(crate) readonly_rootfs: bool,
