@@ -201,3 +201,23 @@ fn every_device_starts_with_all_it_offers_and_with_the_least() {
         }
     }
 }
+
+#[test]
+fn every_device_serves_what_waited_for_its_activation() {
+    for (name, make) in DEVICES {
+        let (interrupt, trigger) = interrupt();
+        let memory = guest_memory();
+        let mut device = make(memory.clone(), Arc::clone(&interrupt));
+        let mut driver = FakeDriver::cold(device.info(), &memory, &interrupt, &trigger);
+        let activation = driver.negotiate(device.info().features).unwrap();
+        let queue = device.info().queue_count() / 2; // The one by which the guest asks.
+        let head = driver.add(queue, &[writable(BUFFERS, 1)]);
+        assert_eq!(device.handle_queue(queue), Progress::Idle, "{name}");
+        device.activate(activation);
+        assert_eq!(
+            driver.used(queue).map(|(used, _)| used),
+            Some(head),
+            "{name}"
+        );
+    }
+}

@@ -430,6 +430,40 @@ fn a_false_alarm_of_epoll_costs_no_guest_buffer() {
 }
 
 #[test]
+fn ports_of_a_closed_stream_are_free_while_its_host_still_reads() {
+    let mut bench = bench();
+    let (mut old, _) = bench.stall(5000);
+    let close = Header {
+        flags: shutdown::BOTH,
+        ..header(Operation::Shutdown, 5000)
+    };
+    bench.send(&close, &[]);
+    bench.send(&header(Operation::Reset, 5000), &[]);
+    assert_eq!(bench.operations(), []);
+    let mut new = bench.open(5000);
+    bench.send(&header(Operation::Data, 5000), b"new");
+    let mut got = [0; 3];
+    new.read_exact(&mut got).unwrap();
+    assert_eq!(&got, b"new");
+
+    old.set_nonblocking(true).unwrap();
+    let (mut total, mut data) = (0, vec![0; 0x1_0000]);
+    loop {
+        match old.read(&mut data) {
+            Ok(0) => break,
+            Ok(got) => total += got,
+            Err(_) => bench.ready_all(),
+        }
+    }
+    assert!(total >= STALLED);
+    assert_eq!(
+        bench.operations(),
+        [],
+        "the guest has forgotten the old stream"
+    );
+}
+
+#[test]
 fn a_storm_of_connections_ends_at_the_bound() {
     let mut bench = bench();
     let mut hosts = Vec::new();

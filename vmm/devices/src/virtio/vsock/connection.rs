@@ -368,8 +368,9 @@ impl Connection {
         no_more_sending | no_more_receiving
     }
 
+    /// A guest that has closed waits for RST alone.
     fn shutdown_due(&self) -> bool {
-        self.own_shutdown() != self.told_shutdown
+        self.guest_shutdown != shutdown::BOTH && self.own_shutdown() != self.told_shutdown
     }
 
     fn update_credit(&mut self, header: &Header) {

@@ -148,10 +148,9 @@ impl Table {
         };
         let before = connection.buffered();
         let verdict = change(connection);
-        let after = connection.buffered();
-        self.buffered = self.buffered.saturating_sub(before) + after;
-        // Only a stream that holds more than before pays for the bound: not one whose host program keeps up.
-        let exceeds = after > before && self.buffered > MAX_BUFFERED_BYTES;
+        self.buffered = self.buffered.saturating_sub(before) + connection.buffered();
+        // The stream that grew pays for the bound, not one whose host program keeps up.
+        let exceeds = self.buffered > MAX_BUFFERED_BYTES;
         match verdict {
             _ if exceeds => self.end(token),
             Verdict::Keep => {
