@@ -11,7 +11,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::unistd::execve;
 use rustix::fs::{FileType, Gid, Mode, OFlags, Uid, fchown, fstat, open};
 use rustix::io::Errno;
-use rustix::process::{Resource, Rlimit, chdir, ioctl_tiocsctty, setrlimit, setsid, umask};
+use rustix::process::{chdir, ioctl_tiocsctty, setsid, umask};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use rustix::termios::{Winsize, isatty, tcsetwinsize};
@@ -26,13 +26,7 @@ use crate::program::{self, ProgramError};
 use crate::reason::reason;
 use crate::report::Reporter;
 use crate::root::{Root, RootError};
-
-/// Open files of an app: the limit at first, and how far it may raise it itself. A high first limit makes programs slow that close
-/// every possible descriptor; a low last one stops servers. (The values of systemd.)
-const OPEN_FILES: Rlimit = Rlimit {
-    current: Some(1024),
-    maximum: Some(524_288),
-};
+use crate::sys;
 
 /// What a child needs.
 #[derive(Debug)]
@@ -177,12 +171,14 @@ impl Launch<'_> {
                 source,
             }
         })?;
-        setrlimit(Resource::Nofile, OPEN_FILES).map_err(set("limit open files"))?;
         become_user(ids, &process.groups)?;
         umask(Mode::WGRP | Mode::WOTH);
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
             .map_err(|errno| Errno::from_raw_os_error(errno as i32))
             .map_err(set("let signals in"))?;
+        sys::close_others_on_exec()
+            .map_err(|_| Errno::INVAL)
+            .map_err(set("close other descriptors"))?;
         self.execute()
     }
 

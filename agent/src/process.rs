@@ -62,6 +62,8 @@ pub enum State {
 /// Standard input: from the host.
 #[derive(Debug)]
 pub struct Input {
+    /// Whether the host planned one. Of one that it did not plan it hears nothing.
+    pub is_planned: bool,
     /// What came.
     pub stream: Incoming,
     /// Where it goes.
@@ -111,6 +113,7 @@ impl Entry {
             state,
             exec_ns: None,
             input: Input {
+                is_planned: stdin,
                 stream: Incoming::default(),
                 end,
                 is_full: false,

@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
 
 use super::Agent;
 use crate::clock::monotonic_ns;
-use crate::process::{Entry, InputEnd, State};
+use crate::process::{Entry, State};
 use crate::reason::Reason;
 use crate::sys;
 
@@ -99,16 +99,17 @@ impl Agent {
             return;
         };
         let app = entry.app;
-        let failure = match &entry.state {
-            State::Starting {
-                failure, reports, ..
-            } => {
-                self.poller.remove(reports);
-                failure.clone()
-            }
-            _ => None,
-        };
-        let has_terminal = matches!(entry.input.end, InputEnd::Expected);
+        let mut failure = None;
+        if let State::Starting {
+            failure: noted,
+            reports,
+            ..
+        } = &entry.state
+        {
+            failure.clone_from(noted);
+            self.poller.remove(reports);
+            self.end_outputs(id);
+        }
         let (exit, reason) = match failure {
             Some(reason) => (Exit::Code(CODE_EXEC_FAILED), Some(reason)),
             None => {
@@ -117,10 +118,6 @@ impl Agent {
             }
         };
         self.ended_as(id, exit, reason);
-        if has_terminal {
-            // Its terminal was never opened: nothing else will end its streams.
-            self.end_outputs(id);
-        }
         let abandoned = match (&mut self.pod, app) {
             (Some(pod), Some(app)) => pod.root_abandoned(app, id),
             _ => false,
@@ -208,8 +205,8 @@ impl Agent {
             .collect();
         for id in waiting {
             let reason = Reason::truncated("the pod was stopped before it was started");
-            self.ended_as(id, Exit::Signal(15), Some(reason));
             self.end_outputs(id);
+            self.ended_as(id, Exit::Signal(15), Some(reason));
         }
     }
 
@@ -249,22 +246,17 @@ impl Agent {
 
     /// Goes on as soon as what was waited for is there.
     pub(super) fn advance_ending(&mut self) {
-        match &mut self.ending {
-            Ending::Emptying { .. } => {
-                if self.reap() {
-                    self.let_go();
-                }
-            }
-            Ending::HangingUp { is_finished, .. } => {
-                if let Some(connection) = self.link.connection()
-                    && connection.is_flushed()
-                    && !*is_finished
-                {
-                    *is_finished = true;
-                    connection.finish();
-                }
-            }
-            _ => {}
+        let is_emptying = matches!(self.ending, Ending::Emptying { .. });
+        if is_emptying && self.reap() {
+            self.let_go();
+        }
+        if let Ending::HangingUp { is_finished, .. } = &mut self.ending
+            && let Some(connection) = self.link.connection()
+            && connection.is_flushed()
+            && !*is_finished
+        {
+            *is_finished = true;
+            connection.finish();
         }
     }
 

@@ -303,14 +303,14 @@ impl Agent {
                     reason: reason.clone(),
                 });
             }
-            let closed = matches!(entry.input.end, InputEnd::Closed);
-            let offset = entry.input.stream.passed();
-            messages.push(FromAgent::Ack(Ack {
-                process,
-                stream: Stream::Stdin,
-                offset,
-                closed,
-            }));
+            if entry.input.is_planned {
+                messages.push(FromAgent::Ack(Ack {
+                    process,
+                    stream: Stream::Stdin,
+                    offset: entry.input.stream.passed(),
+                    closed: matches!(entry.input.end, InputEnd::Closed),
+                }));
+            }
             for stream in [Stream::Stdout, Stream::Stderr] {
                 if let Some(output) = entry.output(stream) {
                     output.stream.rewind();

@@ -92,8 +92,8 @@ impl Agent {
 
     /// It will not run.
     fn refuse(&mut self, id: ProcessId, reason: Reason) {
-        self.ended_as(id, Exit::Code(CODE_EXEC_FAILED), Some(reason));
         self.end_outputs(id);
+        self.ended_as(id, Exit::Code(CODE_EXEC_FAILED), Some(reason));
     }
 
     /// Begins a waiting process, unless its app's root is being made.

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use super::{Agent, Fatal};
 use crate::connection::Connection;
 use crate::poller::Token;
-use crate::process::InputEnd;
+use crate::process::{Input, InputEnd};
 
 /// Bytes read from a process at a time: what a pipe holds.
 const READ_SIZE: usize = 64 << 10;
@@ -69,19 +69,8 @@ impl Agent {
                 what: "bytes for a stream that comes from the guest",
             });
         }
-        let entry = self.processes.get_mut(&process);
-        let input = entry
-            .map(|entry| &mut entry.input)
-            .filter(|input| !matches!(input.end, InputEnd::Closed));
-        let Some(input) = input else {
-            let length = u64::try_from(chunk.bytes.len()).unwrap_or(u64::MAX);
-            let offset = chunk.offset.saturating_add(length);
-            self.send(&FromAgent::Ack(Ack {
-                process,
-                stream: Stream::Stdin,
-                offset,
-                closed: true,
-            }));
+        // One that is closed was told to be; what was under way then goes nowhere.
+        let Some(input) = self.open_input(process) else {
             return Ok(());
         };
         input
@@ -94,6 +83,11 @@ impl Agent {
             })?;
         self.write_input(process);
         Ok(())
+    }
+
+    fn open_input(&mut self, id: ProcessId) -> Option<&mut Input> {
+        let input = &mut self.processes.get_mut(&id)?.input;
+        (!matches!(input.end, InputEnd::Closed)).then_some(input)
     }
 
     pub(super) fn input_event(&mut self, id: ProcessId, flags: EventFlags) {
@@ -201,7 +195,7 @@ impl Agent {
         self.queue(id, stream);
     }
 
-    /// No output will come.
+    /// No output will come, and none is on its way. The host is told at once: what it hears next may be that the process never ran.
     pub(super) fn end_outputs(&mut self, id: ProcessId) {
         for stream in [Stream::Stdout, Stream::Stderr] {
             let Some(output) = self
@@ -215,7 +209,11 @@ impl Agent {
                 self.poller.remove(&end);
             }
             output.stream.end();
-            self.queue(id, stream);
+            if let Some(connection) = self.link.connection() {
+                while let Some(part) = output.stream.next_part() {
+                    send_chunk(connection, id, stream, part.offset, part.bytes);
+                }
+            }
         }
         self.close_input(id);
     }
