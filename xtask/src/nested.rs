@@ -26,6 +26,12 @@ use crate::setup;
 /// end-to-end run takes a third of it. A hang is a failure with the machine's state, never a retry.
 const DEFAULT_TIME_LIMIT_SECONDS: u64 = 45 * 60;
 
+/// Tells the command where the directory of `--copy` is.
+const COPY_VARIABLE: &str = "NESTED_COPY";
+
+/// Where it is in the nested machine: on the scratch disk, where tests keep their data too.
+const COPY: &str = "/var/tmp/copy";
+
 const DEFAULT_MEMORY_MIB: u32 = 4096;
 
 /// As many as development machines have; a pod's vCPU and its device threads run at once.
@@ -52,6 +58,10 @@ pub(crate) struct Options {
     /// Directory whose changes reach the host (the rest is copy-on-write); may be repeated
     #[arg(long = "share", value_name = "DIR")]
     pub(crate) shares: Vec<PathBuf>,
+    /// Directory that the command finds on a real disk under the path in $NESTED_COPY (9p has no
+    /// holes in files, nor links to other file systems)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) copy: Option<PathBuf>,
     /// Show the nested kernel's messages when the command ends
     #[arg(long)]
     pub(crate) show_console: bool,
@@ -70,6 +80,7 @@ impl Options {
             cpus: DEFAULT_CPUS,
             timeout: DEFAULT_TIME_LIMIT_SECONDS,
             shares: Vec::new(),
+            copy: None,
             show_console: false,
             command,
         }
@@ -120,5 +131,8 @@ fn runs_here(options: &Options) -> Result<bool> {
 fn direct(options: &Options) -> Command {
     let mut command = Command::new(&options.command[0]);
     command.args(&options.command[1..]);
+    if let Some(copy) = &options.copy {
+        command.env(COPY_VARIABLE, copy);
+    }
     command
 }

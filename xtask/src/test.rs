@@ -39,17 +39,20 @@ pub(crate) fn all(options: &Options) -> Result<ExitCode> {
     let images = images::prepare(&mut progress)?;
     let binary = build_end_to_end()?;
     progress("end-to-end tests");
-    let mut command = vec![
-        "env".to_owned(),
-        format!("BULKHEAD_DIST={}", dist.display()),
-        format!("{}={}", images::DIRECTORY_VARIABLE, images.display()),
-        binary.display().to_string(),
-        "--test-threads=1".to_owned(),
-    ];
+    let script = format!(
+        "BULKHEAD_DIST=$NESTED_COPY {}={} exec \"$0\" \"$@\"",
+        images::DIRECTORY_VARIABLE,
+        images.display()
+    );
+    let binary = binary.display().to_string();
+    let mut command = ["sh", "-c", &script, &binary, "--test-threads=1"]
+        .map(str::to_owned)
+        .to_vec();
     command.extend(options.filter.iter().cloned());
     nested::run(&nested::Options {
         always: options.nested,
         memory: NESTED_MEMORY_MIB,
+        copy: Some(dist),
         ..nested::Options::of(command)
     })
 }

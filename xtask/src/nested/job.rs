@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Options;
+use super::{COPY, COPY_VARIABLE, Options};
 
 /// Ports of the virtio serial device, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,9 @@ pub(crate) fn script(
     }
     for (name, value) in environment.filter(|(name, _)| is_identifier(name)) {
         script.push_str(&format!("export {name}={}\n", quoted(&value)));
+    }
+    if options.copy.is_some() {
+        script.push_str(&format!("export {COPY_VARIABLE}={COPY}\n"));
     }
     script.push_str(&format!(
         "cd {} || cd /\n",

@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 
 use super::kernel::Kernel;
 use super::streams::{Event, Link, Links};
-use super::{Options, dump, initramfs, job};
+use super::{COPY, Options, dump, initramfs, job};
 use crate::process::output;
 
 /// Size of the sparse scratch disk: what commands write, images and the writable disks of pods.
@@ -116,21 +116,40 @@ impl Files {
         let script = job::script(options, &here, environment);
         fs::write(&files.initramfs, initramfs::build(kernel, &script)?)
             .context("write the initramfs")?;
-        File::create(&files.scratch)
-            .and_then(|file| file.set_len(SCRATCH_BYTES))
-            .context("make the scratch disk")?;
-        output(
-            Command::new("mkfs.ext4")
-                .args([
-                    "-q",
-                    "-F",
-                    "-E",
-                    "nodiscard,lazy_itable_init=1,lazy_journal_init=1",
-                ])
-                .arg(&files.scratch),
+        make_scratch(
+            &files.scratch,
+            &directory.join("content"),
+            options.copy.as_deref(),
         )?;
         Ok(files)
     }
+}
+
+/// The scratch disk, with a copy of a directory where there is one to copy.
+fn make_scratch(disk: &Path, content: &Path, copy: Option<&Path>) -> Result<()> {
+    File::create(disk)
+        .and_then(|file| file.set_len(SCRATCH_BYTES))
+        .context("make the scratch disk")?;
+    let mut format = Command::new("mkfs.ext4");
+    format.args([
+        "-q",
+        "-F",
+        "-E",
+        "nodiscard,lazy_itable_init=1,lazy_journal_init=1",
+    ]);
+    if let Some(copy) = copy {
+        let place = content.join(COPY.trim_start_matches('/'));
+        fs::create_dir_all(&place).context("make the scratch disk's content")?;
+        output(
+            Command::new("cp")
+                .args(["--archive", "--reflink=auto"])
+                .arg(copy.join("."))
+                .arg(&place),
+        )?;
+        format.arg("-d").arg(content);
+    }
+    output(format.arg(disk))?;
+    Ok(())
 }
 
 fn qemu(options: &Options, files: &Files, monitor: &Link, links: &Links) -> Command {
