@@ -1,3 +1,4 @@
+use std::fs::File;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use serde_json::json;
