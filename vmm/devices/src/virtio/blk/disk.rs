@@ -1,7 +1,8 @@
 //! One disk made of an ordered list of extents of several files.
 //!
-//! Invariant: extents tile the disk without gap or overlap, so that a position has exactly one place; no sum
-//! here can overflow, because the whole disk is at most [`MAX_DISK_BYTES`]. The disk is raw: no byte that a guest wrote is ever interpreted.
+//! Invariant: extents tile the disk without gap or overlap, so that a position has exactly one place; no sum here can
+//! overflow, because the whole disk is at most [`MAX_DISK_BYTES`]. The disk is raw: no byte that a guest wrote is
+//! ever interpreted.
 
 use std::fs::File;
 use std::io;
@@ -11,7 +12,8 @@ use rustix::fs::{FallocateFlags, OFlags, fallocate, fcntl_getfl};
 use rustix::io::Errno;
 use thiserror::Error;
 
-/// Alignment of an extent's offset and length, bytes: the page size, so that images of a shared file stay page-aligned.
+/// Alignment of an extent's offset and length, bytes: the page size, so that images of a shared file stay
+/// page-aligned.
 pub const EXTENT_ALIGNMENT: u64 = 4096;
 /// Extents of one disk: every image layer of the largest pod several times over.
 pub const MAX_EXTENTS: usize = 256;

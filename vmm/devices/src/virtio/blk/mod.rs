@@ -1,9 +1,9 @@
 //! virtio block (virtio 1.2, section 5.2): one disk, made of extents of several files.
 //!
 //! Guest view: 512-byte sectors; read, flush and identify; on a writable disk also write, discard and write zeroes.
-//! The disk may grow while it runs (capacity and configuration interrupt). Without `VIRTIO_BLK_F_FLUSH` every write is
-//! durable when it returns. What a request may not do comes back as IOERR, what the device
-//! does not know as UNSUPP; a request without room for a status byte comes back with length 0.
+//! The disk may grow while it runs (capacity and configuration interrupt). Without `VIRTIO_BLK_F_FLUSH` every write
+//! is durable when it returns. What a request may not do comes back as IOERR, what the device does not know as
+//! UNSUPP; a request without room for a status byte comes back with length 0.
 //!
 //! Invariant: a request's effects lie within the disk and end before its answer; host memory for it
 //! is one buffer of [`BOUNCE_BYTES`], allocated at the first transfer.

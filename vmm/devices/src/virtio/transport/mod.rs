@@ -18,8 +18,8 @@
 //!   └────────┘
 //! ```
 //!
-//! Invariant: queues exist as such only from the step into `Active` on, built from the configuration of that moment; no later
-//! register write reaches them. No lock, fd or I/O is in here.
+//! Invariant: queues exist as such only from the step into `Active` on, built from the configuration of that moment;
+//! no later register write reaches them. No lock, fd or I/O is in here.
 
 mod queue_config;
 pub(super) mod registers;

@@ -1,7 +1,7 @@
 //! One stream between a guest port and a host socket.
 //!
-//! Invariant: what is held for the host is at most the window that the guest was offered. Each direction ends by itself; the stream is over
-//! when both are and nothing is held.
+//! Invariant: what is held for the host is at most the window that the guest was offered. Each direction ends by
+//! itself; the stream is over when both are and nothing is held.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -315,8 +315,8 @@ impl Connection {
         }
     }
 
-    /// Tells the host's program that nobody reads, and drops what it has sent: a socket closed with unread bytes would
-    /// end as an error at its peer, not as the end of file that this is.
+    /// Tells the host's program that nobody reads, and drops what it has sent: a socket closed with unread bytes
+    /// would end as an error at its peer, not as the end of file that this is.
     fn refuse_input(&mut self) {
         self.input_over = true;
         // Fails only where the socket is at its end already.

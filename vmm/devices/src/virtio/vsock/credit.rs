@@ -1,7 +1,7 @@
 //! Flow control of one stream, both ways: pure arithmetic modulo 2^32.
 //!
-//! Invariant: no value that the guest sends makes a sender send more than the guest's `buf_alloc`, or a receiver hold more
-//! than [`CONNECTION_BUFFER`].
+//! Invariant: no value that the guest sends makes a sender send more than the guest's `buf_alloc`, or a receiver hold
+//! more than [`CONNECTION_BUFFER`].
 
 use std::num::Wrapping;
 

@@ -16,13 +16,13 @@
 //! ```
 //!
 //! **Credit.** Each side tells, in every header, how large its buffer for this stream is (`buf_alloc`) and how many
-//! bytes it has taken out of it so far (`fwd_cnt`, modulo 2^32). A sender may have
-//! `buf_alloc - (sent - fwd_cnt)` further bytes under way. Bytes count as taken here when the host's socket took them, so a host program that does
+//! bytes it has taken out of it so far (`fwd_cnt`, modulo 2^32). A sender may have `buf_alloc - (sent - fwd_cnt)`
+//! further bytes under way. Bytes count as taken here when the host's socket took them, so a host program that does
 //! not read stops the guest's program, not this device.
 //!
-//! **Ends.** End of file from the host's program becomes SHUTDOWN(send); a SHUTDOWN(send) from the guest becomes the half-close
-//! of the socket, after its data. A guest that wants neither direction any more gets RST when its data
-//! has been delivered. A packet for a stream that does not exist gets RST.
+//! **Ends.** End of file from the host's program becomes SHUTDOWN(send); a SHUTDOWN(send) from the guest becomes the
+//! half-close of the socket, after its data. A guest that wants neither direction any more gets RST when its data has
+//! been delivered. A packet for a stream that does not exist gets RST.
 //!
 //! **Never blocks.** All socket calls carry `MSG_DONTWAIT`. What epoll should watch is asked for by
 //! [`Vsock::poll_changes`]; a socket whose peer is gone leaves the set, for epoll would report it forever.

@@ -1,7 +1,7 @@
 //! All streams of the device, what they want to send, and what epoll should watch.
 //!
-//! Invariant: at most [`MAX_CONNECTIONS`] streams, [`MAX_BUFFERED_BYTES`] held and [`MAX_PENDING_RESETS`] replies, whatever
-//! the guest sends.
+//! Invariant: at most [`MAX_CONNECTIONS`] streams, [`MAX_BUFFERED_BYTES`] held and [`MAX_PENDING_RESETS`] replies,
+//! whatever the guest sends.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd};

@@ -203,8 +203,8 @@ impl Vsock {
     }
 }
 
-/// The payload that the header announces, copied into `scratch`; `None` if the buffers are shorter, or it is longer than
-/// any packet may be.
+/// The payload that the header announces, copied into `scratch`; `None` if the buffers are shorter, or it is longer
+/// than any packet may be.
 fn payload<'s>(
     header: &Header,
     buffer: &GuestBuffer<'_>,
