@@ -1,1 +1,498 @@
+use bulkhead_protocol::agent::{Ack, Chunk};
+use bulkhead_protocol::bounded::{List, Text};
+use proptest::prelude::*;
 
+use super::*;
+
+const ID: SessionId = SessionId([7; 16]);
+const ZERO: Duration = Duration::ZERO;
+
+fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+fn process(id: u32, name: &str, stdio: Stdio) -> Process {
+    Process {
+        id: ProcessId(id),
+        app: AppName::try_from(name.to_owned()).unwrap(),
+        arguments: List::try_from(vec![Text::try_from("/bin/app").unwrap()]).unwrap(),
+        environment: List::default(),
+        working_directory: Text::try_from("/").unwrap(),
+        user: Text::try_from("0").unwrap(),
+        group: Text::try_from("0").unwrap(),
+        groups: List::default(),
+        stdio,
+    }
+}
+
+fn spec(names: &[&str], stdio: Stdio) -> RelaySpec {
+    let processes = (0..).zip(names).map(|(id, name)| process(id, name, stdio));
+    RelaySpec {
+        plan: Plan {
+            hostname: Text::default(),
+            images: List::default(),
+            apps: List::default(),
+        },
+        manifest: Blob::default(),
+        processes: List::try_from(processes.collect::<Vec<_>>()).unwrap(),
+        ready_timeout_ms: 30_000,
+        stop_grace_ms: 10_000,
+        power_off_grace_ms: 3_000,
+        label_output: false,
+        debug: false,
+    }
+}
+
+fn new(names: &[&str]) -> Session {
+    Session::new(spec(names, Stdio::Pipes { stdin: false }), ID, ZERO)
+}
+
+fn hello(resume: Option<SessionId>) -> FromAgent {
+    FromAgent::Hello {
+        version: bulkhead_protocol::VERSION,
+        resume,
+        first_instruction_ns: 10,
+        sent_ns: 30,
+    }
+}
+
+fn started(id: u32) -> FromAgent {
+    FromAgent::Started {
+        process: ProcessId(id),
+        exec_ns: 1,
+        sent_ns: 2,
+    }
+}
+
+fn exited(id: u32, exit: Exit) -> FromAgent {
+    FromAgent::Exited {
+        process: ProcessId(id),
+        exit,
+        reason: None,
+    }
+}
+
+fn data(id: u32, stream: Stream, offset: u64, bytes: &[u8]) -> FromAgent {
+    FromAgent::Data(Chunk {
+        process: ProcessId(id),
+        stream,
+        offset,
+        bytes: Blob::try_from(bytes).unwrap(),
+    })
+}
+
+/// Both outputs of a process end without a byte.
+fn silent_end(session: &mut Session, id: u32) {
+    for stream in [Stream::Stdout, Stream::Stderr] {
+        session.agent_message(ZERO, data(id, stream, 0, b""));
+    }
+}
+
+fn running(names: &[&str]) -> Session {
+    let mut session = new(names);
+    session.agent_connected(ZERO);
+    session.agent_message(ZERO, hello(None));
+    for (id, _) in (0..).zip(names) {
+        session.agent_message(ZERO, started(id));
+    }
+    session
+}
+
+fn messages(session: &mut Session) -> Vec<ToAgent> {
+    std::iter::from_fn(|| session.next_message())
+        .filter_map(|outgoing| match outgoing {
+            Outgoing::Welcome(_) => None,
+            Outgoing::Message(message) => Some(message),
+        })
+        .collect()
+}
+
+fn says(session: &mut Session) -> Vec<String> {
+    let said = |action| match action {
+        Action::Say(text) => Some(text),
+        _ => None,
+    };
+    session.take_actions().into_iter().filter_map(said).collect()
+}
+
+fn finish(session: &mut Session) -> Option<u8> {
+    session.take_actions().into_iter().find_map(|action| match action {
+        Action::Finish(code) => Some(code),
+        _ => None,
+    })
+}
+
+/// From the end of the last app to the pod's code, in a guest that does as it is told.
+fn power_off(session: &mut Session) -> Option<u8> {
+    assert!(messages(session).contains(&ToAgent::Shutdown));
+    session.agent_message(ZERO, FromAgent::Down);
+    assert!(session.take_actions().contains(&Action::StopVmm));
+    session.vmm_exited(&ExitReason::GuestReset, b"");
+    finish(session)
+}
+
+#[test]
+fn everything_is_sent_at_once_after_the_hello() {
+    let mut session = new(&["web", "db"]);
+    session.agent_connected(ZERO);
+    assert_eq!(session.next_message(), None);
+    session.agent_message(ZERO, hello(None));
+    assert_eq!(session.next_message(), Some(Outgoing::Welcome(ID)));
+    let sent = messages(&mut session);
+    assert!(matches!(
+        sent[..],
+        [ToAgent::Pod { .. }, ToAgent::Start(_), ToAgent::Start(_)]
+    ));
+    let actions = session.take_actions();
+    assert!(actions.contains(&Action::Ready));
+    assert!(actions.contains(&Action::Phase {
+        name: "agent-first-instruction",
+        ago_ns: 20
+    }));
+}
+
+#[test]
+fn a_pod_whose_apps_end_with_0_ends_with_0() {
+    let mut session = running(&["web", "db"]);
+    for id in [1, 0] {
+        session.agent_message(ZERO, exited(id, Exit::Code(0)));
+        silent_end(&mut session, id);
+    }
+    assert_eq!(power_off(&mut session), Some(0));
+}
+
+#[test]
+fn the_first_failure_is_the_pods_code_and_stops_the_others() {
+    let mut session = running(&["a", "b", "c"]);
+    messages(&mut session);
+    session.agent_message(ZERO, exited(0, Exit::Code(0)));
+    assert_eq!(messages(&mut session), []);
+    session.agent_message(ZERO, exited(1, Exit::Code(5)));
+    let stop = ToAgent::Stop { grace_ms: 10_000 };
+    assert_eq!(messages(&mut session), [stop]);
+    session.agent_message(ZERO, exited(2, Exit::Signal(15)));
+    let statuses: Vec<u8> = session
+        .take_actions()
+        .into_iter()
+        .filter_map(|action| match action {
+            Action::Status { code, .. } => Some(code),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(statuses, [0, 5, 143]);
+    for id in 0..3 {
+        silent_end(&mut session, id);
+    }
+    assert_eq!(power_off(&mut session), Some(5));
+}
+
+#[test]
+fn an_app_that_never_started_says_why_and_has_no_streams() {
+    let mut session = new(&["web"]);
+    session.agent_connected(ZERO);
+    session.agent_message(ZERO, hello(None));
+    session.agent_message(
+        ZERO,
+        FromAgent::Exited {
+            process: ProcessId(0),
+            exit: Exit::Code(203),
+            reason: Some(Text::try_from("cannot run \"/bin/nope\"").unwrap()),
+        },
+    );
+    assert_eq!(says(&mut session), ["app web: cannot run \"/bin/nope\""]);
+    assert_eq!(power_off(&mut session), Some(203));
+}
+
+#[test]
+fn output_is_waited_for_as_long_as_our_reader_takes_but_not_for_ever() {
+    let mut session = running(&["web"]);
+    session.agent_message(ZERO, data(0, Stream::Stdout, 0, b"hello"));
+    session.agent_message(ZERO, exited(0, Exit::Code(0)));
+    session.agent_message(ZERO, data(0, Stream::Stdout, 5, b""));
+    // Our reader has not taken the bytes: no time limit.
+    assert_eq!(session.deadline(), None);
+    session.written(seconds(100), ProcessId(0), Stream::Stdout, 5);
+    // Standard error never ends: a short silence is enough.
+    assert_eq!(session.deadline(), Some(seconds(102)));
+    session.tick(seconds(102));
+    assert_eq!(power_off(&mut session), Some(0));
+}
+
+#[test]
+fn a_stop_gives_the_apps_their_grace_and_then_powers_off() {
+    let mut session = running(&["web"]);
+    messages(&mut session);
+    session.stop(ZERO);
+    session.stop(ZERO);
+    assert_eq!(messages(&mut session), [ToAgent::Stop { grace_ms: 10_000 }]);
+    assert_eq!(session.deadline(), Some(seconds(11)));
+    session.tick(seconds(11));
+    assert_eq!(messages(&mut session), [ToAgent::Shutdown]);
+    session.tick(seconds(14));
+    assert_eq!(says(&mut session), ["the guest did not power off within 3 s"]);
+    session.tick(seconds(16));
+    assert_eq!(finish(&mut session), Some(0));
+}
+
+#[test]
+fn a_pod_that_is_stopped_before_its_apps_run_ends_as_by_sigterm() {
+    let mut session = new(&["web"]);
+    session.stop(ZERO);
+    assert_eq!(
+        session.take_actions(),
+        [Action::StopVmm, Action::Disconnect]
+    );
+    session.vmm_exited(&ExitReason::Stopped, b"console");
+    assert_eq!(finish(&mut session), Some(143));
+}
+
+#[test]
+fn a_machine_that_is_never_ready_is_reported_with_its_console() {
+    let mut session = new(&["web"]);
+    assert_eq!(session.deadline(), Some(seconds(30)));
+    session.tick(seconds(30));
+    session.vmm_exited(&ExitReason::Stopped, b"Kernel panic");
+    let actions = session.take_actions();
+    let text = "the machine was not ready after 30 s".to_owned();
+    assert!(actions.contains(&Action::Say(text)));
+    assert!(actions.contains(&Action::ShowConsole(b"Kernel panic".to_vec())));
+    assert!(actions.contains(&Action::Finish(254)));
+}
+
+#[test]
+fn a_machine_that_ends_too_early_gives_the_reason() {
+    let mut session = new(&["web"]);
+    session.vmm_exited(&ExitReason::TripleFault, b"x");
+    let text = "the machine ended before it was ready: the guest's CPU met a triple fault";
+    let actions = session.take_actions();
+    assert!(actions.contains(&Action::Say(text.to_owned())));
+    assert!(actions.contains(&Action::ShowConsole(b"x".to_vec())));
+    assert!(actions.contains(&Action::Finish(254)));
+
+    let mut session = running(&["web"]);
+    session.vmm_exited(&ExitReason::GuestReset, b"");
+    let text = "the machine ended while its apps were running: the guest reset the machine";
+    assert_eq!(says(&mut session), [text]);
+
+    let mut session = running(&["web"]);
+    session.vmm_lost();
+    assert_eq!(says(&mut session), ["the VMM ended without giving a reason"]);
+}
+
+#[test]
+fn what_a_working_agent_never_says_ends_the_pod() {
+    let cases: Vec<(FromAgent, &str)> = vec![
+        (hello(None), "it said hello twice"),
+        (started(0), "process 0 cannot have started now"),
+        (started(9), "it speaks of process 9, which there is not"),
+        (data(0, Stream::Stdin, 0, b"x"), "process 0 cannot have written to its input now"),
+        (data(0, Stream::Stdout, 7, b"x"), "Stdout of process 0 goes on at 7 and not at 0"),
+        (FromAgent::Down, "it says that the guest is down, and nobody asked for it"),
+        (
+            FromAgent::Ack(Ack {
+                process: ProcessId(0),
+                stream: Stream::Stdin,
+                offset: 1,
+                closed: false,
+            }),
+            "it acknowledges bytes that were not sent",
+        ),
+    ];
+    for (message, reason) in cases {
+        let mut session = running(&["web"]);
+        session.agent_message(ZERO, message);
+        assert!(session.take_actions().contains(&Action::StopVmm), "{reason}");
+        session.vmm_exited(&ExitReason::Stopped, b"");
+        let expected = format!("the guest's agent breaks the protocol: {reason}");
+        assert_eq!(says(&mut session), [expected]);
+    }
+}
+
+#[test]
+fn an_exit_is_believed_once() {
+    let mut session = running(&["web", "db"]);
+    session.agent_message(ZERO, exited(0, Exit::Code(0)));
+    session.agent_message(ZERO, exited(0, Exit::Code(0)));
+    session.vmm_exited(&ExitReason::Stopped, b"");
+    let text = "the guest's agent breaks the protocol: process 0 cannot have ended now";
+    assert_eq!(says(&mut session), [text]);
+}
+
+#[test]
+fn an_agent_of_another_build_or_session_is_refused() {
+    let other = FromAgent::Hello {
+        version: 99,
+        resume: None,
+        first_instruction_ns: 0,
+        sent_ns: 0,
+    };
+    let texts = [
+        (other, "it speaks version 99 and this is version 1"),
+        (hello(Some(ID)), "its hello names another session"),
+        (started(0), "it did not say hello first"),
+    ];
+    for (message, reason) in texts {
+        let mut session = new(&["web"]);
+        session.agent_connected(ZERO);
+        session.agent_message(ZERO, message);
+        session.vmm_exited(&ExitReason::Stopped, b"");
+        let expected = format!("the guest's agent breaks the protocol: {reason}");
+        assert_eq!(says(&mut session), [expected]);
+    }
+}
+
+#[test]
+fn a_lost_agent_may_come_back_and_repeat_itself() {
+    let mut session = running(&["web"]);
+    session.agent_message(ZERO, data(0, Stream::Stdout, 0, b"abc"));
+    session.written(ZERO, ProcessId(0), Stream::Stdout, 2);
+    session.agent_lost(seconds(1));
+    assert_eq!(session.next_message(), None);
+    assert_eq!(session.deadline(), Some(seconds(31)));
+    session.agent_connected(seconds(2));
+    session.agent_message(seconds(2), hello(Some(ID)));
+    assert_eq!(session.next_message(), Some(Outgoing::Welcome(ID)));
+    let acks: Vec<u64> = messages(&mut session)
+        .into_iter()
+        .filter_map(|message| match message {
+            ToAgent::Ack(ack) => Some(ack.offset),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(acks, [2, 0]);
+    session.take_actions();
+    session.agent_message(seconds(2), started(0));
+    session.agent_message(seconds(2), data(0, Stream::Stdout, 2, b"cd"));
+    let output = Action::Output {
+        process: ProcessId(0),
+        stream: Stream::Stdout,
+        bytes: b"d".to_vec(),
+    };
+    assert!(session.take_actions().contains(&output));
+    assert_eq!(session.deadline(), None);
+}
+
+#[test]
+fn an_agent_that_does_not_come_back_ends_the_pod() {
+    let mut session = running(&["web"]);
+    session.agent_lost(ZERO);
+    session.tick(seconds(30));
+    session.vmm_exited(&ExitReason::Stopped, b"");
+    assert_eq!(says(&mut session), ["the guest's agent was lost"]);
+}
+
+#[test]
+fn input_goes_to_the_app_once_it_runs() {
+    let mut session = Session::new(spec(&["cat"], Stdio::Pipes { stdin: true }), ID, ZERO);
+    session.input(b"abc");
+    session.agent_connected(ZERO);
+    session.agent_message(ZERO, hello(None));
+    assert!(!messages(&mut session).iter().any(|m| matches!(m, ToAgent::Data(_))));
+    session.agent_message(ZERO, started(0));
+    assert!(matches!(messages(&mut session)[..], [ToAgent::Data(_)]));
+    session.agent_message(ZERO, exited(0, Exit::Code(0)));
+    assert_eq!(session.input_room(), None);
+}
+
+/// Anything that an agent can say, biased towards what comes close to sense.
+fn any_message() -> impl Strategy<Value = FromAgent> {
+    let id = 0_u32..4;
+    let stream = prop_oneof![
+        Just(Stream::Stdout),
+        Just(Stream::Stderr),
+        Just(Stream::Stdin)
+    ];
+    let offset = prop_oneof![0_u64..64, any::<u64>()];
+    let exit = any::<u8>().prop_map(Exit::Code);
+    let bytes = prop::collection::vec(any::<u8>(), 0..16);
+    prop_oneof![
+        (any::<u64>(), any::<u64>()).prop_map(|(a, b)| FromAgent::Hello {
+            version: bulkhead_protocol::VERSION,
+            resume: a.is_multiple_of(2).then_some(ID),
+            first_instruction_ns: a,
+            sent_ns: b,
+        }),
+        (id.clone(), any::<u64>(), any::<u64>()).prop_map(|(id, exec_ns, sent_ns)| {
+            FromAgent::Started {
+                process: ProcessId(id),
+                exec_ns,
+                sent_ns,
+            }
+        }),
+        (id.clone(), exit).prop_map(|(id, exit)| exited(id, exit)),
+        (id.clone(), stream.clone(), offset.clone(), bytes)
+            .prop_map(|(id, stream, offset, bytes)| data(id, stream, offset, &bytes)),
+        (id, stream, offset, any::<bool>()).prop_map(|(id, stream, offset, closed)| {
+            FromAgent::Ack(Ack {
+                process: ProcessId(id),
+                stream,
+                offset,
+                closed,
+            })
+        }),
+        Just(FromAgent::Down),
+    ]
+}
+
+/// What may happen around the agent.
+#[derive(Debug, Clone)]
+enum Event {
+    Connected,
+    Lost,
+    Says(FromAgent),
+    Tick(u64),
+    Stop,
+    Written(u32, u64),
+    Input(Vec<u8>),
+    Closed,
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        2 => Just(Event::Connected),
+        1 => Just(Event::Lost),
+        20 => any_message().prop_map(Event::Says),
+        2 => (0_u64..5).prop_map(Event::Tick),
+        1 => Just(Event::Stop),
+        4 => (0_u32..4, any::<u64>()).prop_map(|(id, n)| Event::Written(id, n)),
+        2 => prop::collection::vec(any::<u8>(), 0..8).prop_map(Event::Input),
+        1 => Just(Event::Closed),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_agent_can_make_it_panic_or_keep_it_from_ending(
+        events in prop::collection::vec(any_event(), 0..200),
+    ) {
+        let mut session = Session::new(spec(&["a", "b", "c"], Stdio::Pipes { stdin: true }), ID, ZERO);
+        let mut now = ZERO;
+        let mut finished = 0;
+        let mut statuses = 0;
+        for event in events {
+            match event {
+                Event::Connected => session.agent_connected(now),
+                Event::Lost => session.agent_lost(now),
+                Event::Says(message) => session.agent_message(now, message),
+                Event::Tick(n) => { now += seconds(n); session.tick(now); }
+                Event::Stop => session.stop(now),
+                Event::Written(id, n) => session.written(now, ProcessId(id), Stream::Stdout, n),
+                Event::Input(bytes) => session.input(&bytes),
+                Event::Closed => session.output_closed(now, Stream::Stderr),
+            }
+            // A pull never goes on for ever: each message is bounded by what was pushed.
+            prop_assert!(std::iter::from_fn(|| session.next_message()).take(2000).count() < 2000);
+            for action in session.take_actions() {
+                match action {
+                    Action::Finish(_) => finished += 1,
+                    Action::Status { .. } => statuses += 1,
+                    _ => {}
+                }
+            }
+        }
+        prop_assert!(statuses <= 3, "a status is written once an app");
+        session.vmm_exited(&ExitReason::Stopped, b"");
+        finished += session.take_actions().iter().filter(|a| matches!(a, Action::Finish(_))).count();
+        prop_assert_eq!(finished, 1);
+    }
+}
