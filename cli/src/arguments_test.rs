@@ -89,78 +89,80 @@ fn no_subcommand_is_an_error_of_its_own() {
     ));
 }
 
+/// A command line, and what is said of it.
+const WRONG_WORDS: &[(&str, &str)] = &[
+    ("run", "run: must provide at least one image\n"),
+    ("run --frob a", "run: unexpected argument '--frob' found\n"),
+    ("run a --frob", "run: unexpected argument '--frob' found\n"),
+    (
+        "run a --nam=x",
+        "run: unexpected argument '--nam' found\n  tip: a similar argument exists: '--name'\n",
+    ),
+    (
+        "run a --name",
+        "run: a value is required for '--name <NAME>' but none was supplied\n",
+    ),
+    (
+        "run a --name=Foo",
+        "run: invalid value 'Foo' for '--name <NAME>': \"Foo\" is not an AC name\n",
+    ),
+    (
+        "run a --memory=16m",
+        "run: invalid value '16m' for '--memory <QUANTITY>': 1 bytes are fewer than 4096; was a unit meant, as in 1Mi?\n",
+    ),
+    (
+        "run a --memory=4095",
+        "run: invalid value '4095' for '--memory <QUANTITY>': 4095 bytes are fewer than 4096; was a unit meant, as in 4095Mi?\n",
+    ),
+    (
+        "run a --cpu=x",
+        "run: invalid value 'x' for '--cpu <QUANTITY>': \"x\" is not a quantity (as 2, 0.5, 500m, 16Mi)\n",
+    ),
+    (
+        "run --net=host a",
+        "run: invalid value 'host' for '--net[=<NETWORKS>]': only none is supported yet: networking comes later\n",
+    ),
+    (
+        "run --net a",
+        "run: invalid value 'default' for '--net[=<NETWORKS>]': only none is supported yet: networking comes later\n",
+    ),
+    (
+        "run --interactive a b",
+        "run: --interactive is for one app, this pod has 2\n",
+    ),
+    (
+        "run a --caps-retain=CAP_KILL --cap-remove=CAP_CHOWN",
+        "run: the argument '--caps-retain <CAP_...,...>' cannot be used with '--caps-remove <CAP_...,...>'\n",
+    ),
+    (
+        "run -- x",
+        "run: an image is required before any app arguments (--)\n",
+    ),
+    (
+        "run a --name=x --name=y",
+        "run: the argument '--name <NAME>' cannot be used multiple times\n",
+    ),
+    (
+        "run --set-env=1=2 a",
+        "run: invalid value '1=2' for '--set-env <NAME=VALUE>': \"1\" is not an environment variable's name\n",
+    ),
+    (
+        "run --set-env=A a",
+        "run: invalid value 'A' for '--set-env <NAME=VALUE>': \"A\" is not of the form NAME=VALUE\n",
+    ),
+    (
+        "run --hostname=a_b a",
+        "run: invalid value 'a_b' for '--hostname <NAME>': \"a_b\" is not a host name (letters, digits, dots and dashes, at most 64)\n",
+    ),
+    (
+        "doctor --frob",
+        "bulkhead: unexpected argument '--frob' found\n",
+    ),
+];
+
 #[test]
 fn wrong_words_are_named() {
-    let cases = [
-        ("run", "run: must provide at least one image\n"),
-        ("run --frob a", "run: unexpected argument '--frob' found\n"),
-        ("run a --frob", "run: unexpected argument '--frob' found\n"),
-        (
-            "run a --nam=x",
-            "run: unexpected argument '--nam' found\n  tip: a similar argument exists: '--name'\n",
-        ),
-        (
-            "run a --name",
-            "run: a value is required for '--name <NAME>' but none was supplied\n",
-        ),
-        (
-            "run a --name=Foo",
-            "run: invalid value 'Foo' for '--name <NAME>': \"Foo\" is not an AC name\n",
-        ),
-        (
-            "run a --memory=16m",
-            "run: invalid value '16m' for '--memory <QUANTITY>': 1 bytes are fewer than 4096; was a unit meant, as in 1Mi?\n",
-        ),
-        (
-            "run a --memory=4095",
-            "run: invalid value '4095' for '--memory <QUANTITY>': 4095 bytes are fewer than 4096; was a unit meant, as in 4095Mi?\n",
-        ),
-        (
-            "run a --cpu=x",
-            "run: invalid value 'x' for '--cpu <QUANTITY>': \"x\" is not a quantity (as 2, 0.5, 500m, 16Mi)\n",
-        ),
-        (
-            "run --net=host a",
-            "run: invalid value 'host' for '--net[=<NETWORKS>]': only none is supported yet: networking comes later\n",
-        ),
-        (
-            "run --net a",
-            "run: invalid value 'default' for '--net[=<NETWORKS>]': only none is supported yet: networking comes later\n",
-        ),
-        (
-            "run --interactive a b",
-            "run: --interactive is for one app, this pod has 2\n",
-        ),
-        (
-            "run a --caps-retain=CAP_KILL --cap-remove=CAP_CHOWN",
-            "run: the argument '--caps-retain <CAP_...,...>' cannot be used with '--caps-remove <CAP_...,...>'\n",
-        ),
-        (
-            "run -- x",
-            "run: an image is required before any app arguments (--)\n",
-        ),
-        (
-            "run a --name=x --name=y",
-            "run: the argument '--name <NAME>' cannot be used multiple times\n",
-        ),
-        (
-            "run --set-env=1=2 a",
-            "run: invalid value '1=2' for '--set-env <NAME=VALUE>': \"1\" is not an environment variable's name\n",
-        ),
-        (
-            "run --set-env=A a",
-            "run: invalid value 'A' for '--set-env <NAME=VALUE>': \"A\" is not of the form NAME=VALUE\n",
-        ),
-        (
-            "run --hostname=a_b a",
-            "run: invalid value 'a_b' for '--hostname <NAME>': \"a_b\" is not a host name (letters, digits, dots and dashes, at most 64)\n",
-        ),
-        (
-            "doctor --frob",
-            "bulkhead: unexpected argument '--frob' found\n",
-        ),
-    ];
-    for (line, expected) in cases {
+    for (line, expected) in WRONG_WORDS {
         let command = if line.starts_with("run") {
             "bulkhead run"
         } else {

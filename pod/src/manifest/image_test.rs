@@ -112,168 +112,166 @@ fn fields_from_the_future_are_passed_over() {
     );
 }
 
+/// Where, what is put there (JSON), and what is said of it.
+const WRONG_FIELDS: &[(&str, &str, &str)] = &[
+    (
+        "/acKind",
+        r#""PodManifest""#,
+        "acKind: unknown variant `PodManifest`, expected `ImageManifest`",
+    ),
+    (
+        "/acVersion",
+        r#""1""#,
+        "acVersion: \"1\" is not a version (MAJOR.MINOR.PATCH)",
+    ),
+    ("/name", r#""Foo""#, "name: \"Foo\" is not an AC identifier"),
+    (
+        "/name",
+        r#"7"#,
+        "name: invalid type: integer `7`, expected a string",
+    ),
+    (
+        "/labels",
+        r#""x""#,
+        "labels: invalid type: string \"x\", expected a list",
+    ),
+    (
+        "/labels/1/name",
+        r#""version""#,
+        "labels[1].name: \"version\" occurs twice",
+    ),
+    (
+        "/labels/1/name",
+        r#""name""#,
+        "labels[1].name: a label must not be called \"name\"",
+    ),
+    (
+        "/annotations/1/name",
+        r#""authors""#,
+        "annotations[1].name: \"authors\" occurs twice",
+    ),
+    (
+        "/pathWhitelist/0",
+        r#""etc""#,
+        "pathWhitelist[0]: \"etc\" is not an absolute path",
+    ),
+    (
+        "/dependencies/0/imageID",
+        r#""x""#,
+        "dependencies[0].imageID: \"x\" is not an image id (sha512-…)",
+    ),
+    (
+        "/dependencies/0/size",
+        r#"-1"#,
+        "dependencies[0].size: invalid value: integer `-1`, expected u64",
+    ),
+    (
+        "/app",
+        r#""x""#,
+        "app: invalid type: string \"x\", expected struct App",
+    ),
+    ("/app/exec/0", r#""""#, "app.exec[0]: names no program"),
+    (
+        "/app/exec/1",
+        r#"null"#,
+        "app.exec[1]: invalid type: null, expected a string",
+    ),
+    (
+        "/app/exec/1",
+        r#""a\u0000""#,
+        "app.exec[1]: \"a\\0\" is not a text without NUL",
+    ),
+    (
+        "/app/user",
+        r#""""#,
+        "app.user: \"\" is not a user or group",
+    ),
+    (
+        "/app/group",
+        r#""a:b""#,
+        "app.group: \"a:b\" is not a user or group",
+    ),
+    (
+        "/app/supplementaryGIDs/0",
+        r#"-1"#,
+        "app.supplementaryGIDs[0]: invalid value: integer `-1`, expected u32",
+    ),
+    (
+        "/app/eventHandlers/1/name",
+        r#""pre-start""#,
+        "app.eventHandlers[1].name: the event has a handler already",
+    ),
+    (
+        "/app/eventHandlers/1/exec",
+        r#"[]"#,
+        "app.eventHandlers[1].exec: is empty",
+    ),
+    (
+        "/app/workingDirectory",
+        r#""work""#,
+        "app.workingDirectory: \"work\" is not an absolute path",
+    ),
+    (
+        "/app/environment/1",
+        r#"{"name": "REDUCE_WORKER_DEBUG", "value": ""}"#,
+        "app.environment[1].name: \"REDUCE_WORKER_DEBUG\" occurs twice",
+    ),
+    (
+        "/app/environment/0/name",
+        r#""1""#,
+        "app.environment[0].name: \"1\" is not an environment variable's name",
+    ),
+    (
+        "/app/mountPoints/0/path",
+        r#""/a/../b""#,
+        "app.mountPoints[0].path: \"/a/../b\" is not a path without \"..\"",
+    ),
+    (
+        "/app/mountPoints/0/name",
+        r#""../x""#,
+        "app.mountPoints[0].name: \"../x\" is not an AC name",
+    ),
+    (
+        "/app/ports/0/port",
+        r#"0"#,
+        "app.ports[0].port: 0 is outside 1..65535",
+    ),
+    (
+        "/app/ports/0/port",
+        r#"65536"#,
+        "app.ports[0].port: 65536 is outside 1..65535",
+    ),
+    (
+        "/app/ports/0/count",
+        r#"61537"#,
+        "app.ports[0]: count: 61537 ports from 4000 do not fit",
+    ),
+    (
+        "/app/ports/0/count",
+        r#"0"#,
+        "app.ports[0]: count: 0 ports from 4000 do not fit",
+    ),
+    (
+        "/app/isolators/0/name",
+        r#""os/x""#,
+        "app.isolators[0]: unknown isolator \"os/x\"",
+    ),
+    (
+        "/app/isolators/0/name",
+        r#""os/linux/capabilities-retain-set""#,
+        "app.isolators[0]: isolator \"os/linux/capabilities-retain-set\": set: names no capability",
+    ),
+    (
+        "/app/userLabels",
+        r#"{"a": 1}"#,
+        "app.userLabels.a: invalid type: integer `1`, expected a string",
+    ),
+];
+
 #[test]
 fn wrong_fields_are_named() {
-    let cases = [
-        (
-            "/acKind",
-            json!("PodManifest"),
-            "acKind: unknown variant `PodManifest`, expected `ImageManifest`",
-        ),
-        (
-            "/acVersion",
-            json!("1"),
-            "acVersion: \"1\" is not a version (MAJOR.MINOR.PATCH)",
-        ),
-        (
-            "/name",
-            json!("Foo"),
-            "name: \"Foo\" is not an AC identifier",
-        ),
-        (
-            "/name",
-            json!(7),
-            "name: invalid type: integer `7`, expected a string",
-        ),
-        (
-            "/labels",
-            json!("x"),
-            "labels: invalid type: string \"x\", expected a list",
-        ),
-        (
-            "/labels/1/name",
-            json!("version"),
-            "labels[1].name: \"version\" occurs twice",
-        ),
-        (
-            "/labels/1/name",
-            json!("name"),
-            "labels[1].name: a label must not be called \"name\"",
-        ),
-        (
-            "/annotations/1/name",
-            json!("authors"),
-            "annotations[1].name: \"authors\" occurs twice",
-        ),
-        (
-            "/pathWhitelist/0",
-            json!("etc"),
-            "pathWhitelist[0]: \"etc\" is not an absolute path",
-        ),
-        (
-            "/dependencies/0/imageID",
-            json!("x"),
-            "dependencies[0].imageID: \"x\" is not an image id (sha512-…)",
-        ),
-        (
-            "/dependencies/0/size",
-            json!(-1),
-            "dependencies[0].size: invalid value: integer `-1`, expected u64",
-        ),
-        (
-            "/app",
-            json!("x"),
-            "app: invalid type: string \"x\", expected struct App",
-        ),
-        ("/app/exec/0", json!(""), "app.exec[0]: names no program"),
-        (
-            "/app/exec/1",
-            json!(null),
-            "app.exec[1]: invalid type: null, expected a string",
-        ),
-        (
-            "/app/exec/1",
-            json!("a\u{0}"),
-            "app.exec[1]: \"a\\0\" is not a text without NUL",
-        ),
-        (
-            "/app/user",
-            json!(""),
-            "app.user: \"\" is not a user or group",
-        ),
-        (
-            "/app/group",
-            json!("a:b"),
-            "app.group: \"a:b\" is not a user or group",
-        ),
-        (
-            "/app/supplementaryGIDs/0",
-            json!(-1),
-            "app.supplementaryGIDs[0]: invalid value: integer `-1`, expected u32",
-        ),
-        (
-            "/app/eventHandlers/1/name",
-            json!("pre-start"),
-            "app.eventHandlers[1].name: the event has a handler already",
-        ),
-        (
-            "/app/eventHandlers/1/exec",
-            json!([]),
-            "app.eventHandlers[1].exec: is empty",
-        ),
-        (
-            "/app/workingDirectory",
-            json!("work"),
-            "app.workingDirectory: \"work\" is not an absolute path",
-        ),
-        (
-            "/app/environment/1",
-            json!({"name": "REDUCE_WORKER_DEBUG", "value": ""}),
-            "app.environment[1].name: \"REDUCE_WORKER_DEBUG\" occurs twice",
-        ),
-        (
-            "/app/environment/0/name",
-            json!("1"),
-            "app.environment[0].name: \"1\" is not an environment variable's name",
-        ),
-        (
-            "/app/mountPoints/0/path",
-            json!("/a/../b"),
-            "app.mountPoints[0].path: \"/a/../b\" is not a path without \"..\"",
-        ),
-        (
-            "/app/mountPoints/0/name",
-            json!("../x"),
-            "app.mountPoints[0].name: \"../x\" is not an AC name",
-        ),
-        (
-            "/app/ports/0/port",
-            json!(0),
-            "app.ports[0].port: 0 is outside 1..65535",
-        ),
-        (
-            "/app/ports/0/port",
-            json!(65536),
-            "app.ports[0].port: 65536 is outside 1..65535",
-        ),
-        (
-            "/app/ports/0/count",
-            json!(61537),
-            "app.ports[0]: count: 61537 ports from 4000 do not fit",
-        ),
-        (
-            "/app/ports/0/count",
-            json!(0),
-            "app.ports[0]: count: 0 ports from 4000 do not fit",
-        ),
-        (
-            "/app/isolators/0/name",
-            json!("os/x"),
-            "app.isolators[0]: unknown isolator \"os/x\"",
-        ),
-        (
-            "/app/isolators/0/name",
-            json!("os/linux/capabilities-retain-set"),
-            "app.isolators[0]: isolator \"os/linux/capabilities-retain-set\": set: names no capability",
-        ),
-        (
-            "/app/userLabels",
-            json!({"a": 1}),
-            "app.userLabels.a: invalid type: integer `1`, expected a string",
-        ),
-    ];
-    for (pointer, value, expected) in cases {
-        let error = parse(&with(pointer, value.clone())).unwrap_err();
+    for (pointer, value, expected) in WRONG_FIELDS {
+        let error = parse(&with(pointer, serde_json::from_str(value).unwrap())).unwrap_err();
         assert_eq!(
             error,
             format!("image manifest: {expected}"),

@@ -88,142 +88,144 @@ fn a_full_manifest_reads_and_writes_back_whole() {
     assert!(manifest.app("absent").is_none());
 }
 
+/// Where, what is put there (JSON), and what is said of it.
+const WRONG_FIELDS: &[(&str, &str, &str)] = &[
+    (
+        "/acKind",
+        r#""ImageManifest""#,
+        "acKind: unknown variant `ImageManifest`, expected `PodManifest`",
+    ),
+    (
+        "/apps/1/name",
+        r#""Foo""#,
+        "apps[1].name: \"Foo\" is not an AC name",
+    ),
+    (
+        "/apps/1/name",
+        r#""reduce-worker""#,
+        "apps[1].name: \"reduce-worker\" occurs twice",
+    ),
+    (
+        "/apps/1/image",
+        r#"{}"#,
+        "apps[1].image: missing field `id`",
+    ),
+    (
+        "/apps/1/image/id",
+        r#""sha256-00""#,
+        "apps[1].image.id: \"sha256-00\" is not an image id (sha512-…)",
+    ),
+    (
+        "/apps/0/image/labels/0/name",
+        r#""name""#,
+        "apps[0].image.labels[0].name: a label must not be called \"name\"",
+    ),
+    (
+        "/apps/0/annotations/1",
+        r#"{"name": "foo", "value": ""}"#,
+        "apps[0].annotations[1].name: \"foo\" occurs twice",
+    ),
+    (
+        "/apps/0/readOnlyRootFS",
+        r#""yes""#,
+        "apps[0].readOnlyRootFS: invalid type: string \"yes\", expected a boolean",
+    ),
+    (
+        "/apps/0/mounts/0/volume",
+        r#""absent""#,
+        "apps[0].mounts[0].volume: dangling mount point: no volume \"absent\"",
+    ),
+    (
+        "/apps/0/mounts/0/path",
+        r#""x""#,
+        "apps[0].mounts[0].path: \"x\" is not an absolute path",
+    ),
+    (
+        "/apps/0/app/isolators",
+        r#"[{"name": "os/x", "value": 1}]"#,
+        "apps[0].app.isolators[0]: unknown isolator \"os/x\"",
+    ),
+    (
+        "/apps/0/app/exec/0",
+        r#""""#,
+        "apps[0].app.exec[0]: names no program",
+    ),
+    (
+        "/volumes/1/name",
+        r#""worklib""#,
+        "volumes[1].name: \"worklib\" occurs twice",
+    ),
+    (
+        "/volumes/0/source",
+        r#""rel""#,
+        "volumes[0]: \"rel\" is not an absolute path",
+    ),
+    (
+        "/volumes/0/source",
+        "null",
+        "volumes[0]: a host volume needs a source",
+    ),
+    (
+        "/volumes/0/uid",
+        r#"1"#,
+        "volumes[0]: a host volume has no mode, uid or gid",
+    ),
+    (
+        "/volumes/0/kind",
+        r#""nfs""#,
+        "volumes[0].kind: unknown variant `nfs`, expected `host` or `empty`",
+    ),
+    (
+        "/volumes/1/source",
+        r#""/x""#,
+        "volumes[1]: an empty volume has no source",
+    ),
+    (
+        "/volumes/1/mode",
+        r#""0999""#,
+        "volumes[1].mode: \"0999\" is not an octal file mode (as 0755)",
+    ),
+    (
+        "/volumes/1/mode",
+        r#""77777""#,
+        "volumes[1].mode: \"77777\" is not an octal file mode (as 0755)",
+    ),
+    (
+        "/isolators/1/name",
+        r#""resource/memory""#,
+        "isolators[1]: isolator \"resource/memory\": has neither request nor limit",
+    ),
+    (
+        "/isolators/2",
+        r#"{"name": "example.com/later"}"#,
+        "isolators[2].name: \"example.com/later\" occurs twice",
+    ),
+    (
+        "/annotations/1",
+        r#"{"name": "ip-address", "value": ""}"#,
+        "annotations[1].name: \"ip-address\" occurs twice",
+    ),
+    (
+        "/ports/0/hostPort",
+        r#"0"#,
+        "ports[0].hostPort: 0 is outside 1..65535",
+    ),
+    (
+        "/ports/1/hostIP",
+        r#""a""#,
+        "ports[1].hostIP: invalid IP address syntax",
+    ),
+    (
+        "/ports/2",
+        r#"{"name": "ftp", "hostPort": 2121, "hostIP": "1.2.3.4"}"#,
+        "ports[2].hostPort: 2121 is exposed already",
+    ),
+];
+
 #[test]
 fn wrong_fields_are_named() {
-    let cases = [
-        (
-            "/acKind",
-            json!("ImageManifest"),
-            "acKind: unknown variant `ImageManifest`, expected `PodManifest`",
-        ),
-        (
-            "/apps/1/name",
-            json!("Foo"),
-            "apps[1].name: \"Foo\" is not an AC name",
-        ),
-        (
-            "/apps/1/name",
-            json!("reduce-worker"),
-            "apps[1].name: \"reduce-worker\" occurs twice",
-        ),
-        (
-            "/apps/1/image",
-            json!({}),
-            "apps[1].image: missing field `id`",
-        ),
-        (
-            "/apps/1/image/id",
-            json!("sha256-00"),
-            "apps[1].image.id: \"sha256-00\" is not an image id (sha512-…)",
-        ),
-        (
-            "/apps/0/image/labels/0/name",
-            json!("name"),
-            "apps[0].image.labels[0].name: a label must not be called \"name\"",
-        ),
-        (
-            "/apps/0/annotations/1",
-            json!({"name": "foo", "value": ""}),
-            "apps[0].annotations[1].name: \"foo\" occurs twice",
-        ),
-        (
-            "/apps/0/readOnlyRootFS",
-            json!("yes"),
-            "apps[0].readOnlyRootFS: invalid type: string \"yes\", expected a boolean",
-        ),
-        (
-            "/apps/0/mounts/0/volume",
-            json!("absent"),
-            "apps[0].mounts[0].volume: dangling mount point: no volume \"absent\"",
-        ),
-        (
-            "/apps/0/mounts/0/path",
-            json!("x"),
-            "apps[0].mounts[0].path: \"x\" is not an absolute path",
-        ),
-        (
-            "/apps/0/app/isolators",
-            json!([{"name": "os/x", "value": 1}]),
-            "apps[0].app.isolators[0]: unknown isolator \"os/x\"",
-        ),
-        (
-            "/apps/0/app/exec/0",
-            json!(""),
-            "apps[0].app.exec[0]: names no program",
-        ),
-        (
-            "/volumes/1/name",
-            json!("worklib"),
-            "volumes[1].name: \"worklib\" occurs twice",
-        ),
-        (
-            "/volumes/0/source",
-            json!("rel"),
-            "volumes[0]: \"rel\" is not an absolute path",
-        ),
-        (
-            "/volumes/0/source",
-            Value::Null,
-            "volumes[0]: a host volume needs a source",
-        ),
-        (
-            "/volumes/0/uid",
-            json!(1),
-            "volumes[0]: a host volume has no mode, uid or gid",
-        ),
-        (
-            "/volumes/0/kind",
-            json!("nfs"),
-            "volumes[0].kind: unknown variant `nfs`, expected `host` or `empty`",
-        ),
-        (
-            "/volumes/1/source",
-            json!("/x"),
-            "volumes[1]: an empty volume has no source",
-        ),
-        (
-            "/volumes/1/mode",
-            json!("0999"),
-            "volumes[1].mode: \"0999\" is not an octal file mode (as 0755)",
-        ),
-        (
-            "/volumes/1/mode",
-            json!("77777"),
-            "volumes[1].mode: \"77777\" is not an octal file mode (as 0755)",
-        ),
-        (
-            "/isolators/1/name",
-            json!("resource/memory"),
-            "isolators[1]: isolator \"resource/memory\": has neither request nor limit",
-        ),
-        (
-            "/isolators/2",
-            json!({"name": "example.com/later"}),
-            "isolators[2].name: \"example.com/later\" occurs twice",
-        ),
-        (
-            "/annotations/1",
-            json!({"name": "ip-address", "value": ""}),
-            "annotations[1].name: \"ip-address\" occurs twice",
-        ),
-        (
-            "/ports/0/hostPort",
-            json!(0),
-            "ports[0].hostPort: 0 is outside 1..65535",
-        ),
-        (
-            "/ports/1/hostIP",
-            json!("a"),
-            "ports[1].hostIP: invalid IP address syntax",
-        ),
-        (
-            "/ports/2",
-            json!({"name": "ftp", "hostPort": 2121, "hostIP": "1.2.3.4"}),
-            "ports[2].hostPort: 2121 is exposed already",
-        ),
-    ];
-    for (pointer, value, expected) in cases {
-        let error = parse(&with(pointer, value.clone())).unwrap_err();
+    for (pointer, value, expected) in WRONG_FIELDS {
+        let error = parse(&with(pointer, serde_json::from_str(value).unwrap())).unwrap_err();
         assert_eq!(
             error,
             format!("pod manifest: {expected}"),
