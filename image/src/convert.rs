@@ -4,7 +4,7 @@ use crate::bytes::Escaped;
 use crate::erofs::{self, ErofsError, Spool};
 use crate::limits::MAX_IMAGE_BYTES;
 use crate::tar::{Entry, EntryKind, Skip, TarError, TarReader};
-use crate::tree::{Kind, Metadata, Tree, TreeError, TreePath};
+use crate::tree::{Duplicates, Kind, Metadata, Tree, TreeError, TreePath};
 
 /// An archive that cannot become part of an image.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +64,32 @@ pub(crate) struct Conversion {
     pub(crate) dropped_xattrs: u64,
 }
 
+/// The two kinds of archive, and how strict each is.
+#[derive(Debug, Clone, Copy)]
+enum Rules {
+    Layer,
+    Aci,
+}
+
+impl Rules {
+    fn duplicates(self) -> Duplicates {
+        match self {
+            Self::Layer => Duplicates::Replace,
+            Self::Aci => Duplicates::Refuse,
+        }
+    }
+
+    /// Where a hard link leads, from the root of the image.
+    fn link_target(self, target: &[u8]) -> Result<TreePath, TreeError> {
+        match self {
+            Self::Layer => TreePath::parse_in_layer(target, "linkname"),
+            Self::Aci => TreePath::parse(target, "linkname")?
+                .strip_first(b"rootfs")
+                .ok_or(TreeError::LinkTargetOutside),
+        }
+    }
+}
+
 const WHITEOUT: &[u8] = b".wh.";
 /// AUFS' own files begin with this; one of them has a meaning.
 const WHITEOUT_META: &[u8] = b".wh..wh.";
@@ -93,9 +119,9 @@ impl Conversion {
                 Ok(None) | Err(TarError::NoEndMarker { .. }) => return Ok(()),
                 Err(e) => return Err(e.into()),
             };
-            let path = parse(&entry)?;
+            let path = TreePath::parse_in_layer(&entry.path, "name").map_err(in_entry(&entry))?;
             if !self.apply_whiteout(&entry, &path)? {
-                self.add(reader, entry, &path, true, Ok)?;
+                self.add(reader, entry, &path, Rules::Layer)?;
             }
         }
     }
@@ -108,7 +134,7 @@ impl Conversion {
         let mut manifest = None;
         let mut has_rootfs = false;
         while let Some(entry) = reader.next_entry()? {
-            let path = parse(&entry)?;
+            let path = TreePath::parse(&entry.path, "name").map_err(in_entry(&entry))?;
             if path.components().is_empty() && entry.kind == EntryKind::Directory {
                 continue;
             }
@@ -127,11 +153,7 @@ impl Conversion {
                 return Err(duplicate(&entry));
             }
             has_rootfs = true;
-            self.add(reader, entry, &inside, false, |target| {
-                target
-                    .strip_first(b"rootfs")
-                    .ok_or(TreeError::LinkTargetOutside)
-            })?;
+            self.add(reader, entry, &inside, Rules::Aci)?;
         }
         if !has_rootfs {
             return Err(ConvertError::AciIncomplete("rootfs"));
@@ -181,13 +203,15 @@ impl Conversion {
         reader: &mut TarReader<S>,
         mut entry: Entry,
         path: &TreePath,
-        repeated_directories: bool,
-        inside: impl Fn(TreePath) -> Result<TreePath, TreeError>,
+        rules: Rules,
     ) -> Result<(), ConvertError> {
         if let EntryKind::HardLink { target } = &entry.kind {
-            return TreePath::parse(target, "linkname")
-                .and_then(inside)
-                .and_then(|target| self.tree.insert_hard_link(path, &target))
+            return rules
+                .link_target(target)
+                .and_then(|target| {
+                    self.tree
+                        .insert_hard_link(path, &target, rules.duplicates())
+                })
                 .map_err(in_entry(&entry));
         }
         let mut xattrs = std::mem::take(&mut entry.xattrs);
@@ -204,7 +228,7 @@ impl Conversion {
         };
         let kind = self.kind(reader, &entry, metadata)?;
         self.tree
-            .insert(path, metadata, kind, repeated_directories)
+            .insert(path, metadata, kind, rules.duplicates())
             .map_err(in_entry(&entry))
     }
 
@@ -238,10 +262,6 @@ impl Conversion {
             EntryKind::HardLink { .. } => unreachable!("handled by the caller"),
         })
     }
-}
-
-fn parse(entry: &Entry) -> Result<TreePath, ConvertError> {
-    TreePath::parse(&entry.path, "name").map_err(in_entry(entry))
 }
 
 fn read_manifest<S: Skip>(

@@ -11,11 +11,18 @@ use crate::tar::TarError;
 pub enum SourceError {
     /// A reference that needs a network.
     #[error(
-        "{kind} are not supported yet; save the image to a local ACI, OCI layout or docker archive"
+        "{scheme} references are not supported yet; \
+         save the image as a local ACI, OCI layout or docker archive"
     )]
     Remote {
-        /// "docker:// references" and the like.
-        kind: &'static str,
+        /// "docker://" and the like.
+        scheme: &'static str,
+    },
+    /// What looks like an image name, and is no file.
+    #[error("there is no file {name}, and image names (discovery) are not supported yet")]
+    Name {
+        /// As it was written.
+        name: String,
     },
     /// A reference without a path.
     #[error("the reference names no file")]

@@ -30,18 +30,13 @@ const LOCAL: [(&str, Form); 3] = [
     ("docker-archive:", Form::DockerArchive),
 ];
 
-/// Prefixes that need a network, and what they are called in the error.
-const REMOTE: [(&str, &str); 4] = [
-    ("docker://", "docker:// references"),
-    ("oci://", "oci:// references"),
-    ("http://", "http:// references"),
-    ("https://", "https:// references"),
-];
+/// Schemes that need a network.
+const REMOTE: [&str; 4] = ["docker://", "oci://", "http://", "https://"];
 
 impl Reference {
     pub(crate) fn parse(text: &str) -> Result<Self, SourceError> {
-        if let Some(&(_, kind)) = REMOTE.iter().find(|(prefix, _)| text.starts_with(prefix)) {
-            return Err(SourceError::Remote { kind });
+        if let Some(scheme) = REMOTE.into_iter().find(|scheme| text.starts_with(scheme)) {
+            return Err(SourceError::Remote { scheme });
         }
         for (prefix, form) in LOCAL {
             if let Some(rest) = text.strip_prefix(prefix) {
@@ -53,9 +48,9 @@ impl Reference {
         let looks_local = path.starts_with(['/', '.']) || Path::new(path).exists();
         if !looks_local && path.contains('/') && !path.ends_with(".aci") && !path.ends_with(".tar")
         {
-            // "example.com/app": the shape of a name, and no such file.
-            return Err(SourceError::Remote {
-                kind: "image names (discovery)",
+            // "example.com/app" may be meant as a name.
+            return Err(SourceError::Name {
+                name: path.to_owned(),
             });
         }
         Self::new(Form::Any, path, None)

@@ -6,18 +6,26 @@ use super::{DirEntry, Kind, Metadata, NodeId, Tree, TreeError, TreePath};
 use crate::bytes::Escaped;
 use crate::limits::MAX_SYMLINK_TARGET;
 
+/// What a name means that an archive has already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Duplicates {
+    /// An error: the rule of ACIs.
+    Refuse,
+    /// The later one counts. OCI forbids them too, but some builders write them, and every runtime
+    /// unpacks them like this.
+    Replace,
+}
+
 impl Tree {
     /// Adds an entry of the current layer, in place of what lower layers have there.
     ///
-    /// A directory on a directory keeps its children and takes the new metadata. A name that the
-    /// same layer has already is an error (both image formats forbid it), except for a directory
-    /// when `repeated_directories` is set: some builders write a layer's parents again and again.
+    /// A directory on a directory keeps its children and takes the new metadata.
     pub(crate) fn insert(
         &mut self,
         path: &TreePath,
         metadata: Metadata,
         kind: Kind,
-        repeated_directories: bool,
+        duplicates: Duplicates,
     ) -> Result<(), TreeError> {
         self.check_kind(&kind)?;
         let is_directory = matches!(kind, Kind::Directory(_));
@@ -31,21 +39,17 @@ impl Tree {
         let parent = self.make_parents(parents)?;
         let old = self.child(parent, name);
         if let Some(old) = old
-            && old.layer == self.layer
-            && old.explicit
-            && !(is_directory && repeated_directories && self.is_directory(old.node))
-        {
-            return Err(TreeError::Duplicate);
-        }
-        if let Some(old) = old
             && is_directory
             && self.is_directory(old.node)
         {
+            if old.layer == self.layer && old.explicit && duplicates == Duplicates::Refuse {
+                return Err(TreeError::Duplicate);
+            }
             self.nodes[old.node.index()].metadata = metadata;
-            self.set_child(parent, name, old.node)?;
+            self.put(parent, name, old.node, true)?;
             return Ok(());
         }
-        self.check_kept_children(old)?;
+        self.check_replaceable(old, duplicates)?;
         let node = self.add_node(metadata, kind)?;
         self.replace_child(parent, name, node)
     }
@@ -55,6 +59,7 @@ impl Tree {
         &mut self,
         path: &TreePath,
         target: &TreePath,
+        duplicates: Duplicates,
     ) -> Result<(), TreeError> {
         let Some((parents, name)) = path.split_last() else {
             return Err(TreeError::RootNotDirectory);
@@ -71,10 +76,7 @@ impl Tree {
         }
         let parent = self.make_parents(parents)?;
         let old = self.child(parent, name);
-        if old.is_some_and(|old| old.layer == self.layer && old.explicit) {
-            return Err(TreeError::Duplicate);
-        }
-        self.check_kept_children(old)?;
+        self.check_replaceable(old, duplicates)?;
         self.nodes[node.index()].names += 1;
         self.replace_child(parent, name, node)
     }
@@ -118,10 +120,14 @@ impl Tree {
         }
     }
 
-    /// A directory that this layer put files in cannot become a file in the same layer.
-    fn check_kept_children(&self, old: Option<DirEntry>) -> Result<(), TreeError> {
+    /// What this layer has put there, or below there, is a duplicate.
+    fn check_replaceable(
+        &self,
+        old: Option<DirEntry>,
+        duplicates: Duplicates,
+    ) -> Result<(), TreeError> {
         match old {
-            Some(old) if old.layer == self.layer && self.is_directory(old.node) => {
+            Some(old) if old.layer == self.layer && duplicates == Duplicates::Refuse => {
                 Err(TreeError::Duplicate)
             }
             _ => Ok(()),
@@ -163,10 +169,6 @@ impl Tree {
             entry.layer = layer;
             entry.explicit = false;
         }
-    }
-
-    fn set_child(&mut self, parent: NodeId, name: &[u8], node: NodeId) -> Result<(), TreeError> {
-        self.put(parent, name, node, true).map(drop)
     }
 
     fn replace_child(

@@ -12,6 +12,7 @@ mod remove;
 use std::collections::{BTreeMap, HashMap};
 
 pub use error::TreeError;
+pub(crate) use insert::Duplicates;
 pub(crate) use path::TreePath;
 
 use crate::limits::{MAX_ENTRIES, MAX_NAME_BYTES, MAX_XATTR_BYTES};

@@ -13,8 +13,7 @@ pub(crate) type Name = Box<[u8]>;
 impl TreePath {
     /// Checks an entry's name, or a hard link's target (`field` says which, for the error).
     ///
-    /// `./a//b/` is `a/b`. An absolute name is refused, also in a layer: the common builders write
-    /// none, and a scanner may read it otherwise than we do.
+    /// `./a//b/` is `a/b`. An absolute name is refused.
     pub(crate) fn parse(path: &[u8], field: &'static str) -> Result<Self, TreeError> {
         if path.len() > MAX_PATH_BYTES {
             return Err(TreeError::PathTooLong {
@@ -46,6 +45,12 @@ impl TreePath {
             return Err(TreeError::TooDeep { field });
         }
         Ok(Self(components))
+    }
+
+    /// The same for an entry of a layer, where `/a` is `a`: some builders (ko) write all names so.
+    pub(crate) fn parse_in_layer(path: &[u8], field: &'static str) -> Result<Self, TreeError> {
+        let start = path.iter().position(|&b| b != b'/').unwrap_or(path.len());
+        Self::parse(&path[start..], field)
     }
 
     pub(crate) fn components(&self) -> &[Name] {
