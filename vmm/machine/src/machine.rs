@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, Builder};
 
 use bulkhead_devices::ConsoleRing;
 use bulkhead_kvm::memory::{self, GuestRam};
@@ -42,9 +42,13 @@ pub enum BuildError {
     Host(#[from] io::Error),
 }
 
+/// Small, for a stack of 2 MiB may be given a huge page.
+const LOADER_STACK_BYTES: usize = 128 << 10;
+
 /// Builds the machine and starts its vCPUs. `ring` gets what the guest prints early.
 ///
-/// KVM's part (create the VM, its vCPUs, its events) runs beside the load of the kernel: neither needs the other.
+/// KVM's part (create the VM, its vCPUs, its events) runs beside the load of the kernel: neither needs the
+/// other.
 ///
 /// # Errors
 /// When a file, KVM or the host does not allow it. Nothing runs then.
@@ -72,17 +76,19 @@ pub fn start(
         memory: bytes,
         devices: devices::count(spec.disks.len()),
     };
-    let (ram, kvm) = (&ram, files.kvm);
+    let kvm = files.kvm;
     let (made, loaded) = thread::scope(|scope| {
-        let made = scope.spawn(|| make_vm(kvm, ram, spec.vcpus, &devices_spec, ring));
-        let entry = boot::load(ram, &boot_spec);
-        let loaded_ns = monotonic_ns();
-        // A panic there has ended the process.
-        let made = made.join().expect("a panic ends the process");
-        (made, entry.map(|entry| (entry, loaded_ns)))
-    });
-    let (entry, kernel_loaded_ns) = loaded?;
-    let made = made?;
+        // The load has its own thread, for it is KVM that sleeps: so one CPU is enough to do both at once.
+        let loader = Builder::new()
+            .name("loader".to_owned())
+            .stack_size(LOADER_STACK_BYTES)
+            .spawn_scoped(scope, || (boot::load(&ram, &boot_spec), monotonic_ns()))?;
+        let made = make_vm(kvm, &ram, spec.vcpus, &devices_spec, ring);
+        let loaded = loader.join().expect("a panic has ended the process");
+        Ok::<_, BuildError>((made, loaded))
+    })?;
+    let (entry, kernel_loaded_ns) = loaded;
+    let (made, entry) = (made?, entry?);
     if let Some(first) = made.vcpus.first() {
         first.enter_long_mode(entry)?;
     }
