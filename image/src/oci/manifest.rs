@@ -45,8 +45,7 @@ fn app(execution: &Execution) -> Value {
         "ports": ports(execution.exposed_ports.iter().flat_map(BTreeMap::keys)),
     });
     if let Some(directory) = execution.working_dir.as_deref().filter(|d| !d.is_empty()) {
-        // Docker takes a relative one as relative to the root.
-        app["workingDirectory"] = json!(format!("/{}", directory.trim_start_matches('/')));
+        app["workingDirectory"] = json!(absolute(directory));
     }
     if let Some(labels) = &execution.labels {
         app["userLabels"] = json!(labels);
@@ -91,10 +90,22 @@ fn mount_points<'a>(paths: impl Iterator<Item = &'a String>) -> Vec<Value> {
     paths
         .map(|path| {
             let name = names.take(&name::ac_name(&format!("volume-{path}")));
-            let path = format!("/{}", path.trim_start_matches('/'));
-            json!({"name": name, "path": path, "readOnly": false})
+            json!({"name": name, "path": absolute(path), "readOnly": false})
         })
         .collect()
+}
+
+/// A path as Docker takes it: relative to the root, `.` and `..` resolved in the text.
+fn absolute(path: &str) -> String {
+    let mut parts = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
 }
 
 /// `80`, `80/udp`, `8000-8010/tcp`. What is none of these is left out: it is documentation only.

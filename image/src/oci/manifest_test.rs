@@ -88,3 +88,15 @@ fn users_with_groups_and_numbers() {
     assert_eq!(user_and_group("app:"), ("app", "app"));
     assert_eq!(user_and_group(":5"), ("0", "5"));
 }
+
+#[test]
+fn paths_are_absolute_and_plain() {
+    for (path, expected) in [
+        ("data/", "/data"),
+        ("/a/../b/./c", "/b/c"),
+        ("../..", "/"),
+        ("/", "/"),
+    ] {
+        assert_eq!(absolute(path), expected);
+    }
+}
