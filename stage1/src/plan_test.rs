@@ -1,1 +1,333 @@
+use bulkhead_protocol::plan::{Limits, Partition, WindowSize};
 
+use super::*;
+
+const UUID: &str = "6733f7f2-2f4b-4f0c-8f1c-0d2f1a1b2c3d";
+const MIB: u64 = 1 << 20;
+const SCRATCH: u64 = 1 << 30;
+const PIPES: Stdio = Stdio::Pipes { stdin: false };
+
+/// An image whose app has these fields beside user and group.
+fn image(fields: &str) -> Image {
+    let json = format!(
+        r#"{{"acKind":"ImageManifest","acVersion":"0.8.11","name":"example.com/web",
+            "app":{{"user":"0","group":"0"{fields}}}}}"#
+    );
+    Image {
+        manifest: ImageManifest::parse(json.as_bytes()).unwrap(),
+        length: MIB,
+    }
+}
+
+/// A pod of apps with (name, digit of the image id, further fields).
+fn pod(apps: &[(&str, char, &str)], fields: &str) -> PodManifest {
+    let apps: Vec<String> = apps
+        .iter()
+        .map(|(name, digit, fields)| {
+            let id: String = std::iter::repeat_n(*digit, 128).collect();
+            format!(r#"{{"name":"{name}","image":{{"id":"sha512-{id}"}}{fields}}}"#)
+        })
+        .collect();
+    let json = format!(
+        r#"{{"acKind":"PodManifest","acVersion":"0.8.11","apps":[{}]{fields}}}"#,
+        apps.join(",")
+    );
+    PodManifest::parse(json.as_bytes()).unwrap()
+}
+
+fn input<'a>(manifest: &'a PodManifest, images: &'a [Image]) -> Input<'a> {
+    Input {
+        uuid: UUID,
+        hostname: None,
+        manifest,
+        images,
+        scratch_length: SCRATCH,
+        stdio: PIPES,
+        terminal: None,
+        host_cpus: 4,
+    }
+}
+
+fn plan(manifest: &PodManifest, images: &[Image]) -> Result<Pod, PlanError> {
+    resolve(&input(manifest, images))
+}
+
+const EXEC: &str = r#","exec":["/bin/web","-v"]"#;
+
+/// The plan of a pod of one app with these fields.
+fn one(fields: &str) -> Result<Pod, PlanError> {
+    plan(
+        &pod(&[("web", 'a', "")], ""),
+        &[image(&format!("{EXEC}{fields}"))],
+    )
+}
+
+fn limited(memory: &str, cpu: &str) -> Image {
+    let isolators = format!(
+        r#","isolators":[{{"name":"resource/memory","value":{{"limit":"{memory}"}}}},
+            {{"name":"resource/cpu","value":{{"limit":"{cpu}"}}}}]"#
+    );
+    image(&format!("{EXEC}{isolators}"))
+}
+
+fn environment(pod: &Pod) -> Vec<&str> {
+    pod.processes[0]
+        .environment
+        .iter()
+        .map(|v| v.as_str())
+        .collect()
+}
+
+#[test]
+fn an_app_becomes_a_process_with_its_root_and_its_mounts() {
+    let pod = one(r#","workingDirectory":"/srv","supplementaryGIDs":[5,6]"#).unwrap();
+    assert_eq!(pod.plan.hostname.as_str(), format!("bulkhead-{UUID}"));
+    let app = &pod.plan.apps[0];
+    assert_eq!(app.name.as_str(), "web");
+    assert_eq!(*app.layers, [0]);
+    let targets: Vec<&str> = app.mounts.iter().map(|m| m.target.as_str()).collect();
+    assert_eq!(targets, ["/proc", "/sys", "/dev"]);
+    let process = &pod.processes[0];
+    let arguments: Vec<&str> = process.arguments.iter().map(|a| a.as_str()).collect();
+    assert_eq!(arguments, ["/bin/web", "-v"]);
+    assert_eq!(process.working_directory.as_str(), "/srv");
+    assert_eq!(*process.groups, [5, 6]);
+    assert_eq!(process.stdio, PIPES);
+}
+
+#[test]
+fn the_pods_word_overrides_the_images() {
+    let own = r#","app":{"exec":["/bin/other"],"user":"1000","group":"100"},"readOnlyRootFS":true"#;
+    let pod = plan(&pod(&[("web", 'a', own)], ""), &[image(EXEC)]).unwrap();
+    assert_eq!(pod.processes[0].arguments[0].as_str(), "/bin/other");
+    assert_eq!(pod.processes[0].user.as_str(), "1000");
+    assert!(pod.plan.apps[0].read_only_root);
+}
+
+#[test]
+fn apps_of_one_image_share_its_partition_and_none_shares_scratch() {
+    let manifest = pod(&[("a", 'a', ""), ("b", 'b', ""), ("c", 'a', "")], "");
+    let mut images = [image(EXEC), image(EXEC), image(EXEC)];
+    images[1].length = 3 * MIB;
+    let pod = plan(&manifest, &images).unwrap();
+    let at = |start, length| Partition { start, length };
+    assert_eq!(*pod.plan.images, [at(0, MIB), at(MIB, 3 * MIB)]);
+    assert_eq!(pod.image_apps, [0, 1]);
+    let layers: Vec<u16> = pod.plan.apps.iter().map(|app| app.layers[0]).collect();
+    assert_eq!(layers, [0, 1, 0]);
+    let scratch: Vec<Partition> = pod.plan.apps.iter().map(|app| app.scratch).collect();
+    assert_eq!(
+        scratch,
+        [
+            at(0, SCRATCH),
+            at(SCRATCH, SCRATCH),
+            at(2 * SCRATCH, SCRATCH)
+        ]
+    );
+}
+
+#[test]
+fn defaults_fill_what_the_environment_leaves_open() {
+    let pod = one(r#","environment":[{"name":"HOME","value":"/home"},{"name":"A","value":"b=c"}]"#);
+    assert_eq!(
+        environment(&pod.unwrap()),
+        [
+            "HOME=/home",
+            "A=b=c",
+            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "AC_APP_NAME=web",
+            "container=bulkhead",
+            "SHELL=/bin/sh",
+            "USER=root",
+            "LOGNAME=root",
+        ]
+    );
+}
+
+#[test]
+fn only_root_is_called_root() {
+    let of = |user: &str| {
+        let own = format!(r#","app":{{"exec":["/x"],"user":"{user}","group":"0"}}"#);
+        let pod = plan(&pod(&[("web", 'a', &own)], ""), &[image("")]).unwrap();
+        let names = environment(&pod).into_iter().map(str::to_owned);
+        names.skip(4).collect::<Vec<_>>()
+    };
+    assert_eq!(of("root"), ["USER=root", "LOGNAME=root", "HOME=/root"]);
+    assert_eq!(of("redis"), ["USER=redis", "LOGNAME=redis"]);
+    assert_eq!(of("1000"), [""; 0]);
+}
+
+#[test]
+fn a_terminal_has_a_name() {
+    let manifest = pod(&[("web", 'a', "")], "");
+    let images = [image(EXEC)];
+    let size = WindowSize {
+        rows: 24,
+        columns: 80,
+    };
+    let mut input = input(&manifest, &images);
+    input.stdio = Stdio::Terminal { size };
+    for (given, expected) in [
+        (Some("xterm"), "TERM=xterm"),
+        (None, "TERM=vt100"),
+        (Some("a b\x1b"), "TERM=vt100"),
+    ] {
+        input.terminal = given;
+        let pod = resolve(&input).unwrap();
+        assert_eq!(environment(&pod).last(), Some(&expected));
+    }
+}
+
+#[test]
+fn limits_size_the_machine() {
+    let size = |images: &[Image]| {
+        let names = [("a", 'a', ""), ("b", 'b', "")];
+        let pod = plan(&pod(&names[..images.len()], ""), images).unwrap();
+        (pod.size.vcpus, pod.size.memory_mib, pod.size.to_string())
+    };
+    assert_eq!(
+        size(&[image(EXEC)]),
+        (
+            1,
+            512,
+            "1 vCPU, 512 MiB (limits 0 MiB + 64 MiB overhead, at least 512 MiB for 1 apps without a limit)"
+                .to_owned()
+        )
+    );
+    assert_eq!(
+        size(&[limited("64Mi", "1500m")]),
+        (
+            2,
+            128,
+            "2 vCPU, 128 MiB (limits 64 MiB + 64 MiB overhead, at least 64 MiB)".to_owned()
+        )
+    );
+    // A sum, rounded up to whole huge pages.
+    assert_eq!(
+        size(&[limited("101Mi", "0.5"), limited("100Mi", "0.5")]).1,
+        266
+    );
+    assert_eq!(size(&[limited("1Gi", "8"), image(EXEC)]).1, 1088);
+    // No more CPUs than the host has.
+    assert_eq!(size(&[limited("1Gi", "8"), image(EXEC)]).0, 4);
+}
+
+#[test]
+fn limits_reach_the_apps_cgroup() {
+    let images = [limited("42Mi", "900m")];
+    let pod = plan(&pod(&[("web", 'a', "")], ""), &images).unwrap();
+    let limits = Limits {
+        memory_bytes: Some(42 * MIB),
+        cpu_millis: Some(900),
+    };
+    assert_eq!(pod.plan.apps[0].limits, limits);
+}
+
+#[test]
+fn limits_that_no_machine_has_are_refused() {
+    let error = |image| {
+        plan(&pod(&[("web", 'a', "")], ""), &[image])
+            .unwrap_err()
+            .to_string()
+    };
+    assert_eq!(
+        error(limited("2Ti", "1")),
+        "app web: a memory limit of 2Ti is more than 1048576Mi"
+    );
+    assert_eq!(
+        error(limited("1Gi", "1M")),
+        "app web: a CPU limit of 1M is more than 1000000m"
+    );
+    assert_eq!(
+        error(limited("1Ti", "1")),
+        "the pod's memory limits and overhead are 1048640 MiB, more than 1048576 MiB"
+    );
+}
+
+#[test]
+fn what_is_not_supported_yet_is_refused_by_name() {
+    let isolator = |name: &str, value: &str| {
+        one(&format!(
+            r#","isolators":[{{"name":"{name}","value":{value}}}]"#
+        ))
+        .map(|_| ())
+        .map_err(|error| error.to_string())
+    };
+    for (name, value) in [
+        (
+            "os/linux/capabilities-retain-set",
+            r#"{"set":["CAP_KILL"]}"#,
+        ),
+        ("os/linux/seccomp-remove-set", r#"{"set":["reboot"]}"#),
+        ("os/linux/no-new-privileges", "true"),
+        ("os/linux/oom-score-adj", "5"),
+        ("os/linux/cpu-shares", "512"),
+    ] {
+        let expected = format!("app web: isolator {name} is not supported yet");
+        assert_eq!(isolator(name, value), Err(expected));
+    }
+    assert_eq!(isolator("os/linux/no-new-privileges", "false"), Ok(()));
+    assert_eq!(isolator("os/linux/oom-score-adj", "0"), Ok(()));
+
+    let handler = r#","eventHandlers":[{"name":"pre-start","exec":["/bin/x"]}]"#;
+    assert_eq!(
+        one(handler).unwrap_err().to_string(),
+        "app web: an event handler is not supported yet"
+    );
+    let volume = r#","volumes":[{"name":"v","kind":"host","source":"/srv"}]"#;
+    let mount = r#","mounts":[{"volume":"v","path":"/data"}]"#;
+    let error = plan(&pod(&[("web", 'a', mount)], volume), &[image(EXEC)]);
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "app web: volume v at /data is not supported yet"
+    );
+    let isolators = r#","isolators":[{"name":"resource/memory","value":{"limit":"1Gi"}}]"#;
+    let error = plan(&pod(&[("web", 'a', "")], isolators), &[image(EXEC)]);
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "isolator resource/memory of the pod is not supported yet"
+    );
+}
+
+#[test]
+fn an_images_mount_point_is_its_writable_root() {
+    let point = r#","mountPoints":[{"name":"data","path":"/data"}]"#;
+    assert!(one(point).is_ok());
+    let image = image(&format!("{EXEC}{point}"));
+    let error = plan(
+        &pod(&[("web", 'a', r#","readOnlyRootFS":true"#)], ""),
+        &[image],
+    );
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "app web: an empty volume at /data under a read-only root is not supported yet"
+    );
+}
+
+#[test]
+fn pods_that_make_no_sense_are_refused() {
+    let error = plan(&pod(&[], ""), &[]).unwrap_err();
+    assert_eq!(error.to_string(), "the pod has no apps");
+    let error = plan(&pod(&[("web", 'a', "")], ""), &[image("")]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "app web: the image does not say what to run, and nothing else does (--exec)"
+    );
+    let mut odd = image(EXEC);
+    odd.length = 4097;
+    let error = plan(&pod(&[("web", 'a', "")], ""), &[odd]).unwrap_err();
+    assert_eq!(error.to_string(), "lay out the pod's disks");
+    let source = std::error::Error::source(&error).unwrap();
+    assert_eq!(
+        source.to_string(),
+        "the image of app web has 4097 bytes, which is 0 or no multiple of 4096"
+    );
+    let manifest = pod(&[("a", 'a', ""), ("b", 'a', "")], "");
+    let images = [image(EXEC), image(EXEC)];
+    let mut input = input(&manifest, &images);
+    input.stdio = Stdio::Pipes { stdin: true };
+    assert_eq!(
+        resolve(&input).unwrap_err().to_string(),
+        "an interactive pod has one app, and this one has 2"
+    );
+}

@@ -387,8 +387,13 @@ impl Session {
             return Ok(());
         };
         if let Some(reason) = reason {
-            self.actions
-                .push(Action::Say(format!("app {app}: {reason}")));
+            let name = format!("app {app}");
+            let text = if reason.contains(&name) {
+                reason.to_owned()
+            } else {
+                format!("{name}: {reason}")
+            };
+            self.actions.push(Action::Say(text));
         }
         self.debug(&format!("app {app} ended with {}", exit.code()));
         self.actions.push(Action::Phase {

@@ -114,9 +114,10 @@ impl Output {
         self.may_repeat = true;
     }
 
-    /// The process never ran: no end will be said.
+    /// The process never ran: its end need not be said, and may be.
     pub(super) fn end(&mut self) {
         self.ended = true;
+        self.may_repeat = true;
     }
 
     /// All that will ever come was passed on.

@@ -23,8 +23,14 @@ const ACK: Ack = Ack {
 #[test]
 fn bytes_come_in_order_and_an_empty_chunk_ends() {
     let mut output = Output::default();
-    assert_eq!(output.take(chunk(0, b"one")).unwrap().bytes.unwrap(), b"one");
-    assert_eq!(output.take(chunk(3, b"two")).unwrap().bytes.unwrap(), b"two");
+    assert_eq!(
+        output.take(chunk(0, b"one")).unwrap().bytes.unwrap(),
+        b"one"
+    );
+    assert_eq!(
+        output.take(chunk(3, b"two")).unwrap().bytes.unwrap(),
+        b"two"
+    );
     assert!(output.take(chunk(6, b"")).unwrap().ended);
     assert!(!output.is_done());
     output.written(6);
@@ -37,13 +43,22 @@ fn bytes_come_in_order_and_an_empty_chunk_ends() {
 fn a_gap_a_repetition_and_bytes_behind_the_end_are_violations() {
     let mut output = Output::default();
     let error = output.take(chunk(1, b"x")).unwrap_err();
-    assert_eq!(error.to_string(), "Stdout of process 0 goes on at 1 and not at 0");
+    assert_eq!(
+        error.to_string(),
+        "Stdout of process 0 goes on at 1 and not at 0"
+    );
     output.take(chunk(0, b"x")).unwrap();
     let error = output.take(chunk(0, b"x")).unwrap_err();
-    assert_eq!(error.to_string(), "Stdout of process 0 goes on at 0 and not at 1");
+    assert_eq!(
+        error.to_string(),
+        "Stdout of process 0 goes on at 0 and not at 1"
+    );
     output.take(chunk(1, b"")).unwrap();
     let error = output.take(chunk(1, b"x")).unwrap_err();
-    assert_eq!(error.to_string(), "Stdout of process 0 goes on behind its end");
+    assert_eq!(
+        error.to_string(),
+        "Stdout of process 0 goes on behind its end"
+    );
 }
 
 #[test]
