@@ -1,6 +1,7 @@
 //! One connection to the host: frames in and out, without waiting.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use bulkhead_protocol::agent::{FromAgent, ToAgent};
@@ -20,6 +21,8 @@ const OUTPUT_BOUND: usize = 256 << 10;
 pub struct Connection {
     socket: OwnedFd,
     decoder: Decoder,
+    /// For what is read. Never initialized: only the pages that are read into are ever touched.
+    buffer: Box<[MaybeUninit<u8>]>,
     unwritten: Vec<u8>,
     /// Bytes at the start of `unwritten` that are written.
     written: usize,
@@ -46,6 +49,7 @@ impl Connection {
         Self {
             socket,
             decoder: Decoder::new(MAX_TO_AGENT),
+            buffer: Box::new_uninit_slice(READ_SIZE),
             unwritten: Vec::new(),
             written: 0,
         }
@@ -99,12 +103,14 @@ impl Connection {
     /// # Errors
     /// When the connection is lost.
     pub fn read(&mut self) -> Result<(), Lost> {
-        let mut buffer = [0; READ_SIZE];
-        match recv(&self.socket, &mut buffer, RecvFlags::empty()) {
-            Ok((0, _)) => Err(Lost::Broken),
-            Ok((count, _)) => {
-                self.decoder.push(&buffer[..count]);
-                Ok(())
+        match recv(&self.socket, &mut self.buffer[..], RecvFlags::empty()) {
+            Ok(((read, _), _)) => {
+                self.decoder.push(read);
+                if read.is_empty() {
+                    Err(Lost::Broken)
+                } else {
+                    Ok(())
+                }
             }
             Err(Errno::AGAIN | Errno::INTR) => Ok(()),
             Err(_) => Err(Lost::Broken),

@@ -17,6 +17,7 @@ mod streams;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 
 use bulkhead_protocol::VERSION;
@@ -29,6 +30,7 @@ use rustix::event::epoll::EventFlags;
 
 use self::end::Ending;
 use self::host::Link;
+use self::streams::READ_SIZE;
 use crate::clock::monotonic_ns;
 use crate::dial::Backoff;
 use crate::incoming::StreamError;
@@ -52,6 +54,8 @@ pub struct Agent {
     children: SignalFd,
     link: Link,
     backoff: Backoff,
+    /// For what processes write. Never initialized: only the pages that are read into are ever touched.
+    buffer: Box<[MaybeUninit<u8>]>,
     // State.
     setup: VecDeque<Step>,
     session: Option<Session>,
@@ -143,6 +147,7 @@ impl Agent {
             children,
             link: Link::Down { again_ns: 0 },
             backoff: Backoff::default(),
+            buffer: Box::new_uninit_slice(READ_SIZE),
             setup: setup.iter().copied().collect(),
             session: None,
             pod: None,

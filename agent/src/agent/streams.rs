@@ -18,7 +18,7 @@ use crate::poller::Token;
 use crate::process::{Input, InputEnd};
 
 /// Bytes read from a process at a time: what a pipe holds.
-const READ_SIZE: usize = 64 << 10;
+pub(super) const READ_SIZE: usize = 64 << 10;
 
 /// What ends the input of a terminal (`VEOF`): nothing else does but a hang-up.
 const END_OF_TRANSMISSION: &[u8] = &[4];
@@ -174,11 +174,10 @@ impl Agent {
             return;
         };
         let Some(end) = &output.end else { return };
-        let mut buffer = [0; READ_SIZE];
-        let room = output.stream.room().min(READ_SIZE);
-        match rustix::io::read(end, &mut buffer[..room]) {
-            Ok(count) if count > 0 => {
-                output.stream.push(&buffer[..count]);
+        let room = output.stream.room().min(self.buffer.len());
+        match rustix::io::read(end, &mut self.buffer[..room]) {
+            Ok((bytes, _)) if !bytes.is_empty() => {
+                output.stream.push(bytes);
                 if output.stream.room() < MAX_CHUNK {
                     self.poller.remove(end);
                     output.is_watched = false;
