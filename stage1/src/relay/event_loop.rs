@@ -116,6 +116,7 @@ impl Relay {
     }
 
     fn run(&mut self) -> Result<u8, RelayError> {
+        self.hear_commands();
         loop {
             self.act();
             if let Some(code) = self.code {
@@ -235,8 +236,8 @@ impl Relay {
             places.map(|place| place.is_some_and(|at| !wanted[at].revents().is_empty()))
         };
         let [commands, vmm, agent, resizes] = ready;
-        if commands && self.commands.stop_has_come() {
-            self.session.stop(self.now());
+        if commands {
+            self.hear_commands();
         }
         if agent {
             self.hear_agent();
@@ -249,6 +250,12 @@ impl Relay {
         }
         self.hear_streams();
         Ok(())
+    }
+
+    fn hear_commands(&mut self) {
+        if self.commands.stop_has_come() {
+            self.session.stop(self.now());
+        }
     }
 
     fn hear_streams(&mut self) {

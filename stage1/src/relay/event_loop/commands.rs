@@ -51,25 +51,29 @@ impl Commands {
     /// Whether the supervisor wants the pod stopped. Its end, or nonsense from it, means the same; after that there is
     /// nothing more to hear.
     pub(super) fn stop_has_come(&mut self) -> bool {
+        let stop = self.next_is_there();
+        if stop {
+            self.socket = None;
+        }
+        stop
+    }
+
+    fn next_is_there(&mut self) -> bool {
         let Some(socket) = &mut self.socket else {
             return false;
         };
+        // It may have come together with the first one.
+        if !matches!(self.decoder.take::<ToRelay>(), Ok(None)) {
+            return true;
+        }
         let mut buffer = [0; 256];
         match socket.read(&mut buffer) {
             Ok(count @ 1..) => {
                 self.decoder.push(&buffer[..count]);
-                if matches!(self.decoder.take::<ToRelay>(), Ok(None)) {
-                    return false;
-                }
+                !matches!(self.decoder.take::<ToRelay>(), Ok(None))
             }
-            Err(error)
-                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
-            {
-                return false;
-            }
-            Ok(_) | Err(_) => {}
+            Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
+            Ok(_) => true,
         }
-        self.socket = None;
-        true
     }
 }
