@@ -22,7 +22,7 @@ impl Before {
     pub(crate) fn now() -> Self {
         Self {
             mounts: fs::read_to_string("/proc/self/mountinfo").expect("/proc/self/mountinfo"),
-            temporary: files(Path::new("/tmp")),
+            temporary: names(Path::new("/tmp")),
         }
     }
 
@@ -32,6 +32,12 @@ impl Before {
         assert_eq!(no_processes(), Vec::<String>::new(), "processes are left");
         assert_eq!(*self, Self::now(), "mounts or temporary files are left");
     }
+}
+
+/// What is right in a directory.
+fn names(directory: &Path) -> BTreeSet<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
 }
 
 /// Everything in a directory, with its subdirectories.

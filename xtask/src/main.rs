@@ -3,6 +3,7 @@
 mod bench;
 mod cache;
 mod check;
+mod demo;
 mod nested;
 mod process;
 mod setup;
@@ -28,6 +29,8 @@ enum Task {
     Bench(bench::Options),
     /// Check formatting, lints, licences, sizes and the parity list
     Check,
+    /// From nothing to a pod that runs: build everything, run it, say what ran where
+    Demo,
     /// Build the test images (or find them in the cache) and print their directory
     Images,
     /// Build the guest kernel (or find it in the cache) and tell its size
@@ -53,6 +56,7 @@ fn perform(task: Task) -> Result<ExitCode> {
     match task {
         Task::Bench(options) => return bench::run(&options),
         Task::Check => check::all()?,
+        Task::Demo => return demo::run(),
         Task::Images => {
             setup::install(&[setup::IMAGES])?;
             println!(

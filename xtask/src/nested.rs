@@ -91,12 +91,25 @@ impl Options {
     }
 }
 
-/// Runs the command and returns its exit status.
+/// Runs the command and returns its exit status; here it takes the place of this process.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     if runs_here(options)? {
         // Only returns when the program cannot be started.
         let error = direct(options).exec();
         return Err(error).with_context(|| format!("start {}", options.command[0]));
+    }
+    setup::install(&[setup::NESTED_MACHINE])?;
+    machine::run(options)
+}
+
+/// The same for a caller that goes on afterwards.
+pub(crate) fn run_to_end(options: &Options) -> Result<ExitCode> {
+    if runs_here(options)? {
+        let status = direct(options)
+            .status()
+            .with_context(|| format!("start {}", options.command[0]))?;
+        let code = status.code().and_then(|code| u8::try_from(code).ok());
+        return Ok(code.map_or(ExitCode::FAILURE, ExitCode::from));
     }
     setup::install(&[setup::NESTED_MACHINE])?;
     machine::run(options)

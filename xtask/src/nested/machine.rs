@@ -22,7 +22,7 @@ const SCRATCH_BYTES: u64 = 32 << 30;
 const PROCESSOR: &str = "EPYC,+svm,+npt,-fxsr-opt,-misalignsse,-osvw,-topoext,-nrip-save,-xsavec";
 
 /// Lines of the nested kernel's messages that a failure shows.
-const CONSOLE_LINES: usize = 40;
+const CONSOLE_LINES: usize = 120;
 
 /// Boots the machine, runs the command, and returns its exit status.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
