@@ -145,3 +145,7 @@ impl AsFd for Connection {
 pub fn connected(socket: &OwnedFd) -> io::Result<()> {
     rustix::net::sockopt::socket_error(socket)?.map_err(io::Error::from)
 }
+
+#[cfg(test)]
+#[path = "connection_test.rs"]
+mod tests;
