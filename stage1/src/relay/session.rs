@@ -11,6 +11,8 @@
 //!
 //! Every message of the agent is an allegation. What a working agent would never say ends the pod with a reason.
 
+mod action;
+mod ending;
 mod failure;
 mod input;
 mod output;
@@ -21,87 +23,16 @@ use std::time::Duration;
 
 use bulkhead_protocol::agent::{FromAgent, MAX_MANIFEST, Session as SessionId, Stream, ToAgent};
 use bulkhead_protocol::bounded::Blob;
-use bulkhead_protocol::exit::{CODE_RUNTIME_FAILED, Exit};
-use bulkhead_protocol::plan::{AppName, Plan, Process, ProcessId, Stdio, WindowSize};
+use bulkhead_protocol::exit::Exit;
+use bulkhead_protocol::plan::{Plan, Process, ProcessId, Stdio, WindowSize};
 use bulkhead_protocol::relay::RelaySpec;
-use bulkhead_protocol::vmm::ExitReason;
 
 use failure::Failure;
 use input::Input;
 use process::Processes;
 
+pub use action::{Action, Outgoing};
 pub use failure::Violation;
-
-/// What the guest gets beyond the grace period to report that its apps are dead.
-const STOP_MARGIN: Duration = Duration::from_secs(1);
-
-/// Silence that ends the wait for the rest of the output, once all apps have ended: something holds a stream open that
-/// will never write again.
-const DRAIN_LIMIT: Duration = Duration::from_secs(2);
-
-/// Between asking the VMM to stop and its last word.
-const VMM_END_LIMIT: Duration = Duration::from_secs(2);
-
-/// SIGTERM: how a pod ends that was stopped before its apps ran.
-const SIGTERM: u8 = 15;
-
-/// Something to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Pass bytes on; call [`Session::written`] when it is done.
-    Output {
-        /// Whose.
-        process: ProcessId,
-        /// Standard output or error.
-        stream: Stream,
-        /// What; never empty.
-        bytes: Vec<u8>,
-    },
-    /// A stream has ended.
-    OutputEnd {
-        /// Whose.
-        process: ProcessId,
-        /// Standard output or error.
-        stream: Stream,
-    },
-    /// An app ended with this exit code.
-    Status {
-        /// Which.
-        app: AppName,
-        /// Its code.
-        code: u8,
-    },
-    /// The agent is there.
-    Ready,
-    /// A phase of the start or end, this long ago.
-    Phase {
-        /// Its name in the trace.
-        name: &'static str,
-        /// Nanoseconds since.
-        ago_ns: u64,
-    },
-    /// The app on the terminal runs: from here on its keys are the app's.
-    RawTerminal,
-    /// End the agent's connection.
-    Disconnect,
-    /// Ask the VMM to power off at once.
-    StopVmm,
-    /// Tell the user; any text, to be made readable.
-    Say(String),
-    /// Show the tail of the console; any bytes, to be made readable.
-    ShowConsole(Vec<u8>),
-    /// The end, with the pod's exit code. Nothing comes after.
-    Finish(u8),
-}
-
-/// Something to send to the agent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outgoing {
-    /// The answer to a hello; entropy and time are for the sender to add.
-    Welcome(SessionId),
-    /// A message as it is.
-    Message(ToAgent),
-}
 
 /// Where the pod is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -411,30 +342,6 @@ impl Session {
         Ok(())
     }
 
-    /// Stop in order: the supervisor's word, or its end.
-    pub fn stop(&mut self, now: Duration) {
-        match self.phase {
-            Phase::Booting => {
-                self.stopped_early = true;
-                self.end(now);
-            }
-            Phase::Running => self.stop_apps(now),
-            Phase::PoweringOff | Phase::Ending | Phase::Finished => {}
-        }
-    }
-
-    fn stop_apps(&mut self, now: Duration) {
-        if self.stopping || self.processes.all_ended() {
-            return;
-        }
-        self.stopping = true;
-        let grace_ms = self.stop_grace_ms;
-        let grace = Duration::from_millis(u64::from(grace_ms));
-        self.until = Some(now + grace + STOP_MARGIN);
-        self.control
-            .push_back(Outgoing::Message(ToAgent::Stop { grace_ms }));
-    }
-
     /// Standard input brought bytes; none at all: it ended.
     pub fn input(&mut self, bytes: &[u8]) {
         if let Some(input) = &mut self.input {
@@ -459,123 +366,6 @@ impl Session {
         self.look_for_the_end(now);
     }
 
-    /// When all apps have ended: power off, at once if all output is passed on, or after a silence.
-    fn look_for_the_end(&mut self, now: Duration) {
-        if self.phase != Phase::Running || !self.processes.all_ended() {
-            return;
-        }
-        if self.processes.all_passed_on() {
-            self.power_off(now);
-        } else if self.processes.awaits_reader() {
-            // However long the reader of our output takes: that is between it and whoever started it.
-            self.until = None;
-        } else {
-            self.until = Some(now + DRAIN_LIMIT);
-        }
-    }
-
-    fn power_off(&mut self, now: Duration) {
-        self.phase = Phase::PoweringOff;
-        self.until = Some(now + self.power_off_grace);
-        self.control.push_back(Outgoing::Message(ToAgent::Shutdown));
-    }
-
-    /// The guest has nothing left to do.
-    fn end(&mut self, now: Duration) {
-        self.phase = Phase::Ending;
-        self.until = Some(now + VMM_END_LIMIT);
-        self.redial_until = None;
-        self.link = Link::Down;
-        self.actions.push(Action::StopVmm);
-        self.actions.push(Action::Disconnect);
-    }
-
-    fn fail(&mut self, now: Duration, failure: Failure) {
-        if !matches!(self.phase, Phase::Ending | Phase::Finished) {
-            self.failure = Some(failure);
-            self.end(now);
-        }
-    }
-
-    /// Time has passed.
-    pub fn tick(&mut self, now: Duration) {
-        if self.redial_until.is_some_and(|until| now >= until) {
-            self.fail(
-                now,
-                Failure::machine("the guest's agent was lost".to_owned()),
-            );
-            return;
-        }
-        if self.until.is_none_or(|until| now < until) {
-            return;
-        }
-        match self.phase {
-            Phase::Booting => {
-                let seconds = self.ready_timeout.as_secs();
-                let text = format!("the machine was not ready after {seconds} s");
-                self.fail(now, Failure::machine(text));
-            }
-            Phase::Running => self.power_off(now),
-            Phase::PoweringOff => {
-                let seconds = self.power_off_grace.as_secs();
-                let text = format!("the guest did not power off within {seconds} s");
-                self.actions.push(Action::Say(text));
-                self.end(now);
-            }
-            Phase::Ending => self.finish(None, &[]),
-            Phase::Finished => {}
-        }
-    }
-
-    /// The VMM's last word.
-    pub fn vmm_exited(&mut self, reason: &ExitReason, console: &[u8]) {
-        self.debug(&format!("the VMM ended: {reason}"));
-        let text = match self.phase {
-            Phase::Booting => Some(format!("the machine ended before it was ready: {reason}")),
-            Phase::Running if !self.processes.all_ended() => Some(format!(
-                "the machine ended while its apps were running: {reason}"
-            )),
-            _ => None,
-        };
-        self.finish(text, console);
-    }
-
-    /// The VMM ended without a word.
-    pub fn vmm_lost(&mut self) {
-        if self.phase != Phase::Ending {
-            let text = "the VMM ended without giving a reason".to_owned();
-            self.finish(Some(text), &[]);
-        } else {
-            self.finish(None, &[]);
-        }
-    }
-
-    fn finish(&mut self, text: Option<String>, console: &[u8]) {
-        if self.phase == Phase::Finished {
-            return;
-        }
-        self.phase = Phase::Finished;
-        self.until = None;
-        self.redial_until = None;
-        let failure = self.failure.take().or(text.map(Failure::machine));
-        let code = match failure {
-            Some(failure) => {
-                self.actions.push(Action::Say(failure.text));
-                if failure.console && !console.is_empty() {
-                    self.actions.push(Action::ShowConsole(console.to_vec()));
-                }
-                CODE_RUNTIME_FAILED
-            }
-            None if self.stopped_early => Exit::Signal(SIGTERM).code(),
-            None => self.processes.code(),
-        };
-        self.actions.push(Action::Phase {
-            name: "pod-done",
-            ago_ns: 0,
-        });
-        self.actions.push(Action::Finish(code));
-    }
-
     fn debug(&mut self, text: &str) {
         if self.debug {
             self.actions.push(Action::Say(text.to_owned()));
@@ -586,3 +376,7 @@ impl Session {
 #[cfg(test)]
 #[path = "session_test.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "session_property_test.rs"]
+mod property_tests;

@@ -1,0 +1,167 @@
+//! How a pod ends: by its apps, by a stop, by a failure, or by time.
+
+use std::time::Duration;
+
+use bulkhead_protocol::agent::ToAgent;
+use bulkhead_protocol::exit::{CODE_RUNTIME_FAILED, Exit};
+use bulkhead_protocol::vmm::ExitReason;
+
+use super::action::{Action, Outgoing};
+use super::failure::Failure;
+use super::{Link, Phase, Session};
+
+/// What the guest gets beyond the grace period to report that its apps are dead.
+const STOP_MARGIN: Duration = Duration::from_secs(1);
+
+/// Silence that ends the wait for the rest of the output, once all apps have ended: something holds a stream open that
+/// will never write again.
+const DRAIN_LIMIT: Duration = Duration::from_secs(2);
+
+/// Between asking the VMM to stop and its last word.
+const VMM_END_LIMIT: Duration = Duration::from_secs(2);
+
+/// SIGTERM: how a pod ends that was stopped before its apps ran.
+const SIGTERM: u8 = 15;
+
+impl Session {
+    /// Stop in order: the supervisor's word, or its end.
+    pub fn stop(&mut self, now: Duration) {
+        match self.phase {
+            Phase::Booting => {
+                self.stopped_early = true;
+                self.end(now);
+            }
+            Phase::Running => self.stop_apps(now),
+            Phase::PoweringOff | Phase::Ending | Phase::Finished => {}
+        }
+    }
+
+    pub(super) fn stop_apps(&mut self, now: Duration) {
+        if self.stopping || self.processes.all_ended() {
+            return;
+        }
+        self.stopping = true;
+        let grace_ms = self.stop_grace_ms;
+        let grace = Duration::from_millis(u64::from(grace_ms));
+        self.until = Some(now + grace + STOP_MARGIN);
+        self.control
+            .push_back(Outgoing::Message(ToAgent::Stop { grace_ms }));
+    }
+
+    /// When all apps have ended: power off, at once if all output is passed on, or after a silence.
+    pub(super) fn look_for_the_end(&mut self, now: Duration) {
+        if self.phase != Phase::Running || !self.processes.all_ended() {
+            return;
+        }
+        if self.processes.all_passed_on() {
+            self.power_off(now);
+        } else if self.processes.awaits_reader() {
+            // However long the reader of our output takes: that is between it and whoever started it.
+            self.until = None;
+        } else {
+            self.until = Some(now + DRAIN_LIMIT);
+        }
+    }
+
+    fn power_off(&mut self, now: Duration) {
+        self.phase = Phase::PoweringOff;
+        self.until = Some(now + self.power_off_grace);
+        self.control.push_back(Outgoing::Message(ToAgent::Shutdown));
+    }
+
+    /// The guest has nothing left to do.
+    pub(super) fn end(&mut self, now: Duration) {
+        self.phase = Phase::Ending;
+        self.until = Some(now + VMM_END_LIMIT);
+        self.redial_until = None;
+        self.link = Link::Down;
+        self.actions.push(Action::StopVmm);
+        self.actions.push(Action::Disconnect);
+    }
+
+    pub(super) fn fail(&mut self, now: Duration, failure: Failure) {
+        if !matches!(self.phase, Phase::Ending | Phase::Finished) {
+            self.failure = Some(failure);
+            self.end(now);
+        }
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now: Duration) {
+        if self.redial_until.is_some_and(|until| now >= until) {
+            self.fail(
+                now,
+                Failure::machine("the guest's agent was lost".to_owned()),
+            );
+            return;
+        }
+        if self.until.is_none_or(|until| now < until) {
+            return;
+        }
+        match self.phase {
+            Phase::Booting => {
+                let seconds = self.ready_timeout.as_secs();
+                let text = format!("the machine was not ready after {seconds} s");
+                self.fail(now, Failure::machine(text));
+            }
+            Phase::Running => self.power_off(now),
+            Phase::PoweringOff => {
+                let seconds = self.power_off_grace.as_secs();
+                let text = format!("the guest did not power off within {seconds} s");
+                self.actions.push(Action::Say(text));
+                self.end(now);
+            }
+            Phase::Ending => self.finish(None, &[]),
+            Phase::Finished => {}
+        }
+    }
+
+    /// The VMM's last word.
+    pub fn vmm_exited(&mut self, reason: &ExitReason, console: &[u8]) {
+        self.debug(&format!("the VMM ended: {reason}"));
+        let text = match self.phase {
+            Phase::Booting => Some(format!("the machine ended before it was ready: {reason}")),
+            Phase::Running if !self.processes.all_ended() => Some(format!(
+                "the machine ended while its apps were running: {reason}"
+            )),
+            _ => None,
+        };
+        self.finish(text, console);
+    }
+
+    /// The VMM ended without a word.
+    pub fn vmm_lost(&mut self) {
+        if self.phase != Phase::Ending {
+            let text = "the VMM ended without giving a reason".to_owned();
+            self.finish(Some(text), &[]);
+        } else {
+            self.finish(None, &[]);
+        }
+    }
+
+    fn finish(&mut self, text: Option<String>, console: &[u8]) {
+        if self.phase == Phase::Finished {
+            return;
+        }
+        self.phase = Phase::Finished;
+        self.until = None;
+        self.redial_until = None;
+        let failure = self.failure.take().or(text.map(Failure::machine));
+        let code = match failure {
+            Some(failure) => {
+                self.actions.push(Action::Say(failure.text));
+                if failure.console && !console.is_empty() {
+                    self.actions.push(Action::ShowConsole(console.to_vec()));
+                }
+                CODE_RUNTIME_FAILED
+            }
+            None if self.stopped_early => Exit::Signal(SIGTERM).code(),
+            None => self.processes.code(),
+        };
+        self.actions.push(Action::Phase {
+            name: "pod-done",
+            ago_ns: 0,
+        });
+        self.actions.push(Action::Finish(code));
+    }
+}

@@ -1,0 +1,109 @@
+use bulkhead_protocol::agent::{Ack, FromAgent};
+use bulkhead_protocol::vmm::ExitReason;
+use proptest::prelude::*;
+
+use super::tests::{ID, ZERO, data, exited, seconds, spec};
+use super::*;
+
+/// Anything that an agent can say, biased towards what comes close to sense.
+fn any_message() -> impl Strategy<Value = FromAgent> {
+    let id = 0_u32..4;
+    let stream = prop_oneof![
+        Just(Stream::Stdout),
+        Just(Stream::Stderr),
+        Just(Stream::Stdin)
+    ];
+    let offset = prop_oneof![0_u64..64, any::<u64>()];
+    let exit = any::<u8>().prop_map(Exit::Code);
+    let bytes = prop::collection::vec(any::<u8>(), 0..16);
+    prop_oneof![
+        (any::<u64>(), any::<u64>()).prop_map(|(a, b)| FromAgent::Hello {
+            version: bulkhead_protocol::VERSION,
+            resume: a.is_multiple_of(2).then_some(ID),
+            first_instruction_ns: a,
+            sent_ns: b,
+        }),
+        (id.clone(), any::<u64>(), any::<u64>()).prop_map(|(id, exec_ns, sent_ns)| {
+            FromAgent::Started {
+                process: ProcessId(id),
+                exec_ns,
+                sent_ns,
+            }
+        }),
+        (id.clone(), exit).prop_map(|(id, exit)| exited(id, exit)),
+        (id.clone(), stream.clone(), offset.clone(), bytes)
+            .prop_map(|(id, stream, offset, bytes)| data(id, stream, offset, &bytes)),
+        (id, stream, offset, any::<bool>()).prop_map(|(id, stream, offset, closed)| {
+            FromAgent::Ack(Ack {
+                process: ProcessId(id),
+                stream,
+                offset,
+                closed,
+            })
+        }),
+        Just(FromAgent::Down),
+    ]
+}
+
+/// What may happen around the agent.
+#[derive(Debug, Clone)]
+enum Event {
+    Connected,
+    Lost,
+    Says(FromAgent),
+    Tick(u64),
+    Stop,
+    Written(u32, u64),
+    Input(Vec<u8>),
+    Closed,
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        2 => Just(Event::Connected),
+        1 => Just(Event::Lost),
+        20 => any_message().prop_map(Event::Says),
+        2 => (0_u64..5).prop_map(Event::Tick),
+        1 => Just(Event::Stop),
+        4 => (0_u32..4, any::<u64>()).prop_map(|(id, n)| Event::Written(id, n)),
+        2 => prop::collection::vec(any::<u8>(), 0..8).prop_map(Event::Input),
+        1 => Just(Event::Closed),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_agent_can_make_it_panic_or_keep_it_from_ending(
+        events in prop::collection::vec(any_event(), 0..200),
+    ) {
+        let mut session = Session::new(spec(&["a", "b", "c"], Stdio::Pipes { stdin: true }), ID, ZERO);
+        let mut now = ZERO;
+        let mut finished = 0;
+        let mut statuses = 0;
+        for event in events {
+            match event {
+                Event::Connected => session.agent_connected(now),
+                Event::Lost => session.agent_lost(now),
+                Event::Says(message) => session.agent_message(now, message),
+                Event::Tick(n) => { now += seconds(n); session.tick(now); }
+                Event::Stop => session.stop(now),
+                Event::Written(id, n) => session.written(now, ProcessId(id), Stream::Stdout, n),
+                Event::Input(bytes) => session.input(&bytes),
+                Event::Closed => session.output_closed(now, Stream::Stderr),
+            }
+            // A pull never goes on for ever: each message is bounded by what was pushed.
+            prop_assert!(std::iter::from_fn(|| session.next_message()).take(2000).count() < 2000);
+            for action in session.take_actions() {
+                match action {
+                    Action::Finish(_) => finished += 1,
+                    Action::Status { .. } => statuses += 1,
+                    _ => {}
+                }
+            }
+        }
+        prop_assert!(statuses <= 3, "a status is written once an app");
+        session.vmm_exited(&ExitReason::Stopped, b"");
+        finished += session.take_actions().iter().filter(|a| matches!(a, Action::Finish(_))).count();
+        prop_assert_eq!(finished, 1);
+    }
+}
