@@ -44,7 +44,7 @@ fn image(manifest: &str, entries: &[Vec<u8>]) -> Finished {
     bytes.extend(entry("rootfs", DIRECTORY, "", b""));
     bytes.extend(entries.concat());
     bytes.extend([0; 1024]);
-    fs::write(&path, bytes).unwrap();
+    fs::write(&path, bytes).expect("write the archive");
     refused(&path)
 }
 

@@ -19,4 +19,5 @@ mod programs;
 mod root;
 mod stop;
 mod streams;
+mod syscalls;
 mod usage;

@@ -7,6 +7,7 @@
 mod busybox;
 mod debian;
 mod layers;
+mod probe;
 mod tools;
 
 use std::fs;
@@ -32,11 +33,13 @@ pub const PACKAGES: &[&str] = &[
 pub const DIRECTORY_VARIABLE: &str = "BULKHEAD_TEST_IMAGES";
 
 /// Everything that decides what the images are, but for the versions of Debian's packages.
-const RECIPES: [&str; 5] = [
+const RECIPES: [&str; 7] = [
     include_str!("images.rs"),
     include_str!("images/busybox.rs"),
     include_str!("images/debian.rs"),
     include_str!("images/layers.rs"),
+    include_str!("images/probe.rs"),
+    include_str!("../../guest-kernel/probe/syscalls.c"),
     include_str!("images/tools.rs"),
 ];
 
@@ -69,6 +72,7 @@ pub use busybox::{
 };
 pub use debian::{python_docker_archive, redis_oci};
 pub use layers::layers_oci;
+pub use probe::probe_oci;
 
 /// Builds the small images that the demo needs and returns their directory.
 ///
@@ -86,6 +90,7 @@ pub fn prepare(progress: &mut dyn FnMut(&str)) -> Result<PathBuf> {
     once("all", progress, |directory| {
         busybox::build(directory)?;
         layers::build(directory)?;
+        probe::build(directory)?;
         debian::build(directory)
     })
 }
