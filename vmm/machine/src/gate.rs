@@ -48,10 +48,7 @@ impl Gate {
         let mut state = self.lock();
         if state.mode == Mode::Closed {
             state.standing += 1;
-            if state.standing == self.members {
-                // Counting up cannot fail before 2^64 - 1.
-                let _ = self.all_stand.ring();
-            }
+            self.tell_if_all_stand(&state);
             while state.mode == Mode::Closed {
                 state = self
                     .opened
@@ -63,11 +60,12 @@ impl Gate {
         state.mode != Mode::Ended
     }
 
-    /// Closes the gate. Whoever comes by from now on stands still.
+    /// Closes the gate. Whoever comes by from now on stands still; whoever has not left since it opened still does.
     pub fn close(&self) {
         let mut state = self.lock();
         if state.mode == Mode::Open {
             state.mode = Mode::Closed;
+            self.tell_if_all_stand(&state);
         }
     }
 
@@ -90,6 +88,13 @@ impl Gate {
     pub fn all_stand(&self) -> bool {
         let state = self.lock();
         state.mode == Mode::Closed && state.standing == self.members
+    }
+
+    fn tell_if_all_stand(&self, state: &State) {
+        if state.standing == self.members {
+            // Counting up cannot fail before 2^64 - 1.
+            let _ = self.all_stand.ring();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -1,6 +1,7 @@
 //! What the threads of a machine share.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -100,11 +101,14 @@ impl Shared {
         let _ = self.wake.ring();
     }
 
-    /// Carries out what a guest's write asks for.
-    pub fn apply(&self, effect: Effect) {
+    /// Carries out what a guest's write asks for. After a reset the vCPU must not run on.
+    pub fn apply(&self, effect: Effect) -> ControlFlow<()> {
         match effect {
             Effect::None => {}
-            Effect::Reset => self.end(ExitReason::GuestReset),
+            Effect::Reset => {
+                self.end(ExitReason::GuestReset);
+                return ControlFlow::Break(());
+            }
             Effect::Activate(activation) => {
                 self.order(activation.slot(), Order::Activate(activation));
             }
@@ -116,6 +120,7 @@ impl Shared {
                 }
             }
         }
+        ControlFlow::Continue(())
     }
 
     fn order(&self, slot: Slot, order: Order) {

@@ -75,12 +75,20 @@ fn run(mut vcpu: Vcpu, shared: &Shared, first: bool) {
             }
             Exit::PortWrite { port, size, data } => {
                 for access in data.chunks(size) {
-                    shared.apply(shared.buses.ports.write(port, access));
+                    if shared
+                        .apply(shared.buses.ports.write(port, access))
+                        .is_break()
+                    {
+                        return;
+                    }
                 }
             }
             Exit::MmioRead { address, data } => shared.buses.read_memory(address, data),
             Exit::MmioWrite { address, data } => {
-                shared.apply(shared.buses.write_memory(address, data));
+                let effect = shared.buses.write_memory(address, data);
+                if shared.apply(effect).is_break() {
+                    return;
+                }
             }
             Exit::Interrupted => {
                 if !shared.vcpus.pass() {

@@ -1,0 +1,6 @@
+//! The `vmm` process on this machine's KVM, with guests of a few instructions, which every KVM can run.
+#![allow(clippy::unwrap_used, reason = "a test's helpers are tests")]
+
+mod failures;
+mod harness;
+mod lifecycle;
