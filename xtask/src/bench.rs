@@ -31,6 +31,9 @@ use statistics::Series;
 /// The nested machine takes 2.5 times as long under `-icount` as without.
 const NESTED_LIMIT_SECONDS: u64 = 60 * 60;
 
+/// The image of the pods, in the benchmark's directory.
+const IMAGE: &str = "busybox.aci";
+
 const NESTED_MEMORY_MIB: u32 = 3072;
 
 /// What to measure.
@@ -70,11 +73,12 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let directory = prepare()?;
-    let files = files(&directory);
+    let dist = workspace::dist();
+    let files = files(&dist, &directory);
     let mut native = Series::default();
     native::measure(&files, options.native_runs, &mut native)?;
-    let inside = run_inside(options, &directory)?;
-    let sizes = report::sizes(&directory)?;
+    let inside = run_inside(options, &dist, &directory)?;
+    let sizes = report::sizes(&dist)?;
     report::print(options.json, &native.to_json(), &inside, &sizes)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -82,38 +86,33 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 /// Builds all that is measured into a directory of its own.
 fn prepare() -> Result<PathBuf> {
     setup::install(&setup::EVERYTHING)?;
-    let dist = stage1::build(&stage1::kernel()?)?;
+    stage1::build(&stage1::kernel()?)?;
     let directory = workspace::target().join("bench");
     fs::create_dir_all(&directory)?;
     marker::write_initramfs(&directory)?;
     let images = bulkhead_tests::images::prepare_busybox(&mut progress)?;
-    for (name, target) in [("dist", &dist), ("images", &images)] {
-        let link = directory.join(name);
-        let _ = fs::remove_file(&link);
-        std::os::unix::fs::symlink(target, &link)
-            .with_context(|| format!("link {} to {}", link.display(), target.display()))?;
-    }
+    let image = directory.join(IMAGE);
+    fs::copy(images.join("busybox.aci"), &image)
+        .with_context(|| format!("copy the image to {}", image.display()))?;
     Ok(directory)
 }
 
-fn stage1_file(directory: &Path, name: &str) -> PathBuf {
-    directory
-        .join("dist/lib/bulkhead/stage1/kvm/rootfs")
-        .join(name)
+fn stage1_file(dist: &Path, name: &str) -> PathBuf {
+    dist.join("lib/bulkhead/stage1/kvm/rootfs").join(name)
 }
 
-fn files(directory: &Path) -> Files {
+fn files(dist: &Path, directory: &Path) -> Files {
     Files {
-        vmm: stage1_file(directory, "vmm"),
-        kernel: stage1_file(directory, "kernel/vmlinux"),
-        compressed_kernel: stage1_file(directory, "kernel/bzImage"),
+        vmm: stage1_file(dist, "vmm"),
+        kernel: stage1_file(dist, "kernel/vmlinux"),
+        compressed_kernel: stage1_file(dist, "kernel/bzImage"),
         initramfs: directory.join(marker::INITRAMFS),
         scratch: directory.to_owned(),
     }
 }
 
 /// Runs this program again where KVM works, and returns what it measured.
-fn run_inside(options: &Options, directory: &Path) -> Result<Value> {
+fn run_inside(options: &Options, dist: &Path, directory: &Path) -> Result<Value> {
     let result = directory.join("inside.json");
     let _ = fs::remove_file(&result);
     let mut command = vec![text(&std::env::current_exe()?)?, "bench".to_owned()];
@@ -130,11 +129,12 @@ fn run_inside(options: &Options, directory: &Path) -> Result<Value> {
             command.extend([flag.to_owned(), text(&fs::canonicalize(program)?)?]);
         }
     }
-    let code = nested::run(&nested::Options {
+    let code = nested::run_to_end(&nested::Options {
         icount: true,
         memory: NESTED_MEMORY_MIB,
         timeout: NESTED_LIMIT_SECONDS,
         shares: vec![directory.to_owned()],
+        copy: Some(dist.to_owned()),
         ..nested::Options::of(command)
     })?;
     if code != ExitCode::SUCCESS {
@@ -153,15 +153,17 @@ fn text(path: &Path) -> Result<String> {
 }
 
 fn measure_inside(options: &Options) -> Result<Value> {
-    let files = files(&options.files);
+    let dist = std::env::var_os(nested::COPY_VARIABLE).context("run by `cargo xtask bench`")?;
+    let dist = PathBuf::from(dist);
+    let files = files(&dist, &options.files);
     let mut peers = vec![Peer::Qemu];
     peers.extend(options.firecracker.clone().map(Peer::Firecracker));
     peers.extend(options.cloud_hypervisor.clone().map(Peer::CloudHypervisor));
     peers.extend(options.lkvm.clone().map(Peer::Lkvm));
     let pods = Pods {
-        command: options.files.join("dist/bin/bulkhead"),
+        command: dist.join("bin/bulkhead"),
         data: PathBuf::from("/var/lib/bulkhead/bench"),
-        image: fs::canonicalize(options.files.join("images/busybox.aci"))?,
+        image: options.files.join(IMAGE),
     };
     fs::create_dir_all(&pods.data)?;
 

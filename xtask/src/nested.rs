@@ -27,7 +27,7 @@ use crate::setup;
 const DEFAULT_TIME_LIMIT_SECONDS: u64 = 45 * 60;
 
 /// Tells the command where the directory of `--copy` is.
-const COPY_VARIABLE: &str = "NESTED_COPY";
+pub(crate) const COPY_VARIABLE: &str = "NESTED_COPY";
 
 /// Where it is in the nested machine: on the scratch disk, where tests keep their data too.
 const COPY: &str = "/var/tmp/copy";

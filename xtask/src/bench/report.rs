@@ -9,15 +9,15 @@ use serde_json::{Value, json};
 use super::stage1_file;
 
 /// Bytes of what is built.
-pub(super) fn sizes(directory: &Path) -> Result<Value> {
+pub(super) fn sizes(dist: &Path) -> Result<Value> {
     let files = [
-        ("bulkhead", directory.join("dist/bin/bulkhead")),
-        ("supervisor", stage1_file(directory, "run")),
-        ("relay", stage1_file(directory, "relay")),
-        ("vmm", stage1_file(directory, "vmm")),
-        ("vmlinux", stage1_file(directory, "kernel/vmlinux")),
-        ("bzImage", stage1_file(directory, "kernel/bzImage")),
-        ("initramfs", stage1_file(directory, "initramfs.cpio")),
+        ("bulkhead", dist.join("bin/bulkhead")),
+        ("supervisor", stage1_file(dist, "run")),
+        ("relay", stage1_file(dist, "relay")),
+        ("vmm", stage1_file(dist, "vmm")),
+        ("vmlinux", stage1_file(dist, "kernel/vmlinux")),
+        ("bzImage", stage1_file(dist, "kernel/bzImage")),
+        ("initramfs", stage1_file(dist, "initramfs.cpio")),
     ];
     let mut sizes = serde_json::Map::new();
     for (name, file) in files {
