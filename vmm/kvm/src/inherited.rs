@@ -1,4 +1,4 @@
-//! The one descriptor that a VMM is started with.
+//! What a VMM is started with: one descriptor, and the signals of a terminal.
 
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -17,4 +17,13 @@ pub fn control_socket() -> io::Result<OwnedFd> {
     }
     // SAFETY: it is open, and this process was given it: nothing else here owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(CONTROL_FD) })
+}
+
+/// Ignores the signals by which a terminal or a supervisor asks a whole process group to end: a machine ends by its
+/// control socket, so that the guest's programs end in order.
+pub fn ignore_termination() {
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        // SAFETY: changes what a signal does and passes no memory; it cannot fail for these numbers.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
 }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use bulkhead_devices::ConsoleRing;
+use bulkhead_kvm::inherited;
 use bulkhead_machine::clock::monotonic_ns;
 use bulkhead_machine::control::Control;
 use bulkhead_machine::end::{Report, chain, failure, finish, report_panics};
@@ -18,7 +19,8 @@ fn main() {
         println!("vmm {}", env!("CARGO_PKG_VERSION"));
         return;
     }
-    let control = match bulkhead_kvm::inherited::control_socket() {
+    inherited::ignore_termination();
+    let control = match inherited::control_socket() {
         Ok(socket) => Arc::new(Control::new(socket)),
         Err(error) => {
             let text = format!("descriptor 3 is no control socket: {error}");

@@ -178,6 +178,12 @@ impl Vmm {
         assert_eq!(&message, expected);
     }
 
+    pub(crate) fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        let status = Command::new("kill").args([signal, &id]).status();
+        assert!(status.unwrap().success());
+    }
+
     pub(crate) fn stop(self) -> End {
         self.send(&ToVmm::Stop, &[]);
         self.end()

@@ -136,6 +136,17 @@ fn a_closed_control_socket_ends_the_machine() {
 }
 
 #[test]
+fn signals_of_a_terminal_end_nothing() {
+    let vmm = Vmm::run(&LOOP);
+    for signal in ["-INT", "-TERM", "-HUP"] {
+        vmm.signal(signal);
+    }
+    vmm.send(&ToVmm::Pause, &[]);
+    vmm.expect(&FromVmm::Paused);
+    vmm.stop().assert(&ExitReason::Stopped, 2);
+}
+
+#[test]
 fn statistics_name_their_counters() {
     let vmm = Vmm::run(&LOOP);
     vmm.send(&ToVmm::Stats, &[]);
