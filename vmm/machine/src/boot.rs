@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bulkhead_kvm::memory::GuestRam;
 use bulkhead_kvm::vcpu::{CODE_SELECTOR, DATA_SELECTOR, LongModeEntry};
@@ -10,7 +11,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryError};
 
 use crate::boot_params::{Initramfs, SEED_LENGTH, boot_params, seed_data};
 use crate::command_line::{self, TooLong};
-use crate::kernel::{self, Kernel, KernelError};
+use crate::kernel::{self, Kernel, KernelError, Part};
 use crate::{layout, mp_table};
 
 /// What is booted, and how.
@@ -69,76 +70,153 @@ pub enum BootError {
 
 const PAGE: u64 = 4096;
 
-/// Loads kernel and initramfs and writes what they need to know. Gives the state of the first vCPU.
+/// Bytes that one thread copies at a time: a huge page, so that no two threads fault the same one in.
+const CHUNK: u64 = 2 << 20;
+
+/// A guest that can be booted, and what is left to do for it.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    spec: &'a BootSpec<'a>,
+    kernel: Kernel,
+    command_line: String,
+    initramfs: Option<Initramfs>,
+    chunks: Vec<Chunk<'a>>,
+    /// The first chunk that no thread has taken.
+    next: AtomicUsize,
+}
+
+/// A piece of a file on its way to guest memory.
+#[derive(Debug)]
+struct Chunk<'a> {
+    what: &'static str,
+    file: &'a File,
+    part: Part,
+}
+
+/// Reads the headers of kernel and initramfs and decides what goes where.
 ///
 /// # Errors
 /// When the kernel cannot boot in this machine, with the reason.
-pub fn load(ram: &GuestRam, spec: &BootSpec<'_>) -> Result<LongModeEntry, BootError> {
+pub fn plan<'a>(spec: &'a BootSpec<'a>) -> Result<Plan<'a>, BootError> {
     let low_end = layout::low_ram_end(spec.memory);
     let kernel = kernel::inspect(spec.kernel, low_end)?;
-    let line = command_line::build(spec.command_line, spec.devices, kernel.command_line_max)?;
+    let command_line =
+        command_line::build(spec.command_line, spec.devices, kernel.command_line_max)?;
+    let mut chunks = Vec::new();
     for part in &kernel.parts {
-        let address = GuestAddress(part.address);
-        ram.read_file(spec.kernel, part.offset, address, part.length)
-            .map_err(|source| BootError::Read {
-                what: "kernel",
-                source,
-            })?;
+        chunks.extend(pieces("kernel", spec.kernel, *part));
     }
-    let initramfs = match spec.initramfs {
-        Some(file) => Some(load_initramfs(ram, file, &kernel, low_end)?),
-        None => None,
-    };
-    write_boot_data(ram, spec, &kernel, &line, initramfs)?;
-    Ok(LongModeEntry {
-        rip: kernel.entry,
-        rsi: layout::BOOT_PARAMS,
-        cr3: layout::PAGE_TABLES,
-        gdt_address: layout::GDT,
-        gdt_limit: GDT_LIMIT,
+    let mut initramfs = None;
+    if let Some(file) = spec.initramfs {
+        let part = place_initramfs(file, &kernel, low_end)?;
+        // Both are below 3 GiB.
+        initramfs = u32::try_from(part.address)
+            .ok()
+            .zip(u32::try_from(part.length).ok());
+        chunks.extend(pieces("initramfs", file, part));
+    }
+    Ok(Plan {
+        spec,
+        kernel,
+        command_line,
+        initramfs,
+        chunks,
+        next: AtomicUsize::new(0),
     })
 }
 
-/// Right behind the kernel: it shares the last huge page that the kernel touches anyway.
-fn load_initramfs(
-    ram: &GuestRam,
-    file: &File,
-    kernel: &Kernel,
-    low_end: u64,
-) -> Result<Initramfs, BootError> {
-    let read = |source| BootError::Read {
-        what: "initramfs",
-        source,
-    };
-    let length = file.metadata().map_err(read)?.len();
-    let start = kernel.end.next_multiple_of(PAGE);
-    let limit = low_end.min(kernel.initramfs_max.saturating_add(1));
-    let too_large = || BootError::InitramfsSize {
-        length,
-        start,
-        limit,
-    };
-    if start.checked_add(length).is_none_or(|end| end > limit) {
-        return Err(too_large());
+impl Plan<'_> {
+    /// Writes what is not in a file.
+    ///
+    /// # Errors
+    /// When the host has no random numbers.
+    pub fn write_boot_data(&self, ram: &GuestRam) -> Result<(), BootError> {
+        write_boot_data(ram, self)
     }
-    // `limit` is at most 3 GiB, so both fit.
-    let place = u32::try_from(start).map_err(|_| too_large())?;
-    let size = u32::try_from(length).map_err(|_| too_large())?;
-    let bytes = usize::try_from(length).map_err(|_| too_large())?;
-    if bytes > 0 {
-        ram.read_file(file, 0, GuestAddress(start), bytes)
-            .map_err(read)?;
+
+    /// Copies what no other thread has begun to copy. All of it is there when every caller has returned.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn copy(&self, ram: &GuestRam) -> Result<(), BootError> {
+        while let Some(chunk) = self.chunks.get(self.next.fetch_add(1, Ordering::Relaxed)) {
+            let Part {
+                offset,
+                address,
+                length,
+            } = chunk.part;
+            ram.read_file(chunk.file, offset, GuestAddress(address), length)
+                .map_err(|source| BootError::Read {
+                    what: chunk.what,
+                    source,
+                })?;
+        }
+        Ok(())
     }
-    Ok((place, size))
+
+    /// The state of the first vCPU.
+    pub fn entry(&self) -> LongModeEntry {
+        LongModeEntry {
+            rip: self.kernel.entry,
+            rsi: layout::BOOT_PARAMS,
+            cr3: layout::PAGE_TABLES,
+            gdt_address: layout::GDT,
+            gdt_limit: GDT_LIMIT,
+        }
+    }
 }
 
-fn write_boot_data(
-    ram: &GuestRam,
-    spec: &BootSpec<'_>,
-    kernel: &Kernel,
-    line: &str,
-    initramfs: Option<Initramfs>,
-) -> Result<(), BootError> {
+/// Cuts a part at the huge pages of guest memory.
+fn pieces<'a>(what: &'static str, file: &'a File, part: Part) -> Vec<Chunk<'a>> {
+    let end = part.address + part.length as u64;
+    let mut pieces = Vec::new();
+    let mut address = part.address;
+    while address < end {
+        let next = (address + 1).next_multiple_of(CHUNK).min(end);
+        let length = usize::try_from(next - address).expect("at most a huge page");
+        let offset = part.offset + (address - part.address);
+        pieces.push(Chunk {
+            what,
+            file,
+            part: Part {
+                offset,
+                address,
+                length,
+            },
+        });
+        address = next;
+    }
+    pieces
+}
+
+/// Right behind the kernel: it shares the last huge page that the kernel touches anyway.
+fn place_initramfs(file: &File, kernel: &Kernel, low_end: u64) -> Result<Part, BootError> {
+    let length = file
+        .metadata()
+        .map_err(|source| BootError::Read {
+            what: "initramfs",
+            source,
+        })?
+        .len();
+    let address = kernel.end.next_multiple_of(PAGE);
+    let limit = low_end.min(kernel.initramfs_max.saturating_add(1));
+    let fits = address.checked_add(length).is_some_and(|end| end <= limit);
+    match usize::try_from(length) {
+        Ok(length) if fits => Ok(Part {
+            offset: 0,
+            address,
+            length,
+        }),
+        _ => Err(BootError::InitramfsSize {
+            length,
+            start: address,
+            limit,
+        }),
+    }
+}
+
+fn write_boot_data(ram: &GuestRam, plan: &Plan<'_>) -> Result<(), BootError> {
+    let (spec, line) = (plan.spec, plan.command_line.as_str());
     debug_assert!(spec.cpus <= MAX_VCPUS && spec.devices <= layout::MAX_VIRTIO_DEVICES);
     let memory = ram.memory();
     let mut seed = [0; SEED_LENGTH];
@@ -148,7 +226,7 @@ fn write_boot_data(
 
     // The byte behind the line is 0 already: nobody has written there.
     memory.write_slice(line.as_bytes(), GuestAddress(layout::COMMAND_LINE))?;
-    let params = boot_params(kernel.header, spec.memory, line.len(), initramfs);
+    let params = boot_params(plan.kernel.header, spec.memory, line.len(), plan.initramfs);
     memory.write_obj(params, GuestAddress(layout::BOOT_PARAMS))?;
 
     let gsis = (layout::VIRTIO_GSI..)

@@ -45,7 +45,11 @@ fn load_with(
         memory: MEMORY,
         devices: 2,
     };
-    load(&ram, &spec).map(|entry| (ram, entry))
+    let plan = plan(&spec)?;
+    plan.write_boot_data(&ram)?;
+    plan.copy(&ram)?;
+    let entry = plan.entry();
+    Ok((ram, entry))
 }
 
 fn text(ram: &GuestRam, address: u64, length: usize) -> String {
@@ -118,4 +122,50 @@ fn the_first_gibibyte_is_mapped_to_itself() {
         assert_eq!(word(directory + page * 8), page << 21 | 0x83);
     }
     assert_eq!(word(entry.gdt_address + 16), 0x00af_9b00_0000_ffff);
+}
+
+#[test]
+fn two_threads_copy_every_byte_once() {
+    let initramfs: Vec<u8> = (0..9_000_001u32).map(|at| at.to_le_bytes()[2]).collect();
+    let initramfs = temporary(&initramfs);
+    let kernel = kernel(0x1234);
+    let ram = allocate(&layout::ram(MEMORY)).unwrap();
+    let spec = BootSpec {
+        kernel: &kernel,
+        initramfs: Some(&initramfs),
+        command_line: "",
+        cpus: 1,
+        memory: MEMORY,
+        devices: 0,
+    };
+    let plan = plan(&spec).unwrap();
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| plan.copy(&ram));
+        plan.copy(&ram).unwrap();
+        other.join().unwrap().unwrap();
+    });
+    let mut copied = vec![0; 9_000_001];
+    let address = GuestAddress(ENTRY + 0x2000);
+    ram.memory().read_slice(&mut copied, address).unwrap();
+    for (at, byte) in (0u32..).zip(copied) {
+        assert_eq!(byte, at.to_le_bytes()[2], "{at}");
+    }
+}
+
+#[test]
+fn a_file_that_shrinks_meanwhile_is_told() {
+    let kernel = kernel(0x1234);
+    let ram = allocate(&layout::ram(MEMORY)).unwrap();
+    let spec = BootSpec {
+        kernel: &kernel,
+        initramfs: None,
+        command_line: "",
+        cpus: 1,
+        memory: MEMORY,
+        devices: 0,
+    };
+    let plan = plan(&spec).unwrap();
+    kernel.set_len(0x1001).unwrap();
+    let error = plan.copy(&ram).unwrap_err();
+    assert_eq!(error.to_string(), "cannot read the kernel");
 }

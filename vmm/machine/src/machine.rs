@@ -76,21 +76,26 @@ pub fn start(
         memory: bytes,
         devices: devices::count(spec.disks.len()),
     };
+    let plan = boot::plan(&boot_spec)?;
     let kvm = files.kvm;
     let (made, loaded) = thread::scope(|scope| {
         // The load has its own thread, for it is KVM that sleeps: so one CPU is enough to do both at once.
         let loader = Builder::new()
             .name("loader".to_owned())
             .stack_size(LOADER_STACK_BYTES)
-            .spawn_scoped(scope, || (boot::load(&ram, &boot_spec), monotonic_ns()))?;
+            .spawn_scoped(scope, || {
+                plan.write_boot_data(&ram).and_then(|()| plan.copy(&ram))
+            })?;
         let made = make_vm(kvm, &ram, spec.vcpus, &devices_spec, ring);
+        let helped = plan.copy(&ram);
         let loaded = loader.join().expect("a panic has ended the process");
-        Ok::<_, BuildError>((made, loaded))
+        Ok::<_, BuildError>((made, loaded.and(helped)))
     })?;
-    let (entry, kernel_loaded_ns) = loaded;
-    let (made, entry) = (made?, entry?);
+    let kernel_loaded_ns = monotonic_ns();
+    loaded?;
+    let made = made?;
     if let Some(first) = made.vcpus.first() {
-        first.enter_long_mode(entry)?;
+        first.enter_long_mode(plan.entry())?;
     }
     let times = StartTimes {
         process_start_ns,
