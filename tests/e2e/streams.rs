@@ -1,8 +1,13 @@
-//! Standard input, output and error of apps.
+//! Standard input, output and error of apps. Input needs `--interactive`, as with rkt: without it an
+//! app's input is empty, and the caller's is not read.
 
 use bulkhead_tests::images::busybox_oci;
 
-use crate::bulkhead::pod;
+use crate::bulkhead::{Call, pod};
+
+fn interactive() -> Call {
+    pod(&busybox_oci()).pod_flag("--interactive")
+}
 
 #[test]
 fn output_and_error_are_separate() {
@@ -46,7 +51,7 @@ fn sixty_four_mebibytes_pass_through_cat_unchanged() {
 
 #[test]
 fn input_ends_where_it_ended() {
-    pod(&busybox_oci())
+    interactive()
         .shell("read a; read b || echo end of input after $a")
         .input("one\n")
         .run()
@@ -56,7 +61,7 @@ fn input_ends_where_it_ended() {
 
 #[test]
 fn an_app_that_reads_no_input_is_not_held_by_it() {
-    pod(&busybox_oci())
+    interactive()
         .shell("exit 9")
         .input(vec![b'x'; 8 << 20])
         .run()
@@ -94,4 +99,14 @@ fn lines_carry_the_name_in_a_pod_of_several_apps() {
     }
     assert_eq!(text.lines().count(), 3);
     end.says("beta").says(": four");
+}
+
+#[test]
+fn without_interactive_the_input_is_empty() {
+    pod(&busybox_oci())
+        .exec("/bin/cat")
+        .input("not for the app\n")
+        .run()
+        .exits(0)
+        .prints("");
 }
