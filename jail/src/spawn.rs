@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Resource, getrlimit};
 
 use crate::child::Child;
 use crate::confine::{Confinement, enter};
@@ -54,7 +55,8 @@ pub struct Identity {
 pub struct Jail {
     /// Who it becomes. `None`: who its parent is. Changing takes privileges, so it is for the caller to say.
     pub identity: Option<Identity>,
-    /// Most descriptors that it may have open (`RLIMIT_NOFILE`, soft and hard).
+    /// Most descriptors that it may have open (`RLIMIT_NOFILE`, soft and hard); fewer where the parent itself may not
+    /// have as many.
     pub open_files: u64,
     /// Signals that it ignores. All others have their default action.
     pub ignored_signals: &'static [libc::c_int],
@@ -118,7 +120,7 @@ pub fn spawn(program: &Program<'_>, jail: &Jail) -> Result<Child, SpawnError> {
         environment: environment.as_ptr(),
         parent: rustix::process::getpid().as_raw_nonzero().get(),
         identity: jail.identity,
-        open_files: jail.open_files,
+        open_files: jail.open_files.min(most_open_files()),
         ignored_signals: jail.ignored_signals,
     };
 
@@ -149,6 +151,11 @@ pub fn spawn(program: &Program<'_>, jail: &Jail) -> Result<Child, SpawnError> {
             Ok(Child::new(pidfd, failure))
         }
     }
+}
+
+/// The hard limit of this process: raising it takes privileges.
+fn most_open_files() -> u64 {
+    getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX)
 }
 
 fn check_numbers(descriptors: &[Descriptor<'_>]) -> Result<(), SpawnError> {

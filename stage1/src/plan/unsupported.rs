@@ -7,12 +7,13 @@
 //! | `resource/memory`, `resource/cpu` | applied |
 //! | `os/linux/no-new-privileges: false`, `os/linux/oom-score-adj: 0` | accepted: the default |
 //! | every other isolator, of an app or the pod | refused: it promises isolation or a limit |
+//! | an isolator of the pod that appc does not know | passed over, as the specification has it |
 //! | event handlers, exposed ports, volumes | refused: the app would miss something it relies on |
 //! | mount points of the image without a mount (`VOLUME`) | accepted: the app's root is writable, and lives as long as an empty volume |
 //! | such a mount point under a read-only root | refused: it would be read-only |
 //! | ports of the image | accepted: they only document |
 
-use bulkhead_pod::manifest::{App, Isolator, PodManifest, RuntimeApp};
+use bulkhead_pod::manifest::{App, Isolator, PodIsolator, PodManifest, RuntimeApp};
 use bulkhead_protocol::plan::AppName;
 
 use super::PlanError;
@@ -22,7 +23,8 @@ pub(super) fn refuse_pod(manifest: &PodManifest) -> Result<(), PlanError> {
         let whose = String::new();
         Err(PlanError::Unsupported { whose, what })
     };
-    if let Some(isolator) = manifest.isolators.first() {
+    let known = |isolator: &&PodIsolator| matches!(isolator, PodIsolator::Known(_));
+    if let Some(isolator) = manifest.isolators.iter().find(known) {
         return refuse(format!("isolator {} of the pod", isolator.name()));
     }
     if let Some(port) = manifest.ports.first() {

@@ -50,7 +50,7 @@ pub(crate) struct Helpers {
     pub(crate) relay: Child,
 }
 
-pub(crate) fn spawn_vmm(_files: &PodFiles, control: OwnedFd) -> Result<Child> {
+pub(crate) fn spawn_vmm(control: OwnedFd) -> Result<Child> {
     let executable = open_stage1("vmm")?;
     let descriptors = vec![
         Descriptor {
