@@ -20,9 +20,22 @@ fn app(image: &str, flags: &[&str], arguments: &[&str]) -> AppWords {
     }
 }
 
+/// A command line, and the words of its pod and of its apps.
+type Case<'a> = (&'a str, &'a [&'a str], Vec<AppWords>);
+
+fn find_their_places<const N: usize>(cases: [Case<'_>; N]) {
+    for (line, pod, apps) in cases {
+        let expected = Words {
+            pod: strings(pod),
+            apps,
+        };
+        assert_eq!(split_words(line), Ok(expected), "{line}");
+    }
+}
+
 #[test]
 fn each_word_finds_its_place() {
-    let cases: [(&str, &[&str], Vec<AppWords>); 17] = [
+    let cases: [Case<'_>; 11] = [
         ("a.aci", &[], vec![app("a.aci", &[], &[])]),
         ("a b", &[], vec![app("a", &[], &[]), app("b", &[], &[])]),
         ("a --- b", &[], vec![app("a", &[], &[]), app("b", &[], &[])]),
@@ -54,6 +67,13 @@ fn each_word_finds_its_place() {
             &[],
             vec![app("a", &["--exec=--"], &["x"])],
         ),
+    ];
+    find_their_places(cases);
+}
+
+#[test]
+fn each_flag_finds_its_pod_or_app() {
+    let cases: [Case<'_>; 6] = [
         (
             "a --cap-retain CAP_KILL",
             &[],
@@ -85,13 +105,7 @@ fn each_word_finds_its_place() {
             ],
         ),
     ];
-    for (line, pod, apps) in cases {
-        let expected = Words {
-            pod: strings(pod),
-            apps,
-        };
-        assert_eq!(split_words(line), Ok(expected), "{line}");
-    }
+    find_their_places(cases);
 }
 
 #[test]

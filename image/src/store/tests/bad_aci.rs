@@ -131,7 +131,13 @@ fn bad_acis_are_refused() {
     for (bytes, expected) in cases {
         bench.refuses_file("x.aci", &bytes, expected);
     }
-    let whole = aci(file("rootfs/f"));
+}
+
+#[test]
+fn acis_of_the_wrong_size_are_refused() {
+    let bench = Bench::new();
+    let t = Tar::default;
+    let whole = aci(t().file("rootfs/f", "x"));
     bench.refuses_file(
         "x.aci",
         &whole[..whole.len() - 1024],
