@@ -37,8 +37,8 @@ pub enum Error {
     /// Ranges of guest memory overlap, are empty, or are out of order.
     #[error("guest memory ranges are empty, out of order, or overlap")]
     Ranges,
-    /// A saved state that cannot be put back.
-    #[error("saved state: {what}")]
+    /// State that a vCPU or VM cannot have, from a file or from us.
+    #[error("vCPU state: {what}")]
     State {
         /// What is wrong with it.
         what: String,

@@ -36,7 +36,7 @@ pub enum Exit<'a> {
         /// 1 to 8 bytes.
         data: &'a [u8],
     },
-    /// The vCPU halted, which the in-kernel interrupt controller handles itself: seen only without it.
+    /// The vCPU halted. KVM's local APICs handle that themselves: seen only without them.
     Halt,
     /// A triple fault.
     TripleFault,

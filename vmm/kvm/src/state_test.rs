@@ -59,7 +59,7 @@ fn too_many_registers_are_refused() {
     let mut state = vcpu.save().unwrap();
     state.msrs = vec![state.msrs[0]; MAX_SAVED_MSRS + 1];
     let error = vcpu.restore(&state).unwrap_err();
-    assert_eq!(error.to_string(), "saved state: 513 MSRs, more than 512");
+    assert_eq!(error.to_string(), "vCPU state: 513 MSRs, more than 512");
     state.msrs.clear();
     state.cpuid = vec![state.cpuid[0]; KVM_MAX_CPUID_ENTRIES + 1];
     assert!(vcpu.restore(&state).is_err());
@@ -77,7 +77,7 @@ fn an_unknown_register_is_refused_by_name() {
     let error = vcpu.restore(&state).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "saved state: KVM refuses MSR 0xdeadbeef = 0x1"
+        "vCPU state: KVM refuses MSR 0xdeadbeef = 0x1"
     );
 }
 

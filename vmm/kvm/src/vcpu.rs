@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use kvm_bindings::{
-    CpuId, Msrs, kvm_cpuid_entry2, kvm_dtable, kvm_msr_entry, kvm_regs, kvm_segment,
+    CpuId, KVM_CAP_ENFORCE_PV_FEATURE_CPUID, Msrs, kvm_cpuid_entry2, kvm_dtable, kvm_enable_cap,
+    kvm_msr_entry, kvm_regs, kvm_segment,
 };
 use kvm_ioctls::{VcpuExit, VcpuFd};
 use vmm_sys_util::signal::{Killable, SIGRTMIN, register_signal_handler};
@@ -71,11 +72,19 @@ impl Vcpu {
         })
     }
 
-    /// Gives the vCPU its CPUID, from [`crate::cpuid::cpuid`]. Before the first run.
+    /// Gives the vCPU its CPUID, from [`crate::cpuid::cpuid`]. Before the first run. Paravirtual features that it does
+    /// not show do not exist for the guest (where KVM can hide them, Linux 5.10).
     ///
     /// # Errors
     /// When KVM refuses.
     pub fn set_cpuid(&self, entries: &[kvm_cpuid_entry2]) -> Result<(), Error> {
+        let mut enforce = kvm_enable_cap {
+            cap: KVM_CAP_ENFORCE_PV_FEATURE_CPUID,
+            ..Default::default()
+        };
+        enforce.args[0] = 1;
+        // Older kernels answer EINVAL; their guests are only told.
+        let _ = self.fd.enable_cap(&enforce);
         let entries = CpuId::from_entries(entries).map_err(|_| Error::State {
             what: format!("{} CPUID entries are more than KVM takes", entries.len()),
         })?;

@@ -214,3 +214,22 @@ fn a_message_that_no_apic_takes_is_lost() {
     })
     .unwrap();
 }
+
+#[test]
+fn a_paravirtual_feature_that_is_not_shown_does_not_exist() {
+    let (_ram, _vm, vcpu) = machine(&[]);
+    let write = |index, data| {
+        vcpu.set_msrs(&[kvm_msr_entry {
+            index,
+            data,
+            ..Default::default()
+        }])
+    };
+    // PV EOI is shown; asynchronous page faults are not.
+    write(0x4b56_4d04, 0).unwrap();
+    let error = write(0x4b56_4d02, 1).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "vCPU state: KVM refuses MSR 0x4b564d02 = 0x1"
+    );
+}

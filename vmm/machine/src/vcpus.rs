@@ -95,7 +95,7 @@ fn run(mut vcpu: Vcpu, shared: &Shared, first: bool) {
                     return;
                 }
             }
-            // Only a kernel without the in-kernel interrupt controller's halt comes here: run again and wait there.
+            // KVM waits inside, with its local APICs.
             Exit::Halt => {}
             Exit::TripleFault => return shared.end(ExitReason::TripleFault),
             Exit::InternalError { suberror } => {
