@@ -75,6 +75,7 @@ pub(crate) struct Call {
     apps: Vec<App>,
     input: Vec<u8>,
     variables: Vec<(String, String)>,
+    prefix: Vec<OsString>,
 }
 
 struct App {
@@ -92,7 +93,14 @@ impl Call {
             apps: Vec::new(),
             input: Vec::new(),
             variables: Vec::new(),
+            prefix: Vec::new(),
         }
+    }
+
+    /// Another program runs the call: these words stand before it.
+    pub(crate) fn under<const N: usize>(mut self, words: [&str; N]) -> Self {
+        self.prefix = words.map(OsString::from).to_vec();
+        self
     }
 
     /// Adds an app to the pod; the app methods below are about the last one.
@@ -194,7 +202,10 @@ impl Call {
     /// Starts the call and goes on while it runs.
     pub(crate) fn start(self) -> Running {
         let words = self.all_words();
-        let mut child = Command::new(dist().join("bin/bulkhead"))
+        let mut program = self.prefix.clone();
+        program.push(dist().join("bin/bulkhead").into());
+        let mut child = Command::new(&program[0])
+            .args(&program[1..])
             .args(&words)
             .envs(self.variables)
             .stdin(Stdio::piped())
@@ -373,6 +384,11 @@ impl Finished {
             self.fail(&format!("expected no {text:?} in standard error"));
         }
         self
+    }
+
+    /// Whether the exit status is 0.
+    pub(crate) fn succeeded(&self) -> bool {
+        self.status.success()
     }
 
     /// Standard output as text.

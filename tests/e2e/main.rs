@@ -15,6 +15,7 @@ mod killed;
 mod layers;
 mod machine;
 mod many;
+mod no_kvm;
 mod programs;
 mod root;
 mod stop;

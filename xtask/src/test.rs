@@ -1,9 +1,10 @@
 //! `test`: everything that can fail, in the order of what fails fastest.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
+use bulkhead_kvm::probe::{Verdict, probe};
 use bulkhead_tests::images;
 use serde_json::Value;
 
@@ -28,6 +29,9 @@ pub(crate) struct Options {
 /// Memory of the nested machine: the largest test has twenty apps and images in the page cache.
 const NESTED_MEMORY_MIB: u32 = 6144;
 
+/// Exit status of errors of bulkhead itself.
+const REFUSAL: i32 = 254;
+
 /// Runs the tests; the exit status is that of the end-to-end tests when all before it passed.
 pub(crate) fn all(options: &Options) -> Result<ExitCode> {
     setup::install(&setup::EVERYTHING)?;
@@ -37,6 +41,7 @@ pub(crate) fn all(options: &Options) -> Result<ExitCode> {
     }
     let dist = stage1::build(&stage1::kernel()?)?;
     let images = images::prepare(&mut progress)?;
+    refuses_an_interpreting_kvm(&dist, &images)?;
     let binary = build_end_to_end()?;
     progress("end-to-end tests");
     let script = format!(
@@ -45,9 +50,16 @@ pub(crate) fn all(options: &Options) -> Result<ExitCode> {
         images.display()
     );
     let binary = binary.display().to_string();
-    let mut command = ["sh", "-c", &script, &binary, "--test-threads=1"]
-        .map(str::to_owned)
-        .to_vec();
+    let mut command = [
+        "sh",
+        "-c",
+        &script,
+        &binary,
+        "--test-threads=1",
+        "--nocapture",
+    ]
+    .map(str::to_owned)
+    .to_vec();
     command.extend(options.filter.iter().cloned());
     nested::run(&nested::Options {
         always: options.nested,
@@ -55,6 +67,38 @@ pub(crate) fn all(options: &Options) -> Result<ExitCode> {
         copy: Some(dist),
         ..nested::Options::of(command)
     })
+}
+
+/// Where KVM only interprets code, `doctor` and `run` must say so: only such a machine can test it.
+fn refuses_an_interpreting_kvm(dist: &Path, images: &Path) -> Result<()> {
+    if !matches!(probe(), Verdict::Emulated { .. }) {
+        return Ok(());
+    }
+    progress("doctor and run on a KVM that only interprets code");
+    let data = tempfile::tempdir().context("make a temporary directory")?;
+    let bulkhead = || {
+        let mut command = Command::new(dist.join("bin/bulkhead"));
+        command.arg("--dir").arg(data.path());
+        command
+    };
+    let mut run = bulkhead();
+    run.arg("run").arg(images.join("busybox.oci"));
+    let mut doctor = bulkhead();
+    doctor.arg("doctor");
+    for mut command in [doctor, run] {
+        let output = command
+            .output()
+            .with_context(|| format!("start {command:?}"))?;
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        if output.status.code() != Some(REFUSAL) || !said.contains("interprets") {
+            bail!(
+                "{command:?} must refuse a KVM that interprets code: {}\n{said}",
+                output.status
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Unit and property tests; the end-to-end tests are not among them.
