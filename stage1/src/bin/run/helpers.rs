@@ -50,18 +50,20 @@ pub(crate) struct Helpers {
     pub(crate) relay: Child,
 }
 
-pub(crate) fn spawn_vmm(control: OwnedFd) -> Result<Child> {
+/// What the VMM has to say goes through its control socket, and is said once, by the relay. Only `debug` shows its standard
+/// error, and with it the guest's console as it comes.
+pub(crate) fn spawn_vmm(control: OwnedFd, debug: bool) -> Result<Child> {
     let executable = open_stage1("vmm")?;
-    let descriptors = vec![
-        Descriptor {
+    let mut descriptors = vec![Descriptor {
+        number: VMM_CONTROL,
+        file: control.as_fd(),
+    }];
+    if debug {
+        descriptors.push(Descriptor {
             number: 2,
             file: rustix::stdio::stderr(),
-        },
-        Descriptor {
-            number: VMM_CONTROL,
-            file: control.as_fd(),
-        },
-    ];
+        });
+    }
     start(
         "vmm",
         &executable,

@@ -77,7 +77,7 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
     .context("make the VMM's control socket")?;
     let (mut commands, commands_end) =
         UnixStream::pair().context("make the relay's command socket")?;
-    let vmm = helpers::spawn_vmm(vmm_end)?;
+    let vmm = helpers::spawn_vmm(vmm_end, arguments.debug)?;
     if let Some(trace) = &trace {
         trace::phase(trace, "vmm-spawned", trace::now_ns());
     }
