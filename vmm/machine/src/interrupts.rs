@@ -5,7 +5,7 @@ use std::io;
 use bulkhead_kvm::Vm;
 use bulkhead_kvm::vm::Message;
 
-use crate::ioapic::{Ioapic, IoapicState};
+use crate::ioapic::{Ioapic, IoapicState, WrongLines};
 
 /// Used by every thread that owns a device, and by vCPUs.
 #[derive(Debug)]
@@ -53,8 +53,11 @@ impl Interrupts {
     }
 
     /// Puts a saved IOAPIC back.
-    pub fn restore(&self, state: IoapicState) {
-        self.ioapic.restore(state);
+    ///
+    /// # Errors
+    /// When it is that of a machine with other devices.
+    pub fn restore(&self, state: IoapicState) -> Result<(), WrongLines> {
+        self.ioapic.restore(state)
     }
 
     fn send(&self, message: Option<Message>) -> io::Result<()> {

@@ -11,6 +11,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bulkhead_kvm::vm::Message;
+use serde::{Deserialize, Serialize};
 
 /// Most lines that one controller has.
 pub const MAX_LINES: u8 = 24;
@@ -26,6 +27,8 @@ const FIRST_ENTRY: u8 = 0x10;
 /// Version of the 82093AA; bits 23:16 of the register are the last entry.
 const VERSION: u32 = 0x11;
 
+/// The identification register's writable bits.
+const ID_BITS: u32 = 0x0f00_0000;
 const VECTOR: u64 = 0xff;
 const DELIVERY_MODE: u64 = 0x700;
 const LOWEST_PRIORITY: u64 = 0x100;
@@ -38,15 +41,23 @@ const DESTINATION_SHIFT: u32 = 56;
 /// Where messages to local APICs go.
 const MESSAGE_BASE: u32 = 0xfee0_0000;
 
+/// A saved controller with other lines than the machine's.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the saved IOAPIC has {found} lines, the machine's has {expected}")]
+pub struct WrongLines {
+    found: usize,
+    expected: usize,
+}
+
 /// The controller as plain data.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IoapicState {
     index: u8,
     id: u32,
     lines: Vec<Line>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Line {
     /// Redirection table entry.
     entry: u64,
@@ -126,9 +137,22 @@ impl Ioapic {
         self.lock().clone()
     }
 
-    /// Puts a saved state back: that of a controller with as many lines.
-    pub fn restore(&self, state: IoapicState) {
-        *self.lock() = state;
+    /// Puts a saved state back. Bits that no guest can set are dropped.
+    ///
+    /// # Errors
+    /// When it is that of another number of lines.
+    pub fn restore(&self, mut saved: IoapicState) -> Result<(), WrongLines> {
+        let mut state = self.lock();
+        let (found, expected) = (saved.lines.len(), state.lines.len());
+        if found != expected {
+            return Err(WrongLines { found, expected });
+        }
+        for line in &mut saved.lines {
+            line.entry &= WRITABLE;
+        }
+        saved.id &= ID_BITS;
+        *state = saved;
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, IoapicState> {
@@ -163,7 +187,7 @@ impl IoapicState {
 
     fn write_register(&mut self, value: u32) -> Option<Message> {
         if self.index == REGISTER_ID {
-            self.id = value & 0x0f00_0000;
+            self.id = value & ID_BITS;
             return None;
         }
         let line = self.lines.get_mut(line_of(self.index)?)?;
