@@ -10,11 +10,14 @@ use bulkhead_rootfs::stage1::{Parts, assemble};
 use crate::process::{progress, run};
 use crate::workspace::{cargo, dist, target};
 
-/// The agent runs in roots that have no dynamic linker, and rustc makes it smaller without PIE.
+/// A pod's processes need no libraries in their jails, and no dynamic linker on the way to their `main`.
+const STAGE1_FLAGS: &str = "-C target-feature=+crt-static";
+
+/// The agent runs where there is no dynamic linker, and rustc makes it smaller without PIE.
 const AGENT_FLAGS: &str = "-C target-feature=+crt-static -C relocation-model=static";
 
 /// With a target named, the flags are not applied to procedural macros, which cannot be static.
-const AGENT_TARGET: &str = "x86_64-unknown-linux-gnu";
+const STATIC_TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Finds or builds the guest kernel.
 pub(crate) fn kernel() -> Result<Kernel> {
@@ -29,9 +32,13 @@ pub(crate) fn build(kernel: &Kernel) -> Result<PathBuf> {
     progress("building bulkhead, stage1 and vmm");
     run(cargo("build")
         .args(["--quiet", "--release", "--bins"])
-        .args(["--package", "bulkhead"])
+        .args(["--package", "bulkhead"]))?;
+    run(cargo("build")
+        .args(["--quiet", "--release", "--bins"])
         .args(["--package", "bulkhead-stage1"])
-        .args(["--package", "bulkhead-machine"]))?;
+        .args(["--package", "bulkhead-machine"])
+        .args(["--target", STATIC_TARGET])
+        .env("RUSTFLAGS", STAGE1_FLAGS))?;
     progress("building the agent");
     run(cargo("build")
         .args([
@@ -41,24 +48,25 @@ pub(crate) fn build(kernel: &Kernel) -> Result<PathBuf> {
             "--package",
             "bulkhead-agent",
         ])
-        .args(["--target", AGENT_TARGET])
+        .args(["--target", STATIC_TARGET])
         .env("RUSTFLAGS", AGENT_FLAGS))?;
     let release = target().join("release");
     let image = dist().join("lib/bulkhead/stage1/kvm");
     fs::create_dir_all(dist().join("lib/bulkhead/stage1")).context("make the dist tree")?;
-    assemble(&parts(&release, kernel), &image)?;
+    assemble(&parts(kernel), &image)?;
     let bin = dist().join("bin");
     fs::create_dir_all(&bin).context("make the dist tree")?;
     replace(&release.join("bulkhead"), &bin.join("bulkhead"))?;
     Ok(dist())
 }
 
-fn parts(release: &Path, kernel: &Kernel) -> Parts {
+fn parts(kernel: &Kernel) -> Parts {
+    let release = target().join(STATIC_TARGET).join("release");
     Parts {
         run: release.join("stage1-run"),
         relay: release.join("stage1-relay"),
         vmm: release.join("vmm"),
-        agent: target().join(AGENT_TARGET).join("agent/agent"),
+        agent: target().join(STATIC_TARGET).join("agent/agent"),
         vmlinux: kernel.vmlinux.clone(),
         bzimage: kernel.bzimage.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
