@@ -1,8 +1,9 @@
 //! App Container images with hostile archives and manifests: refused with the entry's or field's name.
 
 use std::fs;
+use std::path::Path;
 
-use crate::bad_images::refused;
+use crate::bad_images::{refused, refused_after_import};
 use crate::bulkhead::{Finished, own_data};
 
 /// A header and its content as ustar (POSIX.1-1988) has them.
@@ -35,23 +36,32 @@ const MANIFEST: &str = r#"{"acKind": "ImageManifest", "acVersion": "0.8.11", "na
     "labels": [{"name": "os", "value": "linux"}, {"name": "arch", "value": "amd64"}],
     "app": {"exec": ["/x"], "user": "0", "group": "0"}}"#;
 
+/// Makes an image of this manifest and these entries.
+fn write(path: &Path, manifest: &str, entries: &[Vec<u8>]) {
+    let mut bytes = entry("manifest", FILE, "", manifest.as_bytes());
+    bytes.extend(entry("rootfs", DIRECTORY, "", b""));
+    bytes.extend(entries.concat());
+    bytes.extend([0; 1024]);
+    fs::write(path, bytes).unwrap();
+}
+
 /// Runs an image of this manifest and these entries, which must be refused.
 #[track_caller]
 fn image(manifest: &str, entries: &[Vec<u8>]) -> Finished {
     let files = own_data();
     let path = files.path().join("hostile.aci");
-    let mut bytes = entry("manifest", FILE, "", manifest.as_bytes());
-    bytes.extend(entry("rootfs", DIRECTORY, "", b""));
-    bytes.extend(entries.concat());
-    bytes.extend([0; 1024]);
-    fs::write(&path, bytes).expect("write the archive");
+    write(&path, manifest, entries);
     refused(&path)
 }
 
+/// Runs an image whose manifest has something else in one place, which must be refused.
 #[track_caller]
 fn manifest(changed: &str, into: &str) -> Finished {
     assert!(MANIFEST.contains(changed));
-    image(&MANIFEST.replace(changed, into), &[])
+    let files = own_data();
+    let path = files.path().join("hostile.aci");
+    write(&path, &MANIFEST.replace(changed, into), &[]);
+    refused_after_import(&path)
 }
 
 #[test]

@@ -8,24 +8,47 @@ use bulkhead_tests::images::{
 };
 
 use crate::bulkhead::{Finished, own_data, pod};
-use crate::leftovers::{Before, files};
+use crate::leftovers::{Mounts, files};
 
 /// Runs an image that must be refused, and looks at what is left.
 #[track_caller]
 pub(crate) fn refused(image: &Path) -> Finished {
     let data = own_data();
-    let before = Before::now();
+    refused_in(data.path(), image, |_| true)
+}
+
+/// The same for an image whose archive is right but whose manifest is not: it may be in the store,
+/// whole.
+#[track_caller]
+pub(crate) fn refused_after_import(image: &Path) -> Finished {
+    let data = own_data();
+    let store = [
+        data.path().join("cas/images"),
+        data.path().join("cas/hints"),
+    ];
+    refused_in(data.path(), image, |path| {
+        !store.iter().any(|whole| path.starts_with(whole))
+    })
+}
+
+/// `unwanted` tells which files must not be in the data directory afterwards.
+#[track_caller]
+fn refused_in(data: &Path, image: &Path, unwanted: impl Fn(&Path) -> bool) -> Finished {
+    let temporary = own_data();
+    let mounts = Mounts::now();
     let end = pod(image)
-        .data(data.path())
+        .data(data)
+        .variable("TMPDIR", &temporary.path().display().to_string())
         .exec("/bin/true")
         .run()
         .exits(254)
         .prints("");
-    before.is_unchanged();
-    let left: Vec<PathBuf> = files(data.path())
-        .into_iter()
-        .filter(|path| !path.is_dir() && fs::metadata(path).is_ok_and(|about| about.len() > 0))
-        .collect();
+    mounts.are_all_that_is_left();
+    let mut left: Vec<PathBuf> = files(temporary.path()).into_iter().collect();
+    left.extend(files(data).into_iter().filter(|path| {
+        let content = fs::metadata(path).is_ok_and(|about| about.is_file() && about.len() > 0);
+        content && unwanted(path)
+    }));
     if !left.is_empty() {
         end.fail(&format!("files are left: {left:?}"));
     }

@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::bulkhead::{Running, pod};
-use crate::leftovers::{Before, no_processes, processes};
+use crate::leftovers::{Mounts, no_processes, processes};
 
 fn running() -> Running {
     pod(&busybox_oci())
@@ -29,12 +29,12 @@ fn process(program: &str) -> Pid {
 
 #[test]
 fn the_supervisor() {
-    let before = Before::now();
+    let mounts = Mounts::now();
     running()
         .signal(Signal::SIGKILL)
         .finish()
         .dies_of(Signal::SIGKILL);
-    before.is_unchanged();
+    mounts.are_all_that_is_left();
 }
 
 #[test]

@@ -10,34 +10,22 @@ use crate::bulkhead::dist;
 /// Time for the kernel to end processes whose parent was killed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// State of the machine that a call must leave as it was.
+/// Mounts of the machine, which a call must leave as they were.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Before {
-    mounts: String,
-    temporary: BTreeSet<PathBuf>,
-}
+pub(crate) struct Mounts(String);
 
-impl Before {
+impl Mounts {
     /// Takes the state.
     pub(crate) fn now() -> Self {
-        Self {
-            mounts: fs::read_to_string("/proc/self/mountinfo").expect("/proc/self/mountinfo"),
-            temporary: names(Path::new("/tmp")),
-        }
+        Self(fs::read_to_string("/proc/self/mountinfo").expect("/proc/self/mountinfo"))
     }
 
-    /// Expects the state to be the same, and no process of ours to run.
+    /// Expects the same mounts, and no process of ours to run.
     #[track_caller]
-    pub(crate) fn is_unchanged(&self) {
+    pub(crate) fn are_all_that_is_left(&self) {
         assert_eq!(no_processes(), Vec::<String>::new(), "processes are left");
-        assert_eq!(*self, Self::now(), "mounts or temporary files are left");
+        assert_eq!(*self, Self::now(), "mounts are left");
     }
-}
-
-/// What is right in a directory.
-fn names(directory: &Path) -> BTreeSet<PathBuf> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries.map(|entry| entry.path()).collect()
 }
 
 /// Everything in a directory, with its subdirectories.
