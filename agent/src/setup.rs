@@ -49,10 +49,11 @@ const OPEN_FILES: Rlimit = Rlimit {
 pub type Step = fn() -> Result<(), SetupError>;
 
 /// In order. Each is short, so that the host's answer does not wait.
-pub const GUEST_STEPS: [Step; 7] = [
+pub const GUEST_STEPS: [Step; 8] = [
     leave_initramfs,
     mount_devices,
     mount_processes,
+    mount_settings,
     mount_cgroups,
     delegate_cgroups,
     bring_loopback_up,
@@ -138,6 +139,13 @@ fn mount_processes() -> Result<(), SetupError> {
         MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC,
         None,
     )
+}
+
+/// For the settings of mounted file systems ([`crate::root`]).
+fn mount_settings() -> Result<(), SetupError> {
+    make_directory("/sys")?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount_at("sysfs", "/sys", flags, None)
 }
 
 fn mount_cgroups() -> Result<(), SetupError> {
