@@ -74,7 +74,7 @@ fn apps_do_not_see_each_other_s_root() {
 fn apps_of_a_pod_share_loopback() {
     pod(&busybox_oci())
         .name("server")
-        .shell("echo hello | nc -l -p 4000 -s 127.0.0.1")
+        .shell("echo hello | nc -l -p 4000")
         .app(busybox_oci())
         .name("client")
         .shell("until nc 127.0.0.1 4000 </dev/null; do sleep 0.1; done")

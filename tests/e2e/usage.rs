@@ -77,7 +77,7 @@ fn a_network_says_that_it_is_not_there_yet() {
             .pod_flag(network)
             .run()
             .exits(254)
-            .says("not supported yet")
+            .says("only none is supported yet")
             .does_not_say("panicked");
     }
     pod(&busybox_oci())
