@@ -4,8 +4,10 @@
 //!
 //! Absent on purpose: compiling anything. The parts come as paths from whoever built them.
 
+pub mod aci;
 mod cpio;
 mod failure;
+mod gzip;
 pub mod initramfs;
 mod manifest;
 mod scratch;

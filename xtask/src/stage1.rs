@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use bulkhead_guest_kernel::Kernel;
+use bulkhead_rootfs::aci;
 use bulkhead_rootfs::stage1::{Parts, assemble};
 
 use crate::process::{progress, run};
@@ -27,7 +28,7 @@ pub(crate) fn kernel() -> Result<Kernel> {
     )?)
 }
 
-/// Builds everything and returns the root of the tree: `bin/bulkhead`, `lib/bulkhead/stage1/kvm`.
+/// Builds everything and returns the root of the tree: `bin/bulkhead`, `lib/bulkhead/stage1/kvm` and the same as `kvm.aci`.
 pub(crate) fn build(kernel: &Kernel) -> Result<PathBuf> {
     progress("building bulkhead, stage1 and vmm");
     run(cargo("build")
@@ -54,6 +55,7 @@ pub(crate) fn build(kernel: &Kernel) -> Result<PathBuf> {
     let image = dist().join("lib/bulkhead/stage1/kvm");
     fs::create_dir_all(dist().join("lib/bulkhead/stage1")).context("make the dist tree")?;
     assemble(&parts(kernel), &image)?;
+    aci::write(&image, &image.with_extension("aci"))?;
     let bin = dist().join("bin");
     fs::create_dir_all(&bin).context("make the dist tree")?;
     replace(&release.join("bulkhead"), &bin.join("bulkhead"))?;
