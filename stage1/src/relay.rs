@@ -18,6 +18,7 @@
 pub mod descriptors;
 pub mod event_loop;
 pub mod inlet;
+pub mod kernel;
 pub mod label;
 pub mod outlet;
 pub mod readable;

@@ -143,6 +143,27 @@ fn a_guest_that_never_becomes_ready_is_given_up_with_its_console() {
     assert_eq!(no_processes(), Vec::<String>::new());
 }
 
+#[test]
+fn a_kernel_that_cannot_be_told_its_devices_is_named_as_the_reason() {
+    // With another name the parameter is as absent as without CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES.
+    let deaf = Stage1Copy::new();
+    let mut kernel = fs::read(stage1().join("rootfs/kernel/vmlinux")).unwrap();
+    let name = b"virtio_mmio.device\0";
+    let at = kernel
+        .windows(name.len())
+        .position(|bytes| bytes == name)
+        .expect("our kernel has the parameter");
+    kernel[at] = b'V';
+    deaf.replace("kernel/vmlinux", &kernel);
+    let end = pod(&busybox_oci())
+        .pod_flag(format!("--stage1={}", deaf.path().display()))
+        .exec("/bin/true")
+        .run()
+        .exits(254);
+    end.says("built without CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES");
+    assert_eq!(no_processes(), Vec::<String>::new());
+}
+
 /// A copy of the stage1 image with another file in it.
 struct Stage1Copy(tempfile::TempDir);
 

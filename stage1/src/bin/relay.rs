@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use bulkhead_jail::inherited;
-use bulkhead_stage1::relay::descriptors::{COMMANDS, RKT, TRACE, VMM};
+use bulkhead_stage1::relay::descriptors::{COMMANDS, KERNEL, RKT, TRACE, VMM};
 use bulkhead_stage1::relay::event_loop::{Descriptors, FAILED, run};
 
 fn main() -> ExitCode {
@@ -26,6 +26,7 @@ fn relay() -> Result<u8> {
         vmm: inherited(VMM).context("the VMM's control socket")?,
         rkt: inherited(RKT).context("the status directory")?,
         trace: inherited(TRACE).ok().map(File::from),
+        kernel: inherited(KERNEL).ok().map(File::from),
     };
     Ok(run(descriptors)?)
 }

@@ -13,3 +13,6 @@ pub const RKT: RawFd = 5;
 
 /// Where phases go; absent unless they are measured.
 pub const TRACE: RawFd = 6;
+
+/// The guest kernel's file, to be looked at when the machine never becomes ready.
+pub const KERNEL: RawFd = 7;

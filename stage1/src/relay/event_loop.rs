@@ -21,6 +21,7 @@ use bulkhead_protocol::vmm::{FromVmm, StartTimes};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::rand::{GetRandomFlags, getrandom};
 
+use super::kernel;
 use super::outlet::Report;
 use super::readable;
 use super::session::{Action, Session};
@@ -64,6 +65,8 @@ pub struct Descriptors {
     pub rkt: OwnedFd,
     /// Where phases go.
     pub trace: Option<File>,
+    /// The guest kernel's file.
+    pub kernel: Option<File>,
 }
 
 /// Runs the pod to its end, and gives its exit code.
@@ -88,6 +91,7 @@ pub fn run(descriptors: Descriptors) -> Result<u8, RelayError> {
         status: StatusDirectory::new(descriptors.rkt),
         streams,
         trace: descriptors.trace,
+        kernel: descriptors.kernel,
         code: None,
     };
     let result = relay.run();
@@ -106,6 +110,7 @@ struct Relay {
     status: StatusDirectory,
     streams: Streams,
     trace: Option<File>,
+    kernel: Option<File>,
     /// The pod's exit code, when it has ended.
     code: Option<u8>,
 }
@@ -171,6 +176,7 @@ impl Relay {
                 }
             }
             Action::Say(text) => self.say(&text),
+            Action::LookAtKernel => self.look_at_kernel(),
             Action::ShowConsole(bytes) => {
                 self.say("the last lines of the guest's console:");
                 for line in readable::console(&bytes) {
@@ -178,6 +184,15 @@ impl Relay {
                 }
             }
             Action::Finish(code) => self.code = Some(code),
+        }
+    }
+
+    fn look_at_kernel(&self) {
+        let Some(file) = &self.kernel else { return };
+        match kernel::suspicion(file) {
+            Ok(None) => {}
+            Ok(Some(suspicion)) => self.say(&suspicion.to_string()),
+            Err(error) => self.say(&format!("look at the guest kernel: {error}")),
         }
     }
 

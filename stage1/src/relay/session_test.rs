@@ -268,8 +268,22 @@ fn a_machine_that_is_never_ready_is_reported_with_its_console() {
     let actions = session.take_actions();
     let text = "the machine was not ready after 30 s".to_owned();
     assert!(actions.contains(&Action::Say(text)));
+    assert!(actions.contains(&Action::LookAtKernel));
     assert!(actions.contains(&Action::ShowConsole(b"Kernel panic".to_vec())));
     assert!(actions.contains(&Action::Finish(254)));
+}
+
+#[test]
+fn the_kernel_is_looked_at_only_where_it_ran_and_no_agent_came() {
+    let looks = |mut session: Session, reason| {
+        session.vmm_exited(&reason, b"");
+        session.take_actions().contains(&Action::LookAtKernel)
+    };
+    assert!(looks(new(&["web"]), ExitReason::GuestReset));
+    assert!(!looks(new(&["web"]), ExitReason::TripleFault));
+    let message = Text::try_from("kernel: is not a kernel").unwrap();
+    assert!(!looks(new(&["web"]), ExitReason::Failed { message }));
+    assert!(!looks(running(&["web"]), ExitReason::GuestReset));
 }
 
 #[test]

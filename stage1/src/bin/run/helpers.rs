@@ -81,6 +81,7 @@ pub(crate) fn spawn_relay(
     interactive: bool,
 ) -> Result<Child> {
     let executable = open_stage1("relay")?;
+    let kernel = open_stage1("kernel/vmlinux")?;
     let at = |number, file| Descriptor { number, file };
     let mut descriptors = vec![
         at(1, rustix::stdio::stdout()),
@@ -88,6 +89,7 @@ pub(crate) fn spawn_relay(
         at(descriptors::COMMANDS, commands.as_fd()),
         at(descriptors::VMM, vmm.as_fd()),
         at(descriptors::RKT, files.status_directory().as_fd()),
+        at(descriptors::KERNEL, kernel.as_fd()),
     ];
     if interactive {
         descriptors.push(at(0, rustix::stdio::stdin()));

@@ -46,6 +46,8 @@ pub enum Action {
     StopVmm,
     /// Tell the user; any text, to be made readable.
     Say(String),
+    /// Look for the reason of a failed start in the guest kernel's file, and tell the user.
+    LookAtKernel,
     /// Show the tail of the console; any bytes, to be made readable.
     ShowConsole(Vec<u8>),
     /// The end, with the pod's exit code. Nothing comes after.

@@ -102,7 +102,7 @@ impl Session {
             Phase::Booting => {
                 let seconds = self.ready_timeout.as_secs();
                 let text = format!("the machine was not ready after {seconds} s");
-                self.fail(now, Failure::machine(text));
+                self.fail(now, Failure::no_agent(text));
             }
             Phase::Running => self.power_off(now),
             Phase::PoweringOff => {
@@ -119,37 +119,47 @@ impl Session {
     /// The VMM's last word.
     pub fn vmm_exited(&mut self, reason: &ExitReason, console: &[u8]) {
         self.debug(&format!("the VMM ended: {reason}"));
-        let text = match self.phase {
-            Phase::Booting => Some(format!("the machine ended before it was ready: {reason}")),
-            Phase::Running if !self.processes.all_ended() => Some(format!(
+        let failure = match self.phase {
+            Phase::Booting => {
+                let text = format!("the machine ended before it was ready: {reason}");
+                Some(match reason {
+                    // A kernel without disk and vsock, whose agent gives up.
+                    ExitReason::GuestReset => Failure::no_agent(text),
+                    _ => Failure::machine(text),
+                })
+            }
+            Phase::Running if !self.processes.all_ended() => Some(Failure::machine(format!(
                 "the machine ended while its apps were running: {reason}"
-            )),
+            ))),
             _ => None,
         };
-        self.finish(text, console);
+        self.finish(failure, console);
     }
 
     /// The VMM ended without a word.
     pub fn vmm_lost(&mut self) {
         if self.phase != Phase::Ending {
             let text = "the VMM ended without giving a reason".to_owned();
-            self.finish(Some(text), &[]);
+            self.finish(Some(Failure::machine(text)), &[]);
         } else {
             self.finish(None, &[]);
         }
     }
 
-    fn finish(&mut self, text: Option<String>, console: &[u8]) {
+    fn finish(&mut self, failure: Option<Failure>, console: &[u8]) {
         if self.phase == Phase::Finished {
             return;
         }
         self.phase = Phase::Finished;
         self.until = None;
         self.redial_until = None;
-        let failure = self.failure.take().or(text.map(Failure::machine));
+        let failure = self.failure.take().or(failure);
         let code = match failure {
             Some(failure) => {
                 self.actions.push(Action::Say(failure.text));
+                if failure.kernel {
+                    self.actions.push(Action::LookAtKernel);
+                }
                 if failure.console && !console.is_empty() {
                     self.actions.push(Action::ShowConsole(console.to_vec()));
                 }

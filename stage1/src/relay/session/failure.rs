@@ -68,11 +68,12 @@ pub enum Violation {
     Frame(String),
 }
 
-/// Why a pod failed, and whether the console can tell more.
+/// Why a pod failed, and what can tell more.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) text: String,
     pub(super) console: bool,
+    pub(super) kernel: bool,
 }
 
 impl Failure {
@@ -81,6 +82,7 @@ impl Failure {
         Self {
             text,
             console: false,
+            kernel: false,
         }
     }
 
@@ -89,6 +91,15 @@ impl Failure {
         Self {
             text,
             console: true,
+            kernel: false,
+        }
+    }
+
+    /// The kernel ran, and its agent never came.
+    pub(super) fn no_agent(text: String) -> Self {
+        Self {
+            kernel: true,
+            ..Self::machine(text)
         }
     }
 
