@@ -1,5 +1,6 @@
-//! Phases of a start, for measurement: `phase NAME NANOSECONDS` lines of `CLOCK_MONOTONIC` in the file that the environment
-//! variable `BULKHEAD_TRACE` names. Supervisor and relay append to the same open file; a line is one write.
+//! Phases of a start, for measurement: `phase NAME NANOSECONDS` lines of `CLOCK_MONOTONIC`, and `count NAME VALUE` lines of
+//! what the VMM had counted when the agent was ready, in the file that the environment variable `BULKHEAD_TRACE` names.
+//! Supervisor and relay append to the same open file; no line is written in parts.
 
 use std::fs::File;
 use std::io::Write;
@@ -20,4 +21,14 @@ pub fn now_ns() -> u64 {
 pub fn phase(file: &File, name: &str, at_ns: u64) {
     let mut file = file;
     let _ = file.write_all(format!("phase {name} {at_ns}\n").as_bytes());
+}
+
+/// Appends counters that are not zero, in one write.
+pub fn counts<'a>(file: &File, counters: impl Iterator<Item = (&'a str, u64)>) {
+    let lines: String = counters
+        .filter(|(_, value)| *value != 0)
+        .map(|(name, value)| format!("count {name} {value}\n"))
+        .collect();
+    let mut file = file;
+    let _ = file.write_all(lines.as_bytes());
 }

@@ -45,6 +45,9 @@ pub(crate) struct Options {
     /// Counted runs of the figures that are taken natively
     #[arg(long, default_value_t = 41)]
     native_runs: usize,
+    /// Take natively measured figures alone: no boot, no nested machine
+    #[arg(long)]
+    native: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -77,7 +80,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let files = files(&dist, &directory);
     let mut native = Series::default();
     native::measure(&files, options.native_runs, &mut native)?;
-    let inside = run_inside(options, &dist, &directory)?;
+    let inside = if options.native {
+        Value::default()
+    } else {
+        run_inside(options, &dist, &directory)?
+    };
     let sizes = report::sizes(&dist)?;
     report::print(options.json, &native.to_json(), &inside, &sizes)?;
     Ok(ExitCode::SUCCESS)

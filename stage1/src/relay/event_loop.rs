@@ -164,6 +164,10 @@ impl Relay {
                 if let Err(error) = self.status.set_ready() {
                     self.say(&format!("say that the pod is ready: {error}"));
                 }
+                // What the machine has counted by now is part of a trace.
+                if let (Some(vmm), Some(_)) = (&self.vmm, &self.trace) {
+                    vmm.ask_stats();
+                }
             }
             Action::Phase { name, ago_ns } => {
                 self.phase(name, trace::now_ns().saturating_sub(ago_ns))
@@ -340,9 +344,14 @@ impl Relay {
                 self.session.vmm_exited(&reason, &console);
                 self.vmm = None;
             }
-            // Answers to what the relay does not ask.
-            FromVmm::Connection { .. } | FromVmm::Paused | FromVmm::Resumed | FromVmm::Stats(_) => {
+            FromVmm::Stats(counters) => {
+                if let Some(trace) = &self.trace {
+                    let counters = counters.iter();
+                    trace::counts(trace, counters.map(|c| (c.name.as_str(), c.value)));
+                }
             }
+            // Answers to what the relay does not ask.
+            FromVmm::Connection { .. } | FromVmm::Paused | FromVmm::Resumed => {}
         }
     }
 

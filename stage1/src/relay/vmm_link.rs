@@ -1,4 +1,4 @@
-//! The VMM's control socket, the relay's end: packets in, one command out.
+//! The VMM's control socket, the relay's end: packets in, two commands out.
 
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -98,7 +98,17 @@ impl VmmLink {
 
     /// Asks it to power off at once. One that is gone needs no asking.
     pub fn stop(&self) {
-        let packet = frame::encode_packet(&ToVmm::Stop, MAX_PACKET);
+        self.tell(&ToVmm::Stop);
+    }
+
+    /// Asks it for its counters.
+    pub fn ask_stats(&self) {
+        self.tell(&ToVmm::Stats);
+    }
+
+    /// What cannot be sent is for nobody: the VMM is gone.
+    fn tell(&self, message: &ToVmm) {
+        let packet = frame::encode_packet(message, MAX_PACKET);
         let packet = packet.expect("a message without content is no longer than a packet");
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         let _ = send(&self.socket, &packet, flags);
