@@ -51,7 +51,7 @@ const LOADER_STACK_BYTES: usize = 128 << 10;
 /// other.
 ///
 /// # Errors
-/// When a file, KVM or the host does not allow it. Nothing runs then.
+/// When a file, KVM or the host does not allow it. The process is then of no more use: its vCPUs may run.
 pub fn start(
     spec: &MachineSpec,
     files: Files,
@@ -108,6 +108,7 @@ pub fn start(
 
 /// A VM with all that KVM knows of the machine.
 struct Made {
+    interrupts: Arc<Interrupts>,
     buses: Buses,
     devices: Devices,
     lines: Vec<Line>,
@@ -138,10 +139,8 @@ fn make_vm(
     }
     let interrupts = Arc::new(Interrupts::new(vm, devices::interrupt_lines(devices)));
     let (buses, devices, lines) = devices::build(devices, ram.memory(), &interrupts, ring)?;
-    for line in &lines {
-        line.register(interrupts.vm())?;
-    }
     Ok(Made {
+        interrupts,
         buses,
         devices,
         lines,
@@ -193,6 +192,11 @@ fn run(made: Made, control: Arc<Control>, times: StartTimes) -> Result<EventLoop
     }
     let loop_devices = LoopDevices::new(loop_disks, made.devices.vsock, made.devices.rng)?;
     let vcpus = VcpuThreads::start(made.vcpus, &shared)?;
+    // Each takes KVM a grace period, and the guest needs a while to its first notification. One that comes
+    // earlier is an exit like any other, and reaches the same bell.
+    for line in &shared.lines {
+        line.register(made.interrupts.vm())?;
+    }
     Ok(EventLoop::new(Parts {
         shared,
         control,
