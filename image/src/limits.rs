@@ -28,6 +28,10 @@ pub(crate) const MAX_SYMLINK_TARGET: usize = 4095;
 /// Nesting of directories. Recursion over the tree is as deep as this.
 pub(crate) const MAX_DEPTH: usize = 256;
 
+/// Names that one entry's name may lead through, those in the targets of symbolic links included: several
+/// times [`MAX_DEPTH`]. It ends loops, and caps what an entry can cost.
+pub(crate) const MAX_WALK: usize = 1024;
+
 /// Extended attributes of one entry.
 pub(crate) const MAX_XATTRS_PER_ENTRY: usize = 256;
 

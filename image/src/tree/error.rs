@@ -3,7 +3,7 @@
 use crate::bytes::Escaped;
 use crate::limits::{
     MAX_DEPTH, MAX_ENTRIES, MAX_NAME_BYTES, MAX_NAME_COMPONENT, MAX_PATH_BYTES, MAX_SYMLINK_TARGET,
-    MAX_XATTR_BYTES,
+    MAX_WALK, MAX_XATTR_BYTES,
 };
 
 /// An entry that is refused. The message goes on behind the entry's name.
@@ -56,6 +56,12 @@ pub enum TreeError {
         parent: Escaped,
         /// "a symbolic link", "a file" …
         what: &'static str,
+    },
+    /// A loop of symbolic links, or nearly one.
+    #[error("its parent \"{parent}\" leads through symbolic links with more than {MAX_WALK} names")]
+    TooManyLinks {
+        /// The path of the parent.
+        parent: Escaped,
     },
     /// The second entry of a name in one archive.
     #[error("name occurs twice in the archive")]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::path::Name;
 use super::{DirEntry, Kind, Metadata, NodeId, Tree, TreeError, TreePath};
 use crate::bytes::Escaped;
 use crate::limits::MAX_SYMLINK_TARGET;
@@ -69,7 +70,7 @@ impl Tree {
         }
         let shown = || Escaped::new(&target.components().join(&b'/'));
         let node = self
-            .lookup(target)
+            .lookup(target)?
             .ok_or_else(|| TreeError::LinkTargetMissing { target: shown() })?;
         if self.is_directory(node) {
             return Err(TreeError::LinkTargetDirectory { target: shown() });
@@ -81,13 +82,27 @@ impl Tree {
         self.replace_child(parent, name, node)
     }
 
-    /// Finds a path without following symbolic links.
-    pub(crate) fn lookup(&self, path: &TreePath) -> Option<NodeId> {
+    /// Finds what has this name; the last component is not followed.
+    pub(crate) fn lookup(&self, path: &TreePath) -> Result<Option<NodeId>, TreeError> {
+        let Some((parents, name)) = path.split_last() else {
+            return Ok(Some(NodeId::ROOT));
+        };
+        let directory = self.find_directory(parents)?;
+        Ok(directory
+            .and_then(|directory| self.child(directory, name))
+            .map(|entry| entry.node))
+    }
+
+    /// Finds the directory that a name leads to.
+    pub(super) fn find_directory(&self, parents: &[Name]) -> Result<Option<NodeId>, TreeError> {
         let mut node = NodeId::ROOT;
-        for name in path.components() {
-            node = self.child(node, name)?.node;
+        for name in self.without_links(parents)?.iter() {
+            match self.child(node, name) {
+                Some(entry) => node = entry.node,
+                None => return Ok(None),
+            }
         }
-        Some(node)
+        Ok(self.is_directory(node).then_some(node))
     }
 
     pub(super) fn is_directory(&self, id: NodeId) -> bool {
@@ -135,7 +150,8 @@ impl Tree {
     }
 
     /// Walks to a directory, makes what is missing, and marks the way as part of this layer.
-    fn make_parents(&mut self, parents: &[Box<[u8]>]) -> Result<NodeId, TreeError> {
+    fn make_parents(&mut self, parents: &[Name]) -> Result<NodeId, TreeError> {
+        let parents = &*self.without_links(parents)?;
         let mut directory = NodeId::ROOT;
         for (depth, name) in parents.iter().enumerate() {
             directory = match self.child(directory, name) {

@@ -1,10 +1,11 @@
 //! The file tree of one image, in memory: metadata only, file data lies in the spool.
 //!
 //! Layers are applied to it in order. Nothing is ever looked up on the host's file system, so a
-//! path in an archive cannot lead anywhere but into this tree, and a symbolic link is never
-//! followed.
+//! path in an archive cannot lead anywhere but into this tree. Symbolic links are followed in it
+//! only on the way to an entry, and only those of lower layers (`follow`).
 
 mod error;
+mod follow;
 mod insert;
 mod path;
 mod remove;

@@ -13,7 +13,8 @@ impl Tree {
         let Some((parents, name)) = path.split_last() else {
             return;
         };
-        let Some(parent) = self.find_directory(parents) else {
+        // A way that cannot be gone leads to nothing that could be hidden.
+        let Ok(Some(parent)) = self.find_directory(parents) else {
             return;
         };
         let Some(entry) = self.child(parent, name) else {
@@ -28,7 +29,7 @@ impl Tree {
 
     /// Hides everything that lower layers have below the directory `path`.
     pub(crate) fn make_opaque(&mut self, path: &TreePath) {
-        if let Some(directory) = self.find_directory(path.components()) {
+        if let Ok(Some(directory)) = self.find_directory(path.components()) {
             self.remove_lower_children(directory);
         }
     }
@@ -49,14 +50,6 @@ impl Tree {
         self.remove_children(NodeId::ROOT, &mut |directory, name, _| {
             !kept.contains(&(directory, name.into()))
         });
-    }
-
-    fn find_directory(&self, components: &[Box<[u8]>]) -> Option<NodeId> {
-        let mut node = NodeId::ROOT;
-        for name in components {
-            node = self.child(node, name)?.node;
-        }
-        self.is_directory(node).then_some(node)
     }
 
     fn remove_lower_children(&mut self, directory: NodeId) {
