@@ -23,7 +23,7 @@ pub(crate) const STAGE1: Packages = Packages {
     backports: &[],
 };
 
-/// The nested machine. QEMU 7.2 of Debian 12 hung it now and then, QEMU 10 never did.
+/// The nested machine. QEMU 7.2 of Debian 12 hung it in two runs of nine.
 pub(crate) const NESTED_MACHINE: Packages = Packages {
     release: &[
         "linux-image-amd64",
@@ -52,7 +52,7 @@ pub(crate) const EVERYTHING: [Packages; 4] = [STAGE1, NESTED_MACHINE, IMAGES, JU
 
 const BACKPORTS_LIST: &str = "/etc/apt/sources.list.d/bulkhead-backports.list";
 const BACKPORTS_LINE: &str = "deb http://deb.debian.org/debian bookworm-backports main\n";
-/// First QEMU that ran the nested machine without a hang.
+/// First QEMU whose only known hang the nested machine avoids.
 const OLDEST_QEMU: u32 = 10;
 
 /// Installs what is missing as root; otherwise fails and names the commands that do.
