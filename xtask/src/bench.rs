@@ -25,7 +25,7 @@ use serde_json::Value;
 use crate::process::progress;
 use crate::{nested, setup, stage1, workspace};
 use boots::{Files, Peer};
-use pods::Pods;
+use pods::{Pods, Size};
 use statistics::Series;
 
 /// The nested machine takes 2.5 times as long under `-icount` as without.
@@ -178,10 +178,12 @@ fn measure_inside(options: &Options) -> Result<Value> {
     set_huge_pages("always")?;
     boots::measure(&files, &peers, options.runs, &mut series)?;
     boots::count_exits(&files, &mut series)?;
-    pods::measure_starts(&pods, options.runs, &mut series)?;
-    pods::measure_idle(&pods, ".thp_always", &mut series)?;
+    pods::measure_starts(&pods, Size::Default, options.runs, &mut series)?;
+    pods::measure_starts(&pods, Size::Mib128, options.runs, &mut series)?;
+    pods::measure_idle(&pods, Size::Mib192, ".thp_always", &mut series)?;
     set_huge_pages("never")?;
-    pods::measure_idle(&pods, "", &mut series)?;
+    pods::measure_idle(&pods, Size::Mib192, "", &mut series)?;
+    pods::measure_idle(&pods, Size::Mib128, "", &mut series)?;
     set_huge_pages("always")?;
     pods::count_exits(&pods, &mut series)?;
     Ok(series.to_json())

@@ -36,20 +36,79 @@ const PHASES: &[(&str, &str)] = &[
     ("app-exit", "pod-done"),
 ];
 
+/// Counters of a trace that are figures: all exits, and those that come to the VMM.
+const EXITS: &[&str] = &[
+    "kvm.exits",
+    "exits.port_read",
+    "exits.port_write",
+    "exits.mmio_read",
+    "exits.mmio_write",
+];
+
 /// How long an idle pod is left alone before its memory is read.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// A pod that is not ready after this long will not be.
 const READY_LIMIT: Duration = Duration::from_secs(60);
 
-const IDLE_MEMORY_MIB: u64 = 128;
+/// The limit of an app whose pod has a machine of just so much memory (`docs/vm-size.md`).
+const LIMIT_FOR_128_MIB: &str = "--memory=64Mi";
+const LIMIT_FOR_192_MIB: &str = "--memory=128Mi";
+
+/// The size of a pod's machine.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Size {
+    /// 128 MiB, as all machines that are compared.
+    Mib128,
+    /// The machine of an app with a limit of 128 MiB.
+    Mib192,
+    /// No limit: 512 MiB.
+    Default,
+}
+
+impl Size {
+    fn limit(self) -> Option<&'static str> {
+        match self {
+            Size::Mib128 => Some(LIMIT_FOR_128_MIB),
+            Size::Mib192 => Some(LIMIT_FOR_192_MIB),
+            Size::Default => None,
+        }
+    }
+
+    fn bytes(self) -> u64 {
+        let mib: u64 = match self {
+            Size::Mib128 => 128,
+            Size::Mib192 => 192,
+            Size::Default => 512,
+        };
+        mib << 20
+    }
+
+    /// Of the figures' names.
+    fn name(self) -> &'static str {
+        match self {
+            Size::Mib128 => "_128mib",
+            Size::Mib192 => "_192mib",
+            Size::Default => "",
+        }
+    }
+}
 
 /// Runs a pod whose app ends at once, again and again.
-pub(super) fn measure_starts(pods: &Pods, runs: usize, series: &mut Series) -> Result<()> {
+pub(super) fn measure_starts(
+    pods: &Pods,
+    size: Size,
+    runs: usize,
+    series: &mut Series,
+) -> Result<()> {
     for round in 0..=runs {
         let trace = pods.data.join("trace");
         let start = now_ns();
-        let output = pods.run(&trace).arg("--exec=/bin/true").output()?;
+        let mut command = pods.run(&trace);
+        let output = command
+            .args(size.limit())
+            .arg("--exec=/bin/true")
+            .output()?;
         let end = now_ns();
         if !output.status.success() {
             bail!(
@@ -62,40 +121,44 @@ pub(super) fn measure_starts(pods: &Pods, runs: usize, series: &mut Series) -> R
         fs::remove_file(&trace)?;
         // The first round imports the image and fills page caches.
         if round > 0 {
-            add_phases(&Trace::parse(&text), start, end, series)?;
+            add_phases(&Trace::parse(&text), size, start, end, series)?;
         }
     }
     Ok(())
 }
 
-fn add_phases(trace: &Trace, start: u64, end: u64, series: &mut Series) -> Result<()> {
+fn add_phases(trace: &Trace, size: Size, start: u64, end: u64, series: &mut Series) -> Result<()> {
+    let size = size.name();
     for (from, to) in PHASES {
         let duration = milliseconds(trace.phase(from)?, trace.phase(to)?);
-        series.add(&format!("start.{from}→{to}_ms"), duration);
+        series.add(&format!("start{size}.{from}→{to}_ms"), duration);
     }
     let ready = milliseconds(trace.phase("vmm-spawned")?, trace.phase("agent-ready")?);
-    series.add("start.vmm_exec_to_agent_ready_ms", ready);
-    series.add(
-        "start.run_to_app_exec_ms",
-        milliseconds(start, trace.phase("app-exec")?),
-    );
-    series.add("start.whole_command_ms", milliseconds(start, end));
+    series.add(&format!("start{size}.vmm_exec_to_agent_ready_ms"), ready);
+    let to_app = milliseconds(start, trace.phase("app-exec")?);
+    series.add(&format!("start{size}.run_to_app_exec_ms"), to_app);
+    let whole = milliseconds(start, end);
+    series.add(&format!("start{size}.whole_command_ms"), whole);
     for (name, value) in &trace.counts {
-        series.add(&format!("at_agent_ready.{name}"), *value);
+        if EXITS.contains(&name.as_str()) {
+            series.add(&format!("at_agent_ready{size}.{name}"), *value);
+        }
     }
     Ok(())
 }
 
 /// Memory of a pod that does nothing.
-pub(super) fn measure_idle(pods: &Pods, suffix: &str, series: &mut Series) -> Result<()> {
+pub(super) fn measure_idle(
+    pods: &Pods,
+    size: Size,
+    suffix: &str,
+    series: &mut Series,
+) -> Result<()> {
+    let prefix = format!("idle{}", size.name());
     let trace = pods.data.join("trace-idle");
     let mut command = pods.run(&trace);
-    command.args([
-        &format!("--memory={}Mi", IDLE_MEMORY_MIB),
-        "--exec=/bin/sleep",
-        "--",
-        "1000",
-    ]);
+    command.args(size.limit());
+    command.args(["--exec=/bin/sleep", "--", "1000"]);
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let pod = IdlePod(command.spawn().context("start an idle pod")?);
     wait_for_app(&trace)?;
@@ -103,19 +166,22 @@ pub(super) fn measure_idle(pods: &Pods, suffix: &str, series: &mut Series) -> Re
     std::thread::sleep(IDLE);
     let mut total = 0;
     for (name, pid) in processes(pod.0.id())? {
-        let guest_bytes = if name == "vmm" { guest_memory(pid)? } else { 0 };
+        let guest_bytes = if name == "vmm" { size.bytes() } else { 0 };
         let Memory { own_pss, guest_rss } = memory::of_process(pid, guest_bytes)?;
         total += own_pss;
-        series.add(&format!("idle.{name}.pss_kib{suffix}"), as_figure(own_pss));
+        series.add(
+            &format!("{prefix}.{name}.pss_kib{suffix}"),
+            as_figure(own_pss),
+        );
         if guest_bytes != 0 {
             series.add(
-                &format!("idle.guest_ram.rss_kib{suffix}"),
+                &format!("{prefix}.guest_ram.rss_kib{suffix}"),
                 as_figure(guest_rss),
             );
         }
     }
     series.add(
-        &format!("idle.all_processes.pss_kib{suffix}"),
+        &format!("{prefix}.all_processes.pss_kib{suffix}"),
         as_figure(total),
     );
     drop(pod);
@@ -191,20 +257,6 @@ fn processes(supervisor: u32) -> Result<Vec<(String, u32)>> {
         found.push((name.rsplit('/').next().unwrap_or(name).to_owned(), pid));
     }
     Ok(found)
-}
-
-/// Bytes of the VMM's largest mapping, which is guest RAM.
-fn guest_memory(pid: u32) -> Result<u64> {
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
-    let sizes = maps.lines().filter_map(|line| {
-        let (start, rest) = line.split_once('-')?;
-        let end = rest.split_whitespace().next()?;
-        Some(u64::from_str_radix(end, 16).ok()? - u64::from_str_radix(start, 16).ok()?)
-    });
-    sizes
-        .filter(|size| *size >= IDLE_MEMORY_MIB << 20)
-        .max()
-        .context("the VMM has no guest RAM")
 }
 
 #[allow(
