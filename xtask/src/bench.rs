@@ -4,6 +4,7 @@
 //! where KVM runs code; in the nested machine that is under `-icount`, whose clock counts instructions and idle waits:
 //! a "millisecond" there is a million instructions, and figures repeat to a percent whatever else the host does.
 
+mod attempt;
 mod boots;
 mod clock;
 mod exits;
@@ -176,15 +177,19 @@ fn measure_inside(options: &Options) -> Result<Value> {
 
     let mut series = Series::default();
     set_huge_pages("always")?;
+    progress("boots, each VMM in turn");
     boots::measure(&files, &peers, options.runs, &mut series)?;
     boots::count_exits(&files, &mut series)?;
+    progress("starts of pods");
     pods::measure_starts(&pods, Size::Default, options.runs, &mut series)?;
     pods::measure_starts(&pods, Size::Mib128, options.runs, &mut series)?;
+    progress("idle pods");
     pods::measure_idle(&pods, Size::Mib192, ".thp_always", &mut series)?;
     set_huge_pages("never")?;
     pods::measure_idle(&pods, Size::Mib192, "", &mut series)?;
     pods::measure_idle(&pods, Size::Mib128, "", &mut series)?;
     set_huge_pages("always")?;
+    progress("exits by reason");
     pods::count_exits(&pods, &mut series)?;
     Ok(series.to_json())
 }

@@ -2,14 +2,16 @@
 //! command line, in turn.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::clock::now_ns;
+use super::attempt::{Attempt, until_done};
+use super::clock::{milliseconds_since, now_ns};
 use super::exits;
 use super::statistics::Series;
 use super::vmm::{Guest, Vmm};
@@ -20,6 +22,12 @@ const MARKER: &str = "FIRST-PROGRAM";
 /// One command line for all. No device of any VMM is named in it; each adds its own.
 pub(super) const COMMAND_LINE: &str =
     "quiet reboot=k panic=-1 tsc=reliable no_timer_check random.trust_cpu=on";
+
+/// A guest that has not said it after this long, two hundred times a boot, never will.
+const BOOT_LIMIT: Duration = Duration::from_secs(10);
+
+/// What a guest may say before its first program.
+const SAID_LIMIT: usize = 1 << 20;
 
 /// Guest memory of all boots.
 pub(super) const MEMORY_MIB: u32 = 128;
@@ -72,10 +80,9 @@ pub(super) fn measure(
 ) -> Result<()> {
     // The first round fills page caches and is not counted.
     for round in 0..=runs {
-        let mut rows = vec![("bulkhead", ours(files).context("boot with our VMM")?)];
+        let mut rows = vec![("bulkhead", ours(files)?)];
         for peer in peers {
-            let boot = theirs(peer, files).with_context(|| format!("boot with {}", peer.name()))?;
-            rows.push((peer.name(), boot));
+            rows.push((peer.name(), theirs(peer, files)?));
         }
         if round > 0 {
             for (name, (milliseconds, exits)) in rows {
@@ -92,15 +99,31 @@ pub(super) fn measure(
 
 /// KVM exits by reason up to the first program. A boot of its own: counting slows exits down.
 pub(super) fn count_exits(files: &Files, series: &mut Series) -> Result<()> {
-    exits::start_histogram()?;
-    ours(files)?;
-    for (reason, count) in exits::histogram()? {
+    let histogram = until_done("a boot to count its exits", || {
+        exits::start_histogram()?;
+        let boot = boot_ours(files)?;
+        let histogram = exits::histogram()?;
+        exits::stop_histogram()?;
+        Ok(boot.map(|_| histogram))
+    })?;
+    for (reason, count) in histogram {
         series.add(&format!("exits_until_first_program.{reason}"), count);
     }
-    exits::stop_histogram()
+    Ok(())
 }
 
 fn ours(files: &Files) -> Result<(f64, f64)> {
+    until_done("a boot with our VMM", || boot_ours(files))
+}
+
+fn theirs(peer: &Peer, files: &Files) -> Result<(f64, f64)> {
+    until_done(&format!("a boot with {}", peer.name()), || {
+        boot_theirs(peer, files)
+    })
+}
+
+/// Milliseconds from exec to the first program, and KVM exits.
+fn boot_ours(files: &Files) -> Result<Attempt<(f64, f64)>> {
     let executable = File::open(&files.vmm)?;
     let guest = Guest {
         kernel: &files.kernel,
@@ -113,13 +136,13 @@ fn ours(files: &Files) -> Result<(f64, f64)> {
     let start = now_ns();
     let vmm = Vmm::start(&executable, &guest, console_end.as_fd())?;
     drop(console_end);
-    let milliseconds = until_marker(console, start)?;
+    let milliseconds = until_marker(&console, start)?;
     let exits = exits::total()? - before;
     drop(vmm);
-    Ok((milliseconds, exits))
+    Ok(milliseconds.map(|milliseconds| (milliseconds, exits)))
 }
 
-fn theirs(peer: &Peer, files: &Files) -> Result<(f64, f64)> {
+fn boot_theirs(peer: &Peer, files: &Files) -> Result<Attempt<(f64, f64)>> {
     let mut command = peer.command(files)?;
     command
         .stdin(Stdio::null())
@@ -133,8 +156,9 @@ fn theirs(peer: &Peer, files: &Files) -> Result<(f64, f64)> {
             .with_context(|| format!("start {command:?}"))?,
     );
     let console = child.0.stdout.take().context("standard output is piped")?;
-    let milliseconds = until_marker(OwnedFd::from(console), start)?;
-    Ok((milliseconds, exits::total()? - before))
+    let milliseconds = until_marker(&OwnedFd::from(console), start)?;
+    let exits = exits::total()? - before;
+    Ok(milliseconds.map(|milliseconds| (milliseconds, exits)))
 }
 
 /// A peer's process, killed when dropped: its guest waits for ever.
@@ -148,20 +172,32 @@ impl Drop for Ended {
     }
 }
 
-fn until_marker(console: OwnedFd, start_ns: u64) -> Result<f64> {
-    let mut said = String::new();
-    let mut lines = BufReader::new(File::from(console));
-    loop {
-        let mut line = Vec::new();
-        if lines.read_until(b'\n', &mut line)? == 0 {
-            bail!("the guest never reached its first program; it said: {said}");
+fn until_marker(console: &OwnedFd, start_ns: u64) -> Result<Attempt<f64>> {
+    let limit = Instant::now() + BOOT_LIMIT;
+    let mut said = Vec::new();
+    while said.len() < SAID_LIMIT {
+        let left = Timespec::try_from(limit.saturating_duration_since(Instant::now()))?;
+        if poll(&mut [PollFd::new(console, PollFlags::IN)], Some(&left))? == 0 {
+            return Ok(Attempt::Hung);
         }
-        let line = String::from_utf8_lossy(&line);
-        if line.contains(MARKER) {
-            return Ok(super::clock::milliseconds_since(start_ns));
+        let mut bytes = [0; 4096];
+        let length = rustix::io::read(console, &mut bytes)?;
+        if length == 0 {
+            break;
         }
-        said.push_str(&line);
+        said.extend_from_slice(&bytes[..length]);
+        let text = String::from_utf8_lossy(&said);
+        if text
+            .split_once(MARKER)
+            .is_some_and(|(_, rest)| rest.contains('\n'))
+        {
+            return Ok(Attempt::Done(milliseconds_since(start_ns)));
+        }
     }
+    bail!(
+        "the guest never reached its first program; it said: {}",
+        String::from_utf8_lossy(&said)
+    );
 }
 
 fn qemu(files: &Files) -> Command {

@@ -1,13 +1,16 @@
 //! From `bulkhead run` to the app's exit, phase by phase, and what an idle pod holds.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
+use super::attempt::{Attempt, until_done};
 use super::clock::{milliseconds, now_ns};
 use super::exits;
 use super::memory::{self, Memory};
@@ -49,7 +52,7 @@ const EXITS: &[&str] = &[
 const IDLE: Duration = Duration::from_secs(10);
 
 /// A pod that is not ready after this long will not be.
-const READY_LIMIT: Duration = Duration::from_secs(60);
+const READY_LIMIT: Duration = Duration::from_secs(20);
 
 /// The limit of an app whose pod has a machine of just so much memory (`docs/vm-size.md`).
 const LIMIT_FOR_128_MIB: &str = "--memory=64Mi";
@@ -102,29 +105,40 @@ pub(super) fn measure_starts(
     series: &mut Series,
 ) -> Result<()> {
     for round in 0..=runs {
-        let trace = pods.data.join("trace");
-        let start = now_ns();
-        let mut command = pods.run(&trace);
-        let output = command
-            .args(size.limit())
-            .arg("--exec=/bin/true")
-            .output()?;
-        let end = now_ns();
-        if !output.status.success() {
-            bail!(
-                "a pod of /bin/true: {}\n{}",
-                output.status,
-                String::from_utf8_lossy(&output.stderr)
-            );
-        }
-        let text = fs::read_to_string(&trace).context("read the trace of a start")?;
-        fs::remove_file(&trace)?;
+        let (trace, start, end) = until_done("a pod of /bin/true", || start_once(pods, size))?;
         // The first round imports the image and fills page caches.
         if round > 0 {
-            add_phases(&Trace::parse(&text), size, start, end, series)?;
+            add_phases(&trace, size, start, end, series)?;
         }
     }
     Ok(())
+}
+
+/// A whole `bulkhead run`: its trace, start and end.
+fn start_once(pods: &Pods, size: Size) -> Result<Attempt<(Trace, u64, u64)>> {
+    let trace = pods.data.join("trace");
+    let errors = pods.data.join("errors");
+    let mut command = pods.run(&trace);
+    command
+        .args(size.limit())
+        .arg("--exec=/bin/true")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(File::create(&errors)?);
+    let start = now_ns();
+    let mut pod = RunningPod(command.spawn().context("start a pod of /bin/true")?);
+    if !pod.ends_within(READY_LIMIT)? {
+        return Ok(Attempt::Hung);
+    }
+    let end = now_ns();
+    let status = pod.0.wait()?;
+    if !status.success() {
+        let errors = fs::read_to_string(&errors)?;
+        bail!("a pod of /bin/true: {status}\n{errors}");
+    }
+    let text = fs::read_to_string(&trace).context("read the trace of a start")?;
+    fs::remove_file(&trace)?;
+    Ok(Attempt::Done((Trace::parse(&text), start, end)))
 }
 
 fn add_phases(trace: &Trace, size: Size, start: u64, end: u64, series: &mut Series) -> Result<()> {
@@ -155,13 +169,7 @@ pub(super) fn measure_idle(
     series: &mut Series,
 ) -> Result<()> {
     let prefix = format!("idle{}", size.name());
-    let trace = pods.data.join("trace-idle");
-    let mut command = pods.run(&trace);
-    command.args(size.limit());
-    command.args(["--exec=/bin/sleep", "--", "1000"]);
-    command.stdin(Stdio::null()).stdout(Stdio::null());
-    let pod = IdlePod(command.spawn().context("start an idle pod")?);
-    wait_for_app(&trace)?;
+    let pod = until_done("an idle pod", || start_idle(pods, size))?;
     // Not a wait for an event: the figure is defined as that of a pod left alone this long.
     std::thread::sleep(IDLE);
     let mut total = 0;
@@ -184,29 +192,42 @@ pub(super) fn measure_idle(
         &format!("{prefix}.all_processes.pss_kib{suffix}"),
         as_figure(total),
     );
-    drop(pod);
-    fs::remove_file(&trace)?;
     Ok(())
 }
 
 /// KVM exits by reason up to the app of one pod, which then waits. A run of its own: counting slows exits down.
 pub(super) fn count_exits(pods: &Pods, series: &mut Series) -> Result<()> {
-    let trace = pods.data.join("trace-exits");
-    exits::start_histogram()?;
+    let histogram = until_done("a pod to count its exits", || {
+        exits::start_histogram()?;
+        let pod = start_idle(pods, Size::Default)?;
+        let histogram = exits::histogram()?;
+        exits::stop_histogram()?;
+        Ok(pod.map(|_| histogram))
+    })?;
+    for (reason, count) in histogram {
+        series.add(&format!("exits_until_app.{reason}"), count);
+    }
+    Ok(())
+}
+
+/// A pod whose app has started and waits.
+fn start_idle(pods: &Pods, size: Size) -> Result<Attempt<RunningPod>> {
+    let trace = pods.data.join("trace-idle");
     let mut command = pods.run(&trace);
     command
+        .args(size.limit())
         .args(["--exec=/bin/sleep", "--", "1000"])
         .stdin(Stdio::null())
         .stdout(Stdio::null());
-    let pod = IdlePod(command.spawn().context("start a pod to count its exits")?);
-    wait_for_app(&trace)?;
-    for (reason, count) in exits::histogram()? {
-        series.add(&format!("exits_until_app.{reason}"), count);
-    }
-    drop(pod);
-    exits::stop_histogram()?;
-    fs::remove_file(&trace)?;
-    Ok(())
+    let pod = RunningPod(command.spawn().context("start an idle pod")?);
+    let ready = app_starts(&trace);
+    // A pod that hung early has written none.
+    let _ = fs::remove_file(&trace);
+    Ok(if ready {
+        Attempt::Done(pod)
+    } else {
+        Attempt::Hung
+    })
 }
 
 impl Pods {
@@ -222,27 +243,37 @@ impl Pods {
 }
 
 /// The running `bulkhead run`, stopped in order when dropped.
-struct IdlePod(Child);
+struct RunningPod(Child);
 
-impl Drop for IdlePod {
-    fn drop(&mut self) {
-        let pid = rustix::process::Pid::from_child(&self.0);
-        // A pod that ended by itself was measured as far as it went.
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        let _ = self.0.wait();
+impl RunningPod {
+    fn ends_within(&self, limit: Duration) -> Result<bool> {
+        let process = pidfd_open(Pid::from_child(&self.0), PidfdFlags::empty())?;
+        let limit = Timespec::try_from(limit)?;
+        Ok(poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&limit))? != 0)
     }
 }
 
-fn wait_for_app(trace: &Path) -> Result<()> {
+impl Drop for RunningPod {
+    fn drop(&mut self) {
+        // One that has ended was measured as far as it went; its number cannot be another's before it was waited for.
+        if let Ok(None) = self.0.try_wait() {
+            let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
+            let _ = self.0.wait();
+        }
+    }
+}
+
+/// Whether the app of a pod starts within the limit.
+fn app_starts(trace: &Path) -> bool {
     let limit = Instant::now() + READY_LIMIT;
     while Instant::now() < limit {
         let text = fs::read_to_string(trace).unwrap_or_default();
         if Trace::parse(&text).phases.contains_key("app-exec") {
-            return Ok(());
+            return true;
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    bail!("the idle pod's app did not start within {READY_LIMIT:?}")
+    false
 }
 
 /// The pod's processes by the name of their program: the supervisor and its children.
