@@ -4,7 +4,7 @@
 //! once more; now and then a guest waits for ever after that. Such a start says nothing of what is measured, so it is
 //! told, left out and made again. Where no guest may hang, in the end-to-end tests, nothing runs under `-icount`.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::process::progress;
 
@@ -34,7 +34,7 @@ pub(super) fn until_done<T>(
     mut measure: impl FnMut() -> Result<Attempt<T>>,
 ) -> Result<T> {
     for _ in 0..ATTEMPTS {
-        match measure()? {
+        match measure().with_context(|| what.to_owned())? {
             Attempt::Done(value) => return Ok(value),
             Attempt::Hung => progress(&format!("{what} hung and is not counted")),
         }
