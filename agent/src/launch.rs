@@ -2,26 +2,28 @@
 
 use std::convert::Infallible;
 use std::ffi::CString;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bulkhead_protocol::exit::CODE_EXEC_FAILED;
 use bulkhead_protocol::plan::{AppName, Process, WindowSize};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::unistd::execve;
-use rustix::fs::{FileType, Gid, Mode, OFlags, Uid, fchown, fstat, open};
+use rustix::fs::{Access, FileType, Gid, Mode, OFlags, Uid, access, fchown, fstat, open};
 use rustix::io::Errno;
 use rustix::process::{chdir, ioctl_tiocsctty, setsid, umask};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use rustix::termios::{Winsize, isatty, tcsetwinsize};
 use rustix::thread::{
-    LinkNameSpaceType, move_into_link_name_space, set_thread_groups, set_thread_res_gid,
-    set_thread_res_uid,
+    LinkNameSpaceType, move_into_link_name_space, set_no_new_privs, set_thread_groups,
+    set_thread_res_gid, set_thread_res_uid,
 };
 
 use crate::accounts::{self, AccountError, Ids};
 use crate::clock::monotonic_ns;
+use crate::confine;
 use crate::program::{self, ProgramError};
 use crate::reason::reason;
 use crate::report::Reporter;
@@ -115,6 +117,8 @@ impl Launch<'_> {
     /// Runs the program in place of this process. Comes back only when that fails, after a report, with the code to end with.
     pub fn run(self) -> u8 {
         umask(Mode::empty());
+        // In the agent's root, whose /proc no image or volume can cover.
+        let oom = confine::prefer_in_oom(self.process);
         if let Err(source) = self.enter() {
             let error = CannotPrepare {
                 app: self.app.clone(),
@@ -123,7 +127,7 @@ impl Launch<'_> {
             self.reporter.root_failed(&reason(&error));
             return CODE_EXEC_FAILED;
         }
-        let Err(source) = self.start();
+        let Err(source) = self.start(oom);
         let program = self
             .process
             .arguments
@@ -151,8 +155,10 @@ impl Launch<'_> {
         }
     }
 
-    fn start(&self) -> Result<Infallible, StartError> {
+    fn start(&self, oom: io::Result<()>) -> Result<Infallible, StartError> {
         let set = |step| move |source| StartError::Set { step, source };
+        oom.map_err(errno)
+            .map_err(set("adjust the out-of-memory score"))?;
         let process = self.process;
         let ids = accounts::resolve(Path::new("/"), &process.user, &process.group)?;
         setsid().map_err(set("begin a session"))?;
@@ -171,7 +177,9 @@ impl Launch<'_> {
                 source,
             }
         })?;
-        become_user(ids, &process.groups)?;
+        confine::limit_resources(&process.rlimits).map_err(set("limit resources"))?;
+        confine::bound_capabilities(process.capabilities).map_err(set("bound the capabilities"))?;
+        become_user(ids, process)?;
         umask(Mode::WGRP | Mode::WOTH);
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
             .map_err(|errno| Errno::from_raw_os_error(errno as i32))
@@ -179,6 +187,9 @@ impl Launch<'_> {
         sys::close_others_on_exec()
             .map_err(|_| Errno::INVAL)
             .map_err(set("close other descriptors"))?;
+        if process.no_new_privileges {
+            set_no_new_privs(true).map_err(set("forbid new privileges"))?;
+        }
         self.execute()
     }
 
@@ -214,8 +225,16 @@ impl Launch<'_> {
         let program = *arguments.first().unwrap_or(&"");
         let arguments = c_strings(&arguments);
         let mut denied = None;
+        let mut filter = self.process.seccomp.as_deref();
         for candidate in program::candidates(program, &texts) {
-            let errno = self.execute_file(&candidate, &arguments, &environment);
+            let errno = match can_be_run(&candidate) {
+                Ok(()) => {
+                    self.reporter.exec(monotonic_ns());
+                    install(filter.take())?;
+                    execute_file(&candidate, &arguments, &environment)
+                }
+                Err(errno) => errno,
+            };
             match program::explain(&candidate, errno) {
                 ProgramError::Refused {
                     errno: Errno::NOENT | Errno::NOTDIR,
@@ -238,32 +257,53 @@ impl Launch<'_> {
         };
         Err(denied.unwrap_or(missing).into())
     }
-
-    fn execute_file(
-        &self,
-        path: &PathBuf,
-        arguments: &[CString],
-        environment: &[CString],
-    ) -> Errno {
-        let Ok(name) = CString::new(path.as_os_str().as_encoded_bytes()) else {
-            return Errno::NOENT;
-        };
-        if let Err(errno) = rustix::fs::access(path, rustix::fs::Access::EXISTS) {
-            return errno;
-        }
-        self.reporter.exec(monotonic_ns());
-        let Err(errno) = execve(&name, arguments, environment);
-        Errno::from_raw_os_error(errno as i32)
-    }
 }
 
-fn become_user(ids: Ids, groups: &[u32]) -> Result<(), StartError> {
+/// Asked before the filter is there, so that the usual reasons why a program cannot be run are told under any filter.
+fn can_be_run(path: &Path) -> Result<(), Errno> {
+    access(path, Access::EXISTS)?;
+    access(path, Access::EXEC_OK)
+}
+
+/// The last step: from here on every call of this process is the filter's to judge.
+fn install(filter: Option<&[u8]>) -> Result<(), StartError> {
+    let Some(filter) = filter else { return Ok(()) };
+    sys::install_filter(filter)
+        .map_err(errno)
+        .map_err(|source| StartError::Set {
+            step: "install the system call filter",
+            source,
+        })
+}
+
+fn execute_file(path: &Path, arguments: &[CString], environment: &[CString]) -> Errno {
+    let Ok(name) = CString::new(path.as_os_str().as_encoded_bytes()) else {
+        return Errno::NOENT;
+    };
+    let Err(errno) = execve(&name, arguments, environment);
+    Errno::from_raw_os_error(errno as i32)
+}
+
+fn errno(error: io::Error) -> Errno {
+    Errno::from_io_error(&error).unwrap_or(Errno::INVAL)
+}
+
+fn become_user(ids: Ids, process: &Process) -> Result<(), StartError> {
     let set = |step| move |source| StartError::Set { step, source };
-    let groups: Vec<Gid> = groups.iter().map(|&gid| Gid::from_raw(gid)).collect();
+    let groups = process.groups.iter().map(|&gid| Gid::from_raw(gid));
+    let groups: Vec<Gid> = groups.collect();
     let (uid, gid) = (Uid::from_raw(ids.uid), Gid::from_raw(ids.gid));
+    let keeps = process.seccomp.is_some() && !uid.is_root();
     set_thread_groups(&groups).map_err(set("set supplementary groups"))?;
     set_thread_res_gid(gid, gid, gid).map_err(set("change the group"))?;
-    set_thread_res_uid(uid, uid, uid).map_err(set("change the user"))
+    if keeps {
+        confine::keep_over_change_of_user().map_err(set("keep capabilities"))?;
+    }
+    set_thread_res_uid(uid, uid, uid).map_err(set("change the user"))?;
+    if keeps {
+        confine::keep_only_for_filter().map_err(set("give capabilities up"))?;
+    }
+    Ok(())
 }
 
 /// So that a program of another user can open `/dev/stdout` again, which is its maker's.

@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod agent;
 pub mod cgroup;
 pub mod clock;
+pub mod confine;
 pub mod connection;
 pub mod console;
 pub mod dial;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount, mount_move};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
-use rustix::process::{Resource, Rlimit, chdir, chroot, setrlimit};
+use rustix::process::{chdir, chroot};
 
 use crate::cgroup::{self, CgroupError};
 use crate::sys;
@@ -38,18 +38,11 @@ impl Machine {
     }
 }
 
-/// Open files of an app: the limit at first, and how far it may raise it itself. A high first limit makes programs slow that close
-/// every possible descriptor; a low last one stops servers. (The values of systemd.)
-const OPEN_FILES: Rlimit = Rlimit {
-    current: Some(1024),
-    maximum: Some(524_288),
-};
-
 /// A step of [`GUEST_STEPS`].
 pub type Step = fn() -> Result<(), SetupError>;
 
 /// In order. Each is short, so that the host's answer does not wait.
-pub const GUEST_STEPS: [Step; 8] = [
+pub const GUEST_STEPS: [Step; 7] = [
     leave_initramfs,
     mount_devices,
     mount_processes,
@@ -57,7 +50,6 @@ pub const GUEST_STEPS: [Step; 8] = [
     mount_cgroups,
     delegate_cgroups,
     bring_loopback_up,
-    limit_open_files,
 ];
 
 /// A guest that cannot run any pod.
@@ -92,12 +84,6 @@ pub enum SetupError {
     /// Control groups lack a controller.
     #[error("set up control groups")]
     Cgroups(#[from] CgroupError),
-    /// The limit of open files cannot be set.
-    #[error("limit open files")]
-    Limit {
-        /// Why.
-        source: Errno,
-    },
     /// There is no loopback.
     #[error("bring the loopback interface up")]
     Loopback {
@@ -174,11 +160,6 @@ fn bring_loopback_up() -> Result<(), SetupError> {
         .map_err(io::Error::from)
         .and_then(up)
         .map_err(|source| SetupError::Loopback { source })
-}
-
-/// Of this process: children inherit it.
-fn limit_open_files() -> Result<(), SetupError> {
-    setrlimit(Resource::Nofile, OPEN_FILES).map_err(|source| SetupError::Limit { source })
 }
 
 fn make_directory(path: &'static str) -> Result<(), SetupError> {

@@ -9,6 +9,7 @@ use std::mem::size_of;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use bulkhead_protocol::agent::ENTROPY_LENGTH;
+use bulkhead_protocol::plan::FILTER_INSTRUCTION_LENGTH;
 use nix::libc;
 use rustix::process::Pid;
 
@@ -198,6 +199,37 @@ pub fn close_others_on_exec() -> io::Result<()> {
             libc::CLOSE_RANGE_CLOEXEC.cast_signed(),
         )
     })
+}
+
+/// Gives this process a system call filter: instructions as they lie in memory.
+///
+/// # Errors
+/// What the kernel says; it checks the program.
+pub fn install_filter(program: &[u8]) -> io::Result<()> {
+    let (instructions, _) = program.as_chunks::<{ FILTER_INSTRUCTION_LENGTH }>();
+    let mut filter: Vec<libc::sock_filter> = instructions
+        .iter()
+        .map(|&[c0, c1, jt, jf, k0, k1, k2, k3]| libc::sock_filter {
+            code: u16::from_le_bytes([c0, c1]),
+            jt,
+            jf,
+            k: u32::from_le_bytes([k0, k1, k2, k3]),
+        })
+        .collect();
+    let program = libc::sock_fprog {
+        len: u16::try_from(filter.len()).unwrap_or(u16::MAX),
+        filter: filter.as_mut_ptr(),
+    };
+    // SAFETY: takes a `struct sock_fprog` that points to as many instructions as it says; the kernel copies them.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            0,
+            &raw const program,
+        )
+    };
+    check(if result < 0 { -1 } else { 0 })
 }
 
 /// Sends a signal of any number, real-time signals among them, which no crate names.

@@ -105,7 +105,7 @@ pub enum ToAgent {
         manifest: Blob<MAX_MANIFEST>,
     },
     /// Run a process.
-    Start(Process),
+    Start(Box<Process>),
     /// Bytes for a process's standard input.
     Data(Chunk),
     /// Output was passed on.

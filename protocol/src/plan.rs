@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::MAX_APPS;
-use crate::bounded::{List, Text};
+use crate::bounded::{Blob, List, Text};
 
 /// Longest path (`PATH_MAX`, with its NUL, is 4096).
 pub const MAX_PATH: usize = 4095;
@@ -29,6 +29,15 @@ pub const MAX_LAYERS: usize = 64;
 
 /// Mounts of one app besides its root.
 pub const MAX_MOUNTS: usize = 256;
+
+/// Instructions of a system call filter (`BPF_MAXINSNS`, `include/uapi/linux/bpf_common.h`).
+pub const MAX_FILTER_INSTRUCTIONS: usize = 4096;
+
+/// Bytes of an instruction (`struct sock_filter`, `include/uapi/linux/filter.h`).
+pub const FILTER_INSTRUCTION_LENGTH: usize = 8;
+
+/// Resource limits of one process: Linux has no more kinds.
+pub const MAX_RESOURCE_LIMITS: usize = 16;
 
 /// Longest app name.
 pub const MAX_APP_NAME: usize = 255;
@@ -186,6 +195,42 @@ pub struct Process {
     pub groups: List<u32, MAX_GROUPS>,
     /// Where its standard streams go.
     pub stdio: Stdio,
+    /// Its bounding set: bit n stands for capability number n. A program of root starts with all of them, one of
+    /// another user with none.
+    pub capabilities: u64,
+    /// Whether no `execve` gains it privileges.
+    pub no_new_privileges: bool,
+    /// Its system call filter.
+    pub seccomp: Option<Filter>,
+    /// The out-of-memory killer's preference, -1000 to 1000.
+    pub oom_score_adj: i16,
+    /// Its resource limits; what is not named stays as the kernel has it.
+    pub rlimits: List<ResourceLimit, MAX_RESOURCE_LIMITS>,
+}
+
+/// A program of classic BPF for `seccomp(2)`: instructions as they lie in memory (little-endian).
+pub type Filter = Blob<{ MAX_FILTER_INSTRUCTIONS * FILTER_INSTRUCTION_LENGTH }>;
+
+/// A resource limit (`getrlimit(2)`). `None` is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceLimit {
+    /// What is limited.
+    pub resource: Resource,
+    /// What holds at first.
+    pub soft: Option<u64>,
+    /// How far the process may raise it.
+    pub hard: Option<u64>,
+}
+
+/// A resource that has limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Resource {
+    /// Bytes of a core file.
+    Core,
+    /// Open files, plus one.
+    OpenFiles,
+    /// Processes of the user.
+    Processes,
 }
 
 /// Standard streams of a process.

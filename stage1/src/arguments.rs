@@ -14,8 +14,21 @@ pub struct Arguments {
     pub interactive: bool,
     /// The pod's host name, if one was chosen.
     pub hostname: Option<String>,
+    /// Restrictions of the apps that are left out.
+    pub insecure: Insecure,
     /// The pod's UUID.
     pub uuid: String,
+}
+
+/// Restrictions that the user has asked to leave out (`--insecure-options`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Insecure {
+    /// Apps keep every capability, whatever their manifests say.
+    pub capabilities: bool,
+    /// No path of `/proc` and `/sys` is hidden or read-only.
+    pub paths: bool,
+    /// Apps have no system call filter, whatever their manifests say.
+    pub seccomp: bool,
 }
 
 /// An argument vector that cannot be followed.
@@ -65,6 +78,7 @@ impl Arguments {
             debug: false,
             interactive: false,
             hostname: None,
+            insecure: Insecure::default(),
             uuid: String::new(),
         };
         let mut uuids = 0;
@@ -120,8 +134,11 @@ impl Arguments {
                     "the apps of a pod are fixed",
                 ));
             }
-            // Apps have none of these restrictions yet, so there is nothing to leave out.
-            "--disable-capabilities-restriction" | "--disable-paths" | "--disable-seccomp" => {}
+            "--disable-capabilities-restriction" => {
+                self.insecure.capabilities = boolean("--disable-capabilities-restriction", value)?;
+            }
+            "--disable-paths" => self.insecure.paths = boolean("--disable-paths", value)?,
+            "--disable-seccomp" => self.insecure.seccomp = boolean("--disable-seccomp", value)?,
             _ => return Err(ArgumentError::Unknown(text.to_owned())),
         }
         Ok(())

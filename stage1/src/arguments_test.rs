@@ -29,6 +29,11 @@ fn the_whole_vector_of_interface_version_6_is_known() {
         debug: true,
         interactive: true,
         hostname: Some("web-1.example".to_owned()),
+        insecure: Insecure {
+            capabilities: true,
+            paths: true,
+            seccomp: true,
+        },
         uuid: UUID.to_owned(),
     };
     assert_eq!(parsed, Ok(expected));

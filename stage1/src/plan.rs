@@ -3,10 +3,13 @@
 //! Manifests arrive here valid ([`bulkhead_pod::manifest`]). What is left to refuse is what this stage1 cannot do yet
 //! ([`unsupported`]): a pod never runs with less isolation, or with fewer limits, than its manifest asks for.
 
+mod capabilities;
 mod disks;
 mod environment;
 mod limits;
 mod process;
+mod resource_limits;
+mod seccomp;
 mod size;
 mod unsupported;
 
@@ -16,6 +19,8 @@ use bulkhead_protocol::bounded::{BoundError, List, Text};
 use bulkhead_protocol::plan::{
     App, AppName, AppNameError, Mount, MountSource, Plan, Process, ProcessId, Stdio,
 };
+
+use crate::arguments::Insecure;
 
 pub use disks::DiskError;
 pub use size::VmSize;
@@ -39,6 +44,8 @@ pub struct Input<'a> {
     pub terminal: Option<&'a str>,
     /// CPUs of the host.
     pub host_cpus: u32,
+    /// Restrictions that are left out.
+    pub insecure: Insecure,
 }
 
 /// What is known of an app's image.
@@ -93,6 +100,16 @@ pub enum PlanError {
         whose: String,
         /// What was asked for, by its name in the manifest.
         what: String,
+    },
+    /// An isolator whose value makes no sense here.
+    #[error("app {app}: isolator {isolator}: {problem}")]
+    Isolator {
+        /// Which app.
+        app: AppName,
+        /// Its name in the manifest.
+        isolator: &'static str,
+        /// What is wrong.
+        problem: String,
     },
     /// A limit that no machine can have.
     #[error("app {app}: {what} of {value} is more than {bound}")]

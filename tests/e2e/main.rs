@@ -11,6 +11,7 @@ mod doctor;
 mod environment;
 mod exit;
 mod formats;
+mod isolators;
 mod killed;
 mod layers;
 mod machine;

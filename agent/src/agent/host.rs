@@ -238,7 +238,7 @@ impl Agent {
             }
             // The manifest is for a metadata service; nothing in the guest asks for it yet.
             ToAgent::Pod { plan, manifest: _ } => self.build_pod(plan)?,
-            ToAgent::Start(process) => self.start(process),
+            ToAgent::Start(process) => self.start(*process),
             ToAgent::Data(chunk) => self.take_input(&chunk)?,
             ToAgent::Ack(ack) => self.take_ack(&ack)?,
             ToAgent::Signal { process, signal } => self.signal(process, signal),

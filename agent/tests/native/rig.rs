@@ -360,9 +360,14 @@ pub(crate) fn process(id: u32, app: &str, arguments: &[&str]) -> Process {
         group: "root".try_into().unwrap(),
         groups: Vec::new().try_into().unwrap(),
         stdio: Stdio::Pipes { stdin: false },
+        capabilities: u64::MAX,
+        no_new_privileges: false,
+        seccomp: None,
+        oom_score_adj: 0,
+        rlimits: Vec::new().try_into().unwrap(),
     }
 }
 
 pub(crate) fn start(process: Process) -> ToAgent {
-    ToAgent::Start(process)
+    ToAgent::Start(Box::new(process))
 }

@@ -1,11 +1,12 @@
 //! The main program of an app.
 
-use bulkhead_pod::manifest::App;
+use bulkhead_pod::manifest::{App, Isolator};
 use bulkhead_protocol::bounded::Text;
 use bulkhead_protocol::plan::{AppName, Process, ProcessId};
 
 use super::environment::environment;
 use super::{Input, PlanError, bound, bounded};
+use super::{capabilities, resource_limits, seccomp};
 
 pub(super) fn process(
     id: ProcessId,
@@ -20,6 +21,13 @@ pub(super) fn process(
     let environment: Result<Vec<_>, _> = environment.into_iter().map(Text::try_from).collect();
     let directory = app.working_directory.as_ref();
     let directory = directory.map_or("/", |path| path.as_str());
+    let capabilities = capabilities::bounding_set(app, input.insecure.capabilities);
+    let filter = match input.insecure.seccomp {
+        true => None,
+        false => seccomp::filter(app, name, capabilities)?,
+    };
+    let limits = resource_limits::DEFAULT.to_vec();
+    let mut isolators = app.isolators.iter();
     Ok(Process {
         id,
         app: name.clone(),
@@ -40,5 +48,18 @@ pub(super) fn process(
             app.supplementary_gids.clone(),
         )?,
         stdio: input.stdio,
+        capabilities,
+        no_new_privileges: isolators.any(|i| matches!(i, Isolator::NoNewPrivileges(true))),
+        seccomp: filter,
+        oom_score_adj: oom_score_adjust(app),
+        rlimits: bounded(whose("its resource limits"), limits)?,
     })
+}
+
+fn oom_score_adjust(app: &App) -> i16 {
+    let score = |isolator: &Isolator| match isolator {
+        Isolator::OomScoreAdjust(score) => Some(score.value()),
+        _ => None,
+    };
+    app.isolators.iter().find_map(score).unwrap_or(0)
 }

@@ -5,7 +5,7 @@
 //! | asked for | done |
 //! |---|---|
 //! | `resource/memory`, `resource/cpu` | applied |
-//! | `os/linux/no-new-privileges: false`, `os/linux/oom-score-adj: 0` | accepted: the default |
+//! | capabilities, seccomp, `os/linux/no-new-privileges`, `os/linux/oom-score-adj` | applied |
 //! | every other isolator, of an app or the pod | refused: it promises isolation or a limit |
 //! | an isolator of the pod that appc does not know | passed over, as the specification has it |
 //! | event handlers, exposed ports, volumes | refused: the app would miss something it relies on |
@@ -57,10 +57,15 @@ pub(super) fn refuse_app(runtime: &RuntimeApp, app: &App, name: &AppName) -> Res
 }
 
 fn is_honoured(isolator: &Isolator) -> bool {
-    match isolator {
-        Isolator::Memory(_) | Isolator::Cpu(_) => true,
-        Isolator::NoNewPrivileges(on) => !on,
-        Isolator::OomScoreAdjust(score) => score.value() == 0,
-        _ => false,
-    }
+    matches!(
+        isolator,
+        Isolator::Memory(_)
+            | Isolator::Cpu(_)
+            | Isolator::CapabilitiesRetain(_)
+            | Isolator::CapabilitiesRemove(_)
+            | Isolator::SeccompRetain(_)
+            | Isolator::SeccompRemove(_)
+            | Isolator::NoNewPrivileges(_)
+            | Isolator::OomScoreAdjust(_)
+    )
 }

@@ -287,7 +287,11 @@ impl Session {
         if let Some((plan, manifest, processes)) = self.pod.take() {
             let mut send = |message| self.control.push_back(Outgoing::Message(message));
             send(ToAgent::Pod { plan, manifest });
-            processes.into_iter().map(ToAgent::Start).for_each(send);
+            processes
+                .into_iter()
+                .map(Box::new)
+                .map(ToAgent::Start)
+                .for_each(send);
         }
         Ok(())
     }

@@ -23,6 +23,11 @@ fn process(id: u32, name: &str, stdio: Stdio) -> Process {
         group: Text::try_from("0").unwrap(),
         groups: List::default(),
         stdio,
+        capabilities: 0,
+        no_new_privileges: false,
+        seccomp: None,
+        oom_score_adj: 0,
+        rlimits: List::default(),
     }
 }
 

@@ -331,6 +331,11 @@ fn spec(names: &[&str], stdio: Stdio) -> RelaySpec {
         group: text("0"),
         groups: List::default(),
         stdio,
+        capabilities: 0,
+        no_new_privileges: false,
+        seccomp: None,
+        oom_score_adj: 0,
+        rlimits: List::default(),
     });
     RelaySpec {
         plan: Plan {

@@ -145,6 +145,7 @@ fn plan_pod(files: &PodFiles, arguments: &Arguments) -> Result<Pod> {
         stdio: stdio(arguments.interactive),
         terminal: terminal.as_deref(),
         host_cpus: cpus.count(),
+        insecure: arguments.insecure,
     })?;
     Ok(pod)
 }

@@ -1,0 +1,44 @@
+//! Names and numbers of system calls and errors, from the tables of the `syscalls` crate.
+
+use syscalls::{Errno, x86, x86_64};
+
+/// The number of a call for 64-bit programs.
+pub(super) fn x86_64_number(name: &str) -> Option<u32> {
+    let call = name.parse::<x86_64::Sysno>().ok()?;
+    u32::try_from(call.id()).ok()
+}
+
+/// The number of a call for 32-bit programs.
+pub(super) fn i386_number(name: &str) -> Option<u32> {
+    let call = name.parse::<x86::Sysno>().ok()?;
+    u32::try_from(call.id()).ok()
+}
+
+/// Whether any program here can make a call of this name.
+pub(super) fn exists(name: &str) -> bool {
+    x86_64_number(name).is_some() || i386_number(name).is_some()
+}
+
+/// Every name, of both tables.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    let native = x86_64::Sysno::iter().map(|call| call.name());
+    native.chain(x86::Sysno::iter().map(|call| call.name()))
+}
+
+/// The last error number that Linux has on x86.
+const LAST_ERRNO: i32 = 133;
+
+/// The number of an error by its name.
+pub(super) fn errno(name: &str) -> Option<u16> {
+    let aliases = [
+        ("EWOULDBLOCK", Errno::EWOULDBLOCK),
+        ("EDEADLOCK", Errno::EDEADLOCK),
+        ("ENOTSUP", Errno::EOPNOTSUPP),
+    ];
+    let alias = aliases.iter().find(|(alias, _)| *alias == name);
+    let number = alias.map(|(_, errno)| errno.into_raw());
+    let listed = || (1..=LAST_ERRNO).find(|raw| Errno::new(*raw).name() == Some(name));
+    number
+        .or_else(listed)
+        .and_then(|number| u16::try_from(number).ok())
+}

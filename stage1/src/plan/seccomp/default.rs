@@ -1,0 +1,71 @@
+//! The filter of an app whose manifest asks for none: images run unchanged, and what would let an app reach for the guest's
+//! kernel at large fails as if it lacked the privilege.
+
+use std::collections::BTreeSet;
+
+use bulkhead_pod::manifest::Capability;
+
+use super::calls;
+use super::program::{Action, Policy, Table, Test, Verdict};
+use super::sets;
+use crate::plan::capabilities;
+
+/// `CLONE_NEWNS`, `…NEWCGROUP`, `…NEWUTS`, `…NEWIPC`, `…NEWUSER`, `…NEWPID` and `…NEWNET` (`include/uapi/linux/sched.h`).
+const NEW_NAMESPACES: u32 = 0x7e02_0000;
+
+/// `AF_VSOCK` (`include/linux/socket.h`): the way to the host is the agent's.
+const VSOCK: u32 = 40;
+
+/// What `personality(2)` may be asked: what it is, Linux, 32-bit Linux, and each with `UNAME26`.
+const PERSONALITIES: &[u32] = &[0, 8, 0x2_0000, 0x2_0008, u32::MAX];
+
+const BY_CAPABILITY: &str = include_str!("sets/by-capability.txt");
+
+/// For an app with this bounding set. A call that no table knows fails as in an older kernel, so that programs do without.
+pub(super) fn policy(bounding_set: u64) -> Policy {
+    let denied = calls::errno("EPERM").map_or(Action::Kill, Action::Errno);
+    let absent = calls::errno("ENOSYS").map_or(Action::Kill, Action::Errno);
+    let whitelist: BTreeSet<&str> = sets::whitelist().collect();
+    let of = |name: &str| match name {
+        name if is_granted(name, bounding_set) => Verdict::Always(Action::Allow),
+        "clone" => Verdict::If(Test::NoneOf(NEW_NAMESPACES), denied),
+        // Its flags lie in memory, out of a filter's reach; C libraries then use clone.
+        "clone3" => Verdict::Always(absent),
+        "socket" => Verdict::If(Test::Not(VSOCK), denied),
+        "personality" => Verdict::If(Test::In(PERSONALITIES), denied),
+        name if whitelist.contains(name) => Verdict::Always(Action::Allow),
+        _ => Verdict::Always(denied),
+    };
+    let table = |number: fn(&str) -> Option<u32>| {
+        let all = calls::names().filter_map(|name| Some((number(name)?, of(name))));
+        Table {
+            verdicts: all.collect(),
+            other: absent,
+        }
+    };
+    Policy {
+        x86_64: table(calls::x86_64_number),
+        i386: table(calls::i386_number),
+        x32: absent,
+    }
+}
+
+/// Whether a capability of the set opens a call.
+fn is_granted(name: &str, bounding_set: u64) -> bool {
+    grants().any(|(capability, mut names)| {
+        bounding_set & capabilities::bit(capability) != 0 && names.any(|granted| granted == name)
+    })
+}
+
+fn grants() -> impl Iterator<Item = (Capability, std::str::SplitWhitespace<'static>)> {
+    let lines = BY_CAPABILITY
+        .lines()
+        .filter_map(|line| line.split_once(':'));
+    lines.filter_map(|(capability, names)| {
+        Some((capability.parse().ok()?, names.split_whitespace()))
+    })
+}
+
+#[cfg(test)]
+#[path = "default_test.rs"]
+mod tests;
