@@ -1,15 +1,18 @@
 //! Mounts in an app's root. The process has moved into that root already: no link of the image leads out of it.
 
 use std::ffi::CString;
-use std::fs::DirBuilder;
+use std::fs::{self, DirBuilder};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 
 use bulkhead_protocol::plan::{Mount, MountSource};
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, mount, mount_remount};
+use rustix::mount::{MountFlags, MoveMountFlags, mount, mount_remount, move_mount};
+
+use crate::links;
 
 /// A mount of the plan that fails.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +40,20 @@ pub enum MountError {
         target: PathBuf,
         /// Why.
         source: Errno,
+    },
+    /// A volume cannot be put there.
+    #[error("mount the volume at {target:?}")]
+    Volume {
+        /// In the app's root.
+        target: PathBuf,
+        /// Why.
+        source: Errno,
+    },
+    /// A volume of the plan was not made.
+    #[error("no volume for the mount at {target:?}")]
+    NoVolume {
+        /// In the app's root.
+        target: PathBuf,
     },
     /// A node or link below `/dev` cannot be made.
     #[error("make {path:?}")]
@@ -68,18 +85,45 @@ const LINKS: [(&str, &str); 6] = [
     ("ptmx", "pts/ptmx"),
 ];
 
-/// Does one mount. A missing target is made (0755, root). The process's file mode mask must be 0.
+/// Does the mounts, in order, each with the volume that it shows. Missing targets are made (0755, root). The process's file
+/// mode mask must be 0.
 ///
 /// # Errors
-/// When it fails.
-pub fn apply(planned: &Mount) -> Result<(), MountError> {
-    let target = Path::new(planned.target.as_str());
-    if !target.is_absolute() {
+/// When one fails.
+pub fn apply(mounts: &[(&Mount, Option<OwnedFd>)]) -> Result<(), MountError> {
+    let mut read_only = Vec::new();
+    for (planned, volume) in mounts {
+        let (target, flags) = apply_one(planned, volume.as_ref())?;
+        if planned.read_only {
+            read_only.push((target, flags));
+        }
+    }
+    // Last, for targets of other mounts were still to be made in it.
+    for (target, flags) in read_only {
+        // Of this mount alone: the file system behind it may be shown elsewhere too.
+        let flags = flags | MountFlags::BIND | MountFlags::RDONLY;
+        mount_remount(&target, flags, "").map_err(|source| MountError::Mount {
+            kind: "read-only",
+            target,
+            source,
+        })?;
+    }
+    Ok(())
+}
+
+/// Returns where the mount is, and its flags.
+fn apply_one(
+    planned: &Mount,
+    volume: Option<&OwnedFd>,
+) -> Result<(PathBuf, MountFlags), MountError> {
+    let written = Path::new(planned.target.as_str());
+    if !written.is_absolute() {
         return Err(MountError::Relative {
             target: planned.target.as_str().to_owned(),
         });
     }
-    make_target(target)?;
+    let target = make_target(written)?;
+    let target = target.as_path();
     let flags = match planned.source {
         MountSource::Proc => plain("proc", target)?,
         MountSource::Sysfs => plain("sysfs", target)?,
@@ -89,17 +133,25 @@ pub fn apply(planned: &Mount) -> Result<(), MountError> {
             let flags = MountFlags::NOSUID | MountFlags::NODEV;
             mount_one("tmpfs", target, flags, &options)?
         }
+        MountSource::EmptyVolume { .. } => put_volume(volume, target)?,
     };
-    if planned.read_only {
-        // Of this mount alone: the file system behind it may be shown elsewhere too.
-        let flags = flags | MountFlags::BIND | MountFlags::RDONLY;
-        mount_remount(target, flags, "").map_err(|source| MountError::Mount {
-            kind: "read-only",
-            target: target.to_owned(),
+    Ok((target.to_owned(), flags))
+}
+
+/// Puts a detached mount somewhere.
+fn put_volume(volume: Option<&OwnedFd>, target: &Path) -> Result<MountFlags, MountError> {
+    let target = || target.to_owned();
+    let Some(volume) = volume else {
+        return Err(MountError::NoVolume { target: target() });
+    };
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    match move_mount(volume, "", CWD, target(), flags) {
+        Ok(()) => Ok(MountFlags::empty()),
+        Err(source) => Err(MountError::Volume {
+            target: target(),
             source,
-        })?;
+        }),
     }
-    Ok(())
 }
 
 fn plain(kind: &'static str, target: &Path) -> Result<MountFlags, MountError> {
@@ -171,13 +223,20 @@ fn device_directory(target: &Path) -> Result<MountFlags, MountError> {
     Ok(flags)
 }
 
-fn make_target(target: &Path) -> Result<(), MountError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(target)
-        .map_err(|source| MountError::Target {
-            target: target.to_owned(),
-            source,
-        })
+/// Follows links to where the target is, and makes it.
+fn make_target(target: &Path) -> Result<PathBuf, MountError> {
+    let make = || {
+        let found = links::resolve(Path::new("/"), target)?;
+        if !fs::symlink_metadata(&found).is_ok_and(|there| there.is_dir()) {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o755)
+                .create(&found)?;
+        }
+        Ok(found)
+    };
+    make().map_err(|source| MountError::Target {
+        target: target.to_owned(),
+        source,
+    })
 }

@@ -5,7 +5,9 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use bulkhead_protocol::plan::{App, AppName, Plan, ProcessId};
+use bulkhead_protocol::plan::{
+    App, AppName, EmptyVolume, MountSource, Plan, ProcessId, VOLUME_PARTITION,
+};
 use rustix::process::Pid;
 
 use crate::cgroup::{Cgroup, CgroupError};
@@ -79,6 +81,22 @@ pub enum PlanError {
         /// Images of the plan.
         count: usize,
     },
+    /// An app has a volume that is not there.
+    #[error("app {app} has volume {index} of {count}")]
+    NoVolume {
+        /// Which.
+        app: AppName,
+        /// As planned.
+        index: u16,
+        /// Volumes of the plan.
+        count: usize,
+    },
+    /// A volume has nowhere to be, or nothing to be filled from.
+    #[error("volume {index} has no disk")]
+    NoVolumeDisk {
+        /// Its place in the plan.
+        index: usize,
+    },
 }
 
 /// An app for which nothing can be started.
@@ -107,6 +125,10 @@ pub struct Devices {
     pub layers: Vec<(u16, PathBuf)>,
     /// The writable layer.
     pub scratch: PathBuf,
+    /// Those of the volumes that the app shares with others, if any.
+    pub volume_scratch: Option<PathBuf>,
+    /// Images that its volumes are filled from, with their numbers.
+    pub fills: Vec<(u16, PathBuf)>,
 }
 
 impl Pod {
@@ -139,6 +161,23 @@ impl Pod {
                     count,
                 });
             }
+            let count = plan.empty_volumes.len();
+            let missing = volumes_of(app).find(|&index| usize::from(index) >= count);
+            if let Some(index) = missing {
+                return Err(PlanError::NoVolume {
+                    app: app.name.clone(),
+                    index,
+                    count,
+                });
+            }
+        }
+        let has_disk = |volume: &EmptyVolume| {
+            let layers = volume.fill.iter().flat_map(|fill| fill.layers.iter());
+            let known = |&layer: &u16| usize::from(layer) < plan.images.len();
+            (!volume.shared || plan.volume_scratch.is_some()) && layers.into_iter().all(known)
+        };
+        if let Some(index) = plan.empty_volumes.iter().position(|v| !has_disk(v)) {
+            return Err(PlanError::NoVolumeDisk { index });
         }
         Ok(Self {
             images: Disk::new(&machine.image_disk),
@@ -192,7 +231,30 @@ impl Pod {
         }
         let number = u16::try_from(index).unwrap_or(u16::MAX);
         let scratch = self.scratch.partition(number, app.scratch)?;
-        Ok(Devices { layers, scratch })
+        let mut devices = Devices {
+            layers,
+            scratch,
+            volume_scratch: None,
+            fills: Vec::new(),
+        };
+        for index in volumes_of(app) {
+            let volume = &self.plan.empty_volumes[usize::from(index)];
+            if let (true, Some(range)) = (volume.shared, self.plan.volume_scratch) {
+                let device = self.scratch.partition(VOLUME_PARTITION, range)?;
+                devices.volume_scratch = Some(device);
+            }
+            for &layer in volume.fill.iter().flat_map(|fill| fill.layers.iter()) {
+                let range = self.plan.images[usize::from(layer)];
+                let device = self.images.partition(layer, range)?;
+                devices.fills.push((layer, device));
+            }
+        }
+        Ok(devices)
+    }
+
+    /// Of all apps.
+    pub fn empty_volumes(&self) -> &[EmptyVolume] {
+        &self.plan.empty_volumes
     }
 
     /// Its control group, once prepared.
@@ -255,6 +317,14 @@ impl Pod {
             app.root = RootState::Missing;
         }
     }
+}
+
+/// Numbers of the empty volumes that an app mounts.
+fn volumes_of(app: &App) -> impl Iterator<Item = u16> {
+    app.mounts.iter().filter_map(|mount| match mount.source {
+        MountSource::EmptyVolume { index } => Some(index),
+        _ => None,
+    })
 }
 
 #[cfg(test)]

@@ -27,6 +27,8 @@ fn check(apps: Vec<App>) -> Option<PlanError> {
         .try_into()
         .unwrap(),
         apps: apps.try_into().unwrap(),
+        empty_volumes: Vec::new().try_into().unwrap(),
+        volume_scratch: None,
     };
     Pod::new(plan, &Machine::guest()).err()
 }

@@ -13,10 +13,11 @@ use std::ffi::CString;
 use std::fmt::Write;
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use bulkhead_protocol::plan::Mount;
+use bulkhead_protocol::plan::{EmptyVolume, Mount, MountSource};
 use rustix::io::Errno;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, mount_remount, unmount,
@@ -24,6 +25,7 @@ use rustix::mount::{
 use rustix::process::{chdir, pivot_root};
 
 use crate::mounts::{self, MountError};
+use crate::volumes::{self, VolumeError};
 
 /// `discard`: what an app deletes is given back to the host. The others: no background work on a disk that was made for this app,
 /// be it writing zeroes over holes or reading ahead what is all the same.
@@ -46,6 +48,12 @@ pub struct Root<'a> {
     pub read_only: bool,
     /// Mounts in it, in order.
     pub mounts: &'a [Mount],
+    /// The pod's empty volumes, of which the mounts show some.
+    pub empty_volumes: &'a [EmptyVolume],
+    /// Partition of the volumes that several apps share, if the mounts show one.
+    pub volume_scratch: Option<&'a Path>,
+    /// Image partitions that the volumes of the mounts are filled from, as in `layers`.
+    pub fills: &'a [(u16, PathBuf)],
 }
 
 /// A root that cannot be made.
@@ -88,6 +96,14 @@ pub enum RootError {
     /// A mount of the plan fails.
     #[error(transparent)]
     Mounts(#[from] MountError),
+    /// A volume.
+    #[error("volume for {target:?}")]
+    Volume {
+        /// In the app's root.
+        target: String,
+        /// Why.
+        source: VolumeError,
+    },
 }
 
 impl Root<'_> {
@@ -99,16 +115,15 @@ impl Root<'_> {
         let change = |step| move |source| RootError::Change { step, source };
         let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
         mount_change("/", private).map_err(change("make mounts private"))?;
-        let layers = self.mount_layers()?;
+        let layers = self.mount_layers(self.layers)?;
         let root = self.mount_overlay(&layers)?;
+        let mounts = self.take_volumes()?;
         chdir(&root).map_err(change("chdir"))?;
         // Old and new root on one mount point: the old one is taken from under it.
         pivot_root(".", ".").map_err(change("pivot_root"))?;
         unmount(".", UnmountFlags::DETACH).map_err(change("detach the old root"))?;
         chdir("/").map_err(change("chdir"))?;
-        for mount in self.mounts {
-            mounts::apply(mount)?;
-        }
+        mounts::apply(&mounts)?;
         if self.read_only {
             // Last, for targets of mounts were still to be made.
             let flags = MountFlags::BIND | MountFlags::RDONLY;
@@ -117,9 +132,54 @@ impl Root<'_> {
         Ok(())
     }
 
-    fn mount_layers(&self) -> Result<Vec<PathBuf>, RootError> {
+    /// The mounts, each with its volume: taken before the root changes, when the file systems are still in sight.
+    fn take_volumes(&self) -> Result<Vec<(&Mount, Option<OwnedFd>)>, RootError> {
+        let mut directories = VolumeDirectories::default();
+        let mut taken = Vec::new();
+        for mount in self.mounts {
+            let volume = match mount.source {
+                MountSource::EmptyVolume { index } => {
+                    let volume = self.take_volume(index, &mut directories)?;
+                    Some(volume.map_err(|source| RootError::Volume {
+                        target: mount.target.as_str().to_owned(),
+                        source,
+                    })?)
+                }
+                _ => None,
+            };
+            taken.push((mount, volume));
+        }
+        Ok(taken)
+    }
+
+    fn take_volume(
+        &self,
+        number: u16,
+        directories: &mut VolumeDirectories,
+    ) -> Result<Result<OwnedFd, VolumeError>, RootError> {
+        let planned = &self.empty_volumes[usize::from(number)];
+        let directory = match self.volume_scratch.filter(|_| planned.shared) {
+            None => self.base.join("scratch/volumes"),
+            Some(device) => {
+                let target = self.base.join("volumes");
+                if !directories.shared_is_mounted {
+                    mount_scratch(device, &target)?;
+                    directories.shared_is_mounted = true;
+                }
+                target
+            }
+        };
+        let image = match &planned.fill {
+            None => None,
+            Some(fill) => Some(self.image_root(&fill.layers, directories)?),
+        };
+        let made = volumes::find_or_make(&directory, number, planned, image.as_deref());
+        Ok(made.and_then(|path| volumes::detached(&path)))
+    }
+
+    fn mount_layers(&self, layers: &[(u16, PathBuf)]) -> Result<Vec<PathBuf>, RootError> {
         let mut targets = Vec::new();
-        for (number, device) in self.layers {
+        for (number, device) in layers {
             let target = self.base.join(format!("layer/{number}"));
             make_directory(&target)?;
             mount(device, &target, "erofs", MountFlags::RDONLY, None).map_err(|source| {
@@ -136,20 +196,7 @@ impl Root<'_> {
 
     fn mount_overlay(&self, layers: &[PathBuf]) -> Result<PathBuf, RootError> {
         let scratch = self.base.join("scratch");
-        make_directory(&scratch)?;
-        mount(
-            self.scratch,
-            &scratch,
-            "ext4",
-            MountFlags::empty(),
-            SCRATCH_OPTIONS,
-        )
-        .map_err(|source| RootError::Mount {
-            kind: "ext4",
-            device: self.scratch.to_owned(),
-            source,
-        })?;
-        self.tune_scratch();
+        mount_scratch(self.scratch, &scratch)?;
         let (upper, work) = (scratch.join("upper"), scratch.join("work"));
         make_directory(&work)?;
         make_directory(&upper)?;
@@ -162,42 +209,86 @@ impl Root<'_> {
         let root = self.base.join("root");
         make_directory(&root)?;
         let options = overlay_options(layers, &upper, &work);
-        let data = CString::new(options.as_bytes()).unwrap_or_default();
-        mount(
-            "overlay",
-            &root,
-            "overlay",
-            MountFlags::empty(),
-            data.as_c_str(),
-        )
-        .map_err(|source| RootError::Overlay { options, source })?;
+        mount_overlay_at(&root, MountFlags::empty(), options)?;
         Ok(root)
     }
 
-    fn tune_scratch(&self) {
-        let Some(name) = self.scratch.file_name() else {
-            return;
-        };
+    /// The root of an image, mounted when it is not this app's own.
+    fn image_root(
+        &self,
+        layers: &[u16],
+        directories: &mut VolumeDirectories,
+    ) -> Result<PathBuf, RootError> {
+        let is_own = |number: &u16| self.layers.iter().any(|(own, _)| own == number);
+        let mut targets = Vec::new();
+        for number in layers {
+            if !is_own(number) && !directories.layers.contains(number) {
+                let devices = self.fills.iter().filter(|(other, _)| other == number);
+                self.mount_layers(&devices.cloned().collect::<Vec<_>>())?;
+                directories.layers.push(*number);
+            }
+            targets.push(self.base.join(format!("layer/{number}")));
+        }
+        if let [only] = &targets[..] {
+            return Ok(only.clone());
+        }
+        let root = self.base.join("image");
+        make_directory(&root)?;
+        let options = lower_directories(&targets);
+        mount_overlay_at(&root, MountFlags::RDONLY, options)?;
+        Ok(root)
+    }
+}
+
+/// What of the volumes is mounted while a root is made.
+#[derive(Debug, Default)]
+struct VolumeDirectories {
+    shared_is_mounted: bool,
+    layers: Vec<u16>,
+}
+
+/// Mounts a writable file system. One that is mounted elsewhere already is the same there and here.
+fn mount_scratch(device: &Path, target: &Path) -> Result<(), RootError> {
+    make_directory(target)?;
+    let flags = MountFlags::empty();
+    mount(device, target, "ext4", flags, SCRATCH_OPTIONS).map_err(|source| RootError::Mount {
+        kind: "ext4",
+        device: device.to_owned(),
+        source,
+    })?;
+    if let Some(name) = device.file_name() {
         let setting = Path::new("/sys/fs/ext4").join(name).join("mb_prefetch");
         // Without it the disk works as well, and later.
         let _ = fs::write(setting, GROUPS_AT_A_TIME);
     }
+    Ok(())
+}
+
+fn mount_overlay_at(root: &Path, flags: MountFlags, options: String) -> Result<(), RootError> {
+    let data = CString::new(options.as_bytes()).unwrap_or_default();
+    mount("overlay", root, "overlay", flags, data.as_c_str())
+        .map_err(|source| RootError::Overlay { options, source })
 }
 
 /// The names are ours and short: [`bulkhead_protocol::plan::MAX_LAYERS`] of them stay far below the page that `mount` takes, and none
 /// has a comma or a colon.
 fn overlay_options(layers: &[PathBuf], upper: &Path, work: &Path) -> String {
-    let mut options = String::from("lowerdir=");
-    for (index, layer) in layers.iter().enumerate() {
-        let separator = if index == 0 { "" } else { ":" };
-        let _ = write!(options, "{separator}{}", layer.display());
-    }
+    let mut options = lower_directories(layers);
     let _ = write!(
         options,
         ",upperdir={},workdir={}",
         upper.display(),
         work.display()
     );
+    options
+}
+
+fn lower_directories(layers: &[PathBuf]) -> String {
+    let mut options = String::from("lowerdir=");
+    for (index, layer) in layers.iter().enumerate() {
+        let separator = if index == 0 { "" } else { ":" };
+        let _ = write!(options, "{separator}{}", layer.display());
+    }
     options
 }
 

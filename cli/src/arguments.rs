@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::doctor::DoctorOptions;
 use crate::report::UsageError;
-use crate::run::grammar::{self, FlagTable};
+use crate::run::grammar::{self, FlagTable, Words};
 use crate::run::options::{RunArguments, RunRequest};
 
 /// Where images and pods are kept, unless `--dir` says otherwise.
@@ -142,7 +142,13 @@ pub(crate) fn parse(words: &[String]) -> Result<Request, UsageError> {
     let Some(Command::Run(arguments)) = command_line.command else {
         unreachable!("the same words gave run above, and options do not change that");
     };
-    let request = RunRequest::new(arguments.pod, split.apps)?;
+    let request = RunRequest::new(
+        arguments.pod,
+        Words {
+            pod: Vec::new(),
+            ..split
+        },
+    )?;
     Ok(Request::Run(command_line.global, Box::new(request)))
 }
 

@@ -9,6 +9,8 @@ mod images;
 mod manifest;
 pub(crate) mod options;
 mod values;
+mod volumes;
+mod written;
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -20,11 +22,13 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use bulkhead_pod::lifecycle::{AppImage, Pod};
+use bulkhead_pod::manifest::PodManifest;
 use bulkhead_pod::stage1_cache::NearStage1;
 use bulkhead_pod::stage1_image::Stage1Image;
 use rustix::io::{FdFlags, fcntl_setfd};
 
 use self::environment::PodEnvironment;
+use self::images::StoredImage;
 use self::manifest::ImageForApp;
 use self::options::{PodOptions, RunRequest};
 use crate::arguments::{GlobalOptions, InsecureOption};
@@ -37,18 +41,10 @@ const LOCK_VARIABLE: &str = "RKT_LOCK_FD";
 pub(crate) fn run(global: &GlobalOptions, request: &RunRequest, start: i128) -> Result<Infallible> {
     record(global, "cli-start", start)?;
     let stage1 = stage1::open(&request.pod.stage1)?;
-    let environment = pod_environment(&request.pod)?;
-    let images = images::import(&global.dir, &request.apps, global.debug)?;
-    let for_apps: Vec<ImageForApp<'_>> = images
-        .iter()
-        .zip(&request.apps)
-        .map(|(image, request)| ImageForApp {
-            id: image.id.clone(),
-            manifest: image.manifest.clone(),
-            request,
-        })
-        .collect();
-    let manifest = manifest::pod_manifest(&for_apps, &environment)?;
+    let (manifest, images) = match &request.pod.pod_manifest {
+        Some(file) => written::read(&global.dir, file)?,
+        None => make_manifest(global, request)?,
+    };
     let apps = manifest
         .apps
         .iter()
@@ -73,6 +69,26 @@ pub(crate) fn run(global: &GlobalOptions, request: &RunRequest, start: i128) -> 
         eprintln!("run: pod {} in {}", pod.uuid(), pod.path().display());
     }
     become_stage1(global, &request.pod, &stage1, &pod)
+}
+
+/// Of the images and flags of the command line.
+fn make_manifest(
+    global: &GlobalOptions,
+    request: &RunRequest,
+) -> Result<(PodManifest, Vec<StoredImage>)> {
+    let environment = pod_environment(&request.pod)?;
+    let images = images::import(&global.dir, &request.apps, global.debug)?;
+    let for_apps: Vec<ImageForApp<'_>> = images
+        .iter()
+        .zip(&request.apps)
+        .map(|(image, request)| ImageForApp {
+            id: image.id.clone(),
+            manifest: image.manifest.clone(),
+            request,
+        })
+        .collect();
+    let manifest = manifest::pod_manifest(&for_apps, request, &environment)?;
+    Ok((manifest, images))
 }
 
 fn pod_environment(options: &PodOptions) -> Result<PodEnvironment> {

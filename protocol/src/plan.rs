@@ -39,6 +39,14 @@ pub const FILTER_INSTRUCTION_LENGTH: usize = 8;
 /// Resource limits of one process: Linux has no more kinds.
 pub const MAX_RESOURCE_LIMITS: usize = 16;
 
+/// Empty volumes of one pod: as many as a manifest has, and as many again that images imply.
+pub const MAX_EMPTY_VOLUMES: usize = 512;
+
+/// The partition of the scratch disk that holds the volumes of several apps: behind those of all apps, whose numbers are
+/// their places in [`Plan::apps`].
+pub const VOLUME_PARTITION: u16 = 100;
+const _: () = assert!(VOLUME_PARTITION as usize >= MAX_APPS);
+
 /// Longest app name.
 pub const MAX_APP_NAME: usize = 255;
 
@@ -103,6 +111,34 @@ pub struct Plan {
     pub images: List<Partition, { MAX_APPS * 2 }>,
     /// The apps, in the order of the manifest.
     pub apps: List<App, MAX_APPS>,
+    /// Directories of the pod that apps mount.
+    pub empty_volumes: List<EmptyVolume, MAX_EMPTY_VOLUMES>,
+    /// The ext4 on the scratch disk of those that several apps mount; none when there are none.
+    pub volume_scratch: Option<Partition>,
+}
+
+/// A directory that lives as long as the pod, in a file system of the scratch disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmptyVolume {
+    /// Whether several apps mount it. One of a single app lies on that app's own scratch file system.
+    pub shared: bool,
+    /// Permission bits; none: those of what it is filled with, or else 0755.
+    pub mode: Option<u16>,
+    /// Owner; none: that of what it is filled with, or else root.
+    pub uid: Option<u32>,
+    /// Group, likewise.
+    pub gid: Option<u32>,
+    /// What is in it at first.
+    pub fill: Option<Fill>,
+}
+
+/// A directory of an image, as the image has it whatever apps have done since.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fill {
+    /// Indexes into [`Plan::images`]; the first lies on top.
+    pub layers: List<u16, MAX_LAYERS>,
+    /// Absolute path in the image, links followed inside it. One that is no directory fills nothing.
+    pub path: Path,
 }
 
 /// A range of a disk.
@@ -131,7 +167,7 @@ pub struct App {
     pub limits: Limits,
 }
 
-/// A mount in an app's root. Targets that are missing are made (0755, root).
+/// A mount in an app's root. Targets that are missing are made (0755, root), links in them are followed inside the root.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
     /// Absolute path in the app's root, never followed through a link out of it.
@@ -157,6 +193,11 @@ pub enum MountSource {
         mode: u16,
         /// Most bytes it may hold.
         size: u64,
+    },
+    /// A directory of the pod's own.
+    EmptyVolume {
+        /// Index into [`Plan::empty_volumes`].
+        index: u16,
     },
 }
 

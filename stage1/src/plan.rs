@@ -12,6 +12,7 @@ mod resource_limits;
 mod seccomp;
 mod size;
 mod unsupported;
+mod volumes;
 
 use bulkhead_pod::manifest::{App as ManifestApp, ImageManifest, PodManifest, RuntimeApp};
 use bulkhead_protocol::MAX_APPS;
@@ -68,6 +69,8 @@ pub struct Pod {
     pub image_apps: Vec<usize>,
     /// What the machine has.
     pub size: VmSize,
+    /// What the user should know.
+    pub warnings: Vec<String>,
 }
 
 /// A pod that cannot be planned.
@@ -108,6 +111,16 @@ pub enum PlanError {
         app: AppName,
         /// Its name in the manifest.
         isolator: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A volume that cannot be, or cannot be mounted there.
+    #[error("app {app}: {field}: {problem}")]
+    Volume {
+        /// Which.
+        app: AppName,
+        /// The place in the manifest.
+        field: String,
         /// What is wrong.
         problem: String,
     },
@@ -155,20 +168,26 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
     unsupported::refuse_pod(input.manifest)?;
 
     let images = disks::images(input.manifest, input.images)?;
-    let scratch = disks::scratch(apps.len(), input.scratch_length)?;
+    let mut programs = Vec::new();
+    for (runtime, image) in apps.iter().zip(input.images) {
+        let name = AppName::try_from(runtime.name.as_str().to_owned())?;
+        programs.push((program_of(runtime, image, &name)?, name));
+    }
+    let volumes = volumes::resolve(input, &programs, &images.layer_of_app)?;
+    let mut scratch = disks::scratch(apps.len(), volumes.shared, input.scratch_length)?;
     let mut planned = Vec::new();
     let mut processes = Vec::new();
-    for (index, runtime) in apps.iter().enumerate() {
-        let name = AppName::try_from(runtime.name.as_str().to_owned())?;
-        let app = program_of(runtime, &input.images[index], &name)?;
-        unsupported::refuse_app(runtime, app, &name)?;
+    let volume_scratch = if volumes.shared { scratch.pop() } else { None };
+    for (index, ((app, name), mounts)) in programs.into_iter().zip(volumes.mounts).enumerate() {
+        let runtime = &apps[index];
+        unsupported::refuse_app(app, &name)?;
         let id = ProcessId(u32::try_from(index).unwrap_or(u32::MAX));
         processes.push(process::process(id, &name, app, input)?);
         planned.push(App {
             layers: bounded("layers", vec![images.layer_of_app[index]])?,
             scratch: scratch[index],
             read_only_root: runtime.read_only_root_fs,
-            mounts: bounded("mounts", default_mounts())?,
+            mounts: bounded(format!("app {name}: mounts"), with_defaults(mounts))?,
             limits: limits::of(app, &name)?,
             name,
         });
@@ -181,12 +200,15 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
         hostname: Text::try_from(hostname).map_err(bound("the pod's host name"))?,
         images: bounded("the pod's images", images.partitions)?,
         apps: bounded::<_, MAX_APPS>("the pod's apps", planned)?,
+        empty_volumes: bounded("the pod's empty volumes", volumes.empty)?,
+        volume_scratch,
     };
     Ok(Pod {
         plan,
         processes,
         image_apps: images.apps,
         size,
+        warnings: volumes.warnings,
     })
 }
 
@@ -201,18 +223,22 @@ fn program_of<'a>(
         .ok_or_else(|| PlanError::NothingToRun { app: name.clone() })
 }
 
-/// What the appc specification's OS-SPEC for Linux promises every app.
-fn default_mounts() -> Vec<Mount> {
+/// What the appc specification's OS-SPEC for Linux promises every app, and its volumes above it.
+fn with_defaults(volumes: Vec<Mount>) -> Vec<Mount> {
+    // A volume at /sys or below replaces the guest's: nothing can be made below it.
+    let no_sysfs = volumes.iter().any(|v| volumes::is_below(&v.target, "/sys"));
     let mount = |target: &str, source| Mount {
         target: Text::truncated(target),
         source,
         read_only: false,
     };
-    vec![
-        mount("/proc", MountSource::Proc),
-        mount("/sys", MountSource::Sysfs),
-        mount("/dev", MountSource::Dev),
-    ]
+    let mut mounts = vec![mount("/proc", MountSource::Proc)];
+    if !no_sysfs {
+        mounts.push(mount("/sys", MountSource::Sysfs));
+    }
+    mounts.push(mount("/dev", MountSource::Dev));
+    mounts.extend(volumes);
+    mounts
 }
 
 fn bound(what: impl Into<String>) -> impl FnOnce(BoundError) -> PlanError {

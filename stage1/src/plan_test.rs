@@ -271,7 +271,7 @@ fn what_is_not_supported_yet_is_refused_by_name() {
     let error = plan(&pod(&[("web", 'a', mount)], volume), &[image(EXEC)]);
     assert_eq!(
         error.unwrap_err().to_string(),
-        "app web: volume v at /data is not supported yet"
+        "app web: volume v of kind host at /data is not supported yet"
     );
     let isolators = r#","isolators":[{"name":"resource/memory","value":{"limit":"1Gi"}}]"#;
     let error = plan(&pod(&[("web", 'a', "")], isolators), &[image(EXEC)]);
@@ -281,18 +281,136 @@ fn what_is_not_supported_yet_is_refused_by_name() {
     );
 }
 
+/// What each app sees where: `target=volume`, with `!` where it is read-only.
+fn volumes(pod: &Pod) -> Vec<Vec<String>> {
+    let apps = pod.plan.apps.iter();
+    let shown = |mount: &Mount| match mount.source {
+        MountSource::EmptyVolume { index } => {
+            let read_only = if mount.read_only { "!" } else { "" };
+            Some(format!("{}={index}{read_only}", mount.target))
+        }
+        _ => None,
+    };
+    apps.map(|app| app.mounts.iter().filter_map(shown).collect())
+        .collect()
+}
+
+fn mounts(mounts: &[(&str, &str)]) -> String {
+    let mounts: Vec<String> = mounts
+        .iter()
+        .map(|(volume, path)| format!(r#"{{"volume":"{volume}","path":"{path}"}}"#))
+        .collect();
+    format!(r#","mounts":[{}]"#, mounts.join(","))
+}
+
+const DATA_POINT: &str = r#","mountPoints":[{"name":"data","path":"/data","readOnly":true}]"#;
+
 #[test]
-fn an_images_mount_point_is_its_writable_root() {
-    let point = r#","mountPoints":[{"name":"data","path":"/data"}]"#;
-    assert!(one(point).is_ok());
-    let image = image(&format!("{EXEC}{point}"));
-    let error = plan(
-        &pod(&[("web", 'a', r#","readOnlyRootFS":true"#)], ""),
-        &[image],
+fn a_mount_point_without_a_volume_gets_an_empty_one_and_a_warning() {
+    let pod = one(DATA_POINT).unwrap();
+    assert_eq!(volumes(&pod), [["/data=0!"]]);
+    assert!(!pod.plan.empty_volumes[0].shared);
+    assert_eq!(pod.plan.empty_volumes[0].fill, None);
+    assert_eq!(
+        pod.warnings,
+        [
+            "app web: no volume for mount point data at /data: the empty volume web-data is made for it, and goes with the pod"
+        ]
+    );
+}
+
+#[test]
+fn a_mount_point_takes_the_volume_of_its_name_or_the_mount_at_its_path() {
+    let points = image(&format!("{EXEC}{DATA_POINT}"));
+    let declared = r#","volumes":[{"name":"data","kind":"empty","readOnly":false},{"name":"v","kind":"empty"}]"#;
+    let by_name = plan(&pod(&[("web", 'a', "")], declared), &[points]).unwrap();
+    // The volume's word on writing counts more than the mount point's.
+    assert_eq!(volumes(&by_name), [["/data=0"]]);
+    assert_eq!(by_name.warnings, [""; 0]);
+    let points = image(&format!("{EXEC}{DATA_POINT}"));
+    let own = mounts(&[("v", "//data/.")]);
+    let by_path = plan(&pod(&[("web", 'a', &own)], declared), &[points]).unwrap();
+    assert_eq!(volumes(&by_path), [["/data=0"]]);
+    assert_eq!(by_path.plan.empty_volumes.len(), 1);
+}
+
+#[test]
+fn a_volume_of_two_apps_has_a_disk_of_its_own() {
+    let declared = r#","volumes":[{"name":"v","kind":"empty","mode":"1777","uid":5}]"#;
+    let (a, b) = (
+        mounts(&[("v", "/a")]),
+        mounts(&[("v", "/b/c"), ("v", "/b")]),
+    );
+    let pod = plan(
+        &pod(&[("a", 'a', &a), ("b", 'b', &b)], declared),
+        &[image(EXEC), image(EXEC)],
+    )
+    .unwrap();
+    // A mount below another comes after it.
+    assert_eq!(volumes(&pod), [vec!["/a=0"], vec!["/b=0", "/b/c=0"]]);
+    let volume = &pod.plan.empty_volumes[0];
+    assert_eq!(
+        (volume.shared, volume.mode, volume.uid),
+        (true, Some(0o1777), Some(5))
+    );
+    let at = Partition {
+        start: 2 * SCRATCH,
+        length: SCRATCH,
+    };
+    assert_eq!(pod.plan.volume_scratch, Some(at));
+}
+
+#[test]
+fn converted_images_fill_their_volumes() {
+    let json = format!(
+        r#"{{"acKind":"ImageManifest","acVersion":"0.8.11","name":"example.com/web",
+            "annotations":[{{"name":"appc.io/docker/tag","value":"1"}}],
+            "app":{{"user":"0","group":"0"{EXEC}{DATA_POINT}}}}}"#
+    );
+    let converted = Image {
+        manifest: ImageManifest::parse(json.as_bytes()).unwrap(),
+        length: MIB,
+    };
+    let pod = plan(&pod(&[("web", 'a', "")], ""), &[converted]).unwrap();
+    let fill = pod.plan.empty_volumes[0].fill.as_ref().unwrap();
+    assert_eq!((&*fill.layers, fill.path.as_str()), (&[0][..], "/data"));
+}
+
+#[test]
+fn a_volume_at_sys_takes_the_place_of_the_guests() {
+    let declared = r#","volumes":[{"name":"v","kind":"empty"}]"#;
+    let own = mounts(&[("v", "/sys/fs")]);
+    let pod = plan(&pod(&[("web", 'a', &own)], declared), &[image(EXEC)]).unwrap();
+    let targets: Vec<&str> = pod.plan.apps[0]
+        .mounts
+        .iter()
+        .map(|m| m.target.as_str())
+        .collect();
+    assert_eq!(targets, ["/proc", "/dev", "/sys/fs"]);
+}
+
+#[test]
+fn mounts_onto_what_cannot_be_covered_are_refused() {
+    let declared = r#","volumes":[{"name":"v","kind":"empty"},{"name":"w","kind":"empty"}]"#;
+    let error = |list: &[(&str, &str)]| {
+        plan(
+            &pod(&[("web", 'a', &mounts(list))], declared),
+            &[image(EXEC)],
+        )
+        .unwrap_err()
+        .to_string()
+    };
+    assert_eq!(
+        error(&[("v", "/.")]),
+        "app web: mounts[0].path: volume v cannot take the place of the root"
     );
     assert_eq!(
-        error.unwrap_err().to_string(),
-        "app web: an empty volume at /data under a read-only root is not supported yet"
+        error(&[("v", "/a"), ("v", "/proc/sys")]),
+        "app web: mounts[1].path: volume v cannot be mounted at /proc/sys: programs rely on what the kernel shows there"
+    );
+    assert_eq!(
+        error(&[("v", "/a"), ("w", "/a/")]),
+        "app web: mounts[1].path: volume w cannot be mounted at /a, where volume v is"
     );
 }
 

@@ -23,3 +23,4 @@ mod stop;
 mod streams;
 mod syscalls;
 mod usage;
+mod volumes;

@@ -302,6 +302,8 @@ fn plan(apps: Vec<App>, image_length: u64) -> Plan {
         .try_into()
         .unwrap(),
         apps: apps.try_into().unwrap(),
+        empty_volumes: Vec::new().try_into().unwrap(),
+        volume_scratch: None,
     }
 }
 

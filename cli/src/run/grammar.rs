@@ -9,7 +9,7 @@
 //! * `--` begins the arguments of the last image, once an image; `---` ends them, or stands
 //!   anywhere between images and means nothing;
 //! * a flag of an app stands after the app's image; a flag of the pod stands anywhere but among
-//!   arguments;
+//!   arguments; `--mount` may stand before the first image too, and is every app's then;
 //! * a flag's value is the next word, whatever it looks like, unless it follows a `=`;
 //! * an empty word is nothing, except among arguments.
 
@@ -38,10 +38,11 @@ enum Owner {
     Nobody(&'static str),
 }
 
+/// Flags of an app that are every app's before the first image.
+const FOR_EVERY_APP: [&str; 1] = ["--mount"];
+
 /// Flags of rkt that are still to come, each with what it belongs to.
-const NOT_SUPPORTED_YET: [(&str, &str); 29] = [
-    ("volume", "volumes"),
-    ("mount", "volumes"),
+const NOT_SUPPORTED_YET: [(&str, &str); 26] = [
     ("port", "networking"),
     ("dns", "networking"),
     ("dns-search", "networking"),
@@ -56,7 +57,6 @@ const NOT_SUPPORTED_YET: [(&str, &str); 29] = [
     ("no-store", "fetching of images"),
     ("signature", "verification of signatures"),
     ("trust-keys-from-https", "verification of signatures"),
-    ("pod-manifest", "running of written pod manifests"),
     ("mds-register", "the metadata service"),
     (
         "stage1-url",
@@ -157,6 +157,8 @@ fn is_flag(word: &str) -> bool {
 pub(crate) struct Words {
     /// The pod's flags.
     pub(crate) pod: Vec<String>,
+    /// Flags of every app, each with its value behind a `=`.
+    pub(crate) every_app: Vec<String>,
     /// Image by image.
     pub(crate) apps: Vec<AppWords>,
 }
@@ -242,6 +244,7 @@ fn section<'a>(
             subject,
         }),
         (Owner::App, Some(app)) => Ok(&mut app.flags),
+        (Owner::App, None) if FOR_EVERY_APP.contains(&name) => Ok(&mut words.every_app),
         (Owner::App, None) if known => Err(GrammarError::AppFlagBeforeImage(name.to_owned())),
         (Owner::App, None) | (Owner::Pod, _) => Ok(&mut words.pod),
     }

@@ -27,6 +27,7 @@ fn find_their_places<const N: usize>(cases: [Case<'_>; N]) {
     for (line, pod, apps) in cases {
         let expected = Words {
             pod: strings(pod),
+            every_app: Vec::new(),
             apps,
         };
         assert_eq!(split_words(line), Ok(expected), "{line}");
@@ -165,11 +166,8 @@ fn refused() {
             "--exec /x a",
             "--exec is a flag of an app: it goes after the image that it is for",
         ),
-        ("--volume=v a", "--volume is not supported yet (volumes)"),
-        (
-            "a --mount volume=v,target=/x",
-            "--mount is not supported yet (volumes)",
-        ),
+        ("--port=80 a", "--port is not supported yet (networking)"),
+        ("a --dns=none", "--dns is not supported yet (networking)"),
         (
             "--port http:80 a",
             "--port is not supported yet (networking)",

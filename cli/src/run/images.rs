@@ -21,11 +21,14 @@ pub(crate) struct StoredImage {
 
 /// Imports the image of each app, in order.
 pub(crate) fn import(data: &Path, apps: &[AppRequest], debug: bool) -> Result<Vec<StoredImage>> {
-    let store =
-        Store::open(data).with_context(|| format!("open the image store of {}", data.display()))?;
+    let store = open_store(data)?;
     apps.iter()
         .map(|app| import_one(&store, &app.image, debug))
         .collect()
+}
+
+pub(crate) fn open_store(data: &Path) -> Result<Store> {
+    Store::open(data).with_context(|| format!("open the image store of {}", data.display()))
 }
 
 fn import_one(store: &Store, reference: &str, debug: bool) -> Result<StoredImage> {

@@ -2,14 +2,15 @@
 
 use bulkhead_pod::manifest::{
     APPC_VERSION, AcName, Annotation, App, CapabilitySet, ImageId, ImageManifest, Isolator,
-    ManifestError, PodContents, PodKind, PodManifest, Principal, Resource, RuntimeApp,
+    ManifestError, Mount, PodContents, PodKind, PodManifest, Principal, Resource, RuntimeApp,
     RuntimeImage, Text, TextMap, ValueError, set_annotation,
 };
 use thiserror::Error;
 
 use super::environment::{self, EnvironmentError, PodEnvironment};
-use super::options::{AppOptions, AppRequest};
+use super::options::{AppOptions, AppRequest, RunRequest};
 use super::values::Pair;
+use super::volumes;
 
 /// An image of the store, with the app that the user asked for.
 #[derive(Debug)]
@@ -57,11 +58,12 @@ const ARCHITECTURES: [&str; 2] = ["amd64", "i386"];
 /// Makes the pod's manifest.
 pub(crate) fn pod_manifest(
     images: &[ImageForApp<'_>],
+    request: &RunRequest,
     environment: &PodEnvironment,
 ) -> Result<PodManifest, PodManifestError> {
     let mut apps: Vec<RuntimeApp> = Vec::new();
     for image in images {
-        let app = runtime_app(image, environment)?;
+        let app = runtime_app(image, &request.mounts, environment)?;
         if apps.iter().any(|other| other.name == app.name) {
             return Err(PodManifestError::NameTwice { name: app.name });
         }
@@ -71,7 +73,7 @@ pub(crate) fn pod_manifest(
         ac_version: APPC_VERSION.parse().expect("a version of three numbers"),
         ac_kind: PodKind::PodManifest,
         apps,
-        volumes: Vec::new(),
+        volumes: request.pod.volume.clone(),
         isolators: Vec::new(),
         annotations: Vec::new(),
         ports: Vec::new(),
@@ -83,11 +85,12 @@ pub(crate) fn pod_manifest(
 
 fn runtime_app(
     image: &ImageForApp<'_>,
+    mounts: &[Mount],
     environment: &PodEnvironment,
 ) -> Result<RuntimeApp, PodManifestError> {
     let request = image.request;
     let options = &request.options;
-    check_system(image)?;
+    check_system(&image.manifest, &request.image)?;
     let name = app_name(image)?;
     let mut app = image.manifest.app.clone().unwrap_or_else(caller);
     if let Some(program) = &options.exec {
@@ -124,18 +127,18 @@ fn runtime_app(
         },
         app: Some(app),
         read_only_root_fs: options.readonly_rootfs,
-        mounts: Vec::new(),
+        mounts: volumes::merge(mounts, &options.mount),
         annotations,
     })
 }
 
 /// The labels `os` and `arch` are mandatory: without them nobody knows whether the programs run.
-fn check_system(image: &ImageForApp<'_>) -> Result<(), PodManifestError> {
-    let label = |name| image.manifest.label(name);
+pub(crate) fn check_system(manifest: &ImageManifest, image: &str) -> Result<(), PodManifestError> {
+    let label = |name| manifest.label(name);
     match (label("os"), label("arch")) {
         (Some(OS), Some(arch)) if ARCHITECTURES.contains(&arch) => Ok(()),
         (os, arch) => Err(PodManifestError::OtherSystem {
-            image: image.request.image.clone(),
+            image: image.to_owned(),
             found: format!(
                 "{} on {}",
                 os.unwrap_or("unknown"),

@@ -37,7 +37,10 @@ fn pod(images: &[(ImageManifest, AppRequest)]) -> Result<PodManifest, String> {
             request,
         })
         .collect();
-    pod_manifest(&images, &PodEnvironment::default()).map_err(|error| error.to_string())
+    let Ok(Request::Run(_, request)) = arguments::parse(&["run".into(), "image".into()]) else {
+        panic!("run image");
+    };
+    pod_manifest(&images, &request, &PodEnvironment::default()).map_err(|error| error.to_string())
 }
 
 fn linux(name: &str) -> ImageManifest {

@@ -3,16 +3,17 @@
 use std::path::PathBuf;
 
 use bulkhead_pod::manifest::{
-    AbsolutePath, AcIdentifier, AcName, Argument, Capability, CpuShares, OomScoreAdjust, Principal,
-    Quantity, Text,
+    AbsolutePath, AcIdentifier, AcName, Argument, Capability, CpuShares, Mount, OomScoreAdjust,
+    Principal, Quantity, Text, Volume,
 };
 use clap::{Args, Parser};
 
-use super::grammar::{AppWords, FlagTable};
+use super::grammar::{AppWords, FlagTable, Words};
 use super::values::{
     MemoryLimit, Pair, Seccomp, Variable, cpu_shares, host_name, networks, oom_score_adjust,
     program,
 };
+use super::volumes;
 use crate::arguments::GlobalOptions;
 use crate::report::UsageError;
 
@@ -20,6 +21,9 @@ const EXAMPLES: &str = "\
 Flags before the first image are the pod's; flags after an image are that app's:
   bulkhead run --interactive busybox.oci --exec=/bin/sh
   bulkhead run --set-env=TZ=UTC web.aci --memory=256Mi --- db.aci --memory=1Gi --cpu=500m
+
+A volume is what apps of a pod can share, or have of the host:
+  bulkhead run --volume=data,kind=host,source=/srv/data db.aci --mount=volume=data,target=/data
 
 -- begins the arguments of an image's program, --- ends them:
   bulkhead run worker.aci -- --queue=fast --- redis.oci -- --port 6380
@@ -113,6 +117,16 @@ pub(crate) struct PodOptions {
     /// Set the variables of this file (NAME=VALUE a line, # and ; begin comments) in all apps
     #[arg(long, value_name = "FILE")]
     pub(crate) set_env_file: Option<PathBuf>,
+
+    /// Declare a volume: NAME,kind=host,source=PATH[,readOnly=BOOL][,recursive=BOOL] or
+    /// NAME,kind=empty[,mode=MODE][,uid=UID][,gid=GID]; commas in values are written %2C
+    #[arg(long, value_name = "NAME,kind=KIND,...", value_parser = volumes::volume)]
+    pub(crate) volume: Vec<Volume>,
+
+    /// Run the pod of this manifest; its images are in the store already, and no other flag says
+    /// what runs
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pod_manifest: Option<PathBuf>,
 }
 
 /// Flags of one app.
@@ -146,6 +160,10 @@ pub(crate) struct AppOptions {
     /// Be in these groups too
     #[arg(long, value_name = "GID,...", value_delimiter = ',')]
     pub(crate) supplementary_gids: Option<Vec<u32>>,
+
+    /// Show a volume at this path of the app; before the first image: of every app
+    #[arg(long, value_name = "volume=NAME,target=PATH", value_parser = volumes::mount)]
+    pub(crate) mount: Vec<Mount>,
 
     /// Limit of memory, in bytes or as 256Mi; the VM is sized by it
     #[arg(long, value_name = "QUANTITY")]
@@ -225,7 +243,9 @@ struct AppSection {
 pub(crate) struct RunRequest {
     /// The pod's flags.
     pub(crate) pod: PodOptions,
-    /// Its apps, at least one.
+    /// Mounts of every app.
+    pub(crate) mounts: Vec<Mount>,
+    /// Its apps, at least one unless a pod manifest says which.
     pub(crate) apps: Vec<AppRequest>,
 }
 
@@ -242,8 +262,15 @@ pub(crate) struct AppRequest {
 
 impl RunRequest {
     /// Reads each app's flags, and checks what holds between them.
-    pub(crate) fn new(pod: PodOptions, apps: Vec<AppWords>) -> Result<Self, UsageError> {
-        if apps.is_empty() {
+    pub(crate) fn new(pod: PodOptions, words: Words) -> Result<Self, UsageError> {
+        let apps = words.apps;
+        let mounts = AppSection::try_parse_from(&words.every_app)
+            .map_err(|error| UsageError::clap("run", &error))?
+            .options
+            .mount;
+        if pod.pod_manifest.is_some() {
+            check_alone(&pod, &mounts, &apps)?;
+        } else if apps.is_empty() {
             return Err(UsageError::wrong("run", "must provide at least one image"));
         }
         if pod.interactive && apps.len() > 1 {
@@ -254,7 +281,26 @@ impl RunRequest {
             .into_iter()
             .map(AppRequest::new)
             .collect::<Result<_, _>>()?;
-        Ok(Self { pod, apps })
+        Ok(Self { pod, mounts, apps })
+    }
+}
+
+/// A pod manifest says all of what runs: nothing of it is said a second time.
+fn check_alone(pod: &PodOptions, mounts: &[Mount], apps: &[AppWords]) -> Result<(), UsageError> {
+    let others = [
+        ("an image", !apps.is_empty()),
+        ("--volume", !pod.volume.is_empty()),
+        ("--mount", !mounts.is_empty()),
+        ("--inherit-env", pod.inherit_env),
+        ("--set-env", !pod.set_env.is_empty()),
+        ("--set-env-file", pod.set_env_file.is_some()),
+    ];
+    match others.iter().find(|(_, given)| *given) {
+        None => Ok(()),
+        Some((other, _)) => {
+            let message = format!("--pod-manifest says what runs: it goes without {other}");
+            Err(UsageError::wrong("run", &message))
+        }
     }
 }
 

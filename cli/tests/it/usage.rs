@@ -42,10 +42,10 @@ fn usage_errors_end_with_254() {
         &output,
         &format!("run: must provide at least one image\n{help}"),
     );
-    let output = fixture.bulkhead(&["run", "--volume=v,kind=empty", "a"]);
+    let output = fixture.bulkhead(&["run", "--port=80", "a"]);
     assert_error(
         &output,
-        &format!("run: --volume is not supported yet (volumes)\n{help}"),
+        &format!("run: --port is not supported yet (networking)\n{help}"),
     );
     assert!(
         !fixture.path("data").exists(),

@@ -59,11 +59,16 @@ pub(super) fn images(manifest: &PodManifest, images: &[Image]) -> Result<Images,
     Ok(disk)
 }
 
-/// The scratch disk: one partition an app, all of one length.
-pub(super) fn scratch(apps: usize, length: u64) -> Result<Vec<Partition>, DiskError> {
+/// The scratch disk: one partition an app and one for the volumes of several apps, all of one length.
+pub(super) fn scratch(
+    apps: usize,
+    volumes: bool,
+    length: u64,
+) -> Result<Vec<Partition>, DiskError> {
     let mut end = 0;
     let what = || "the scratch disk's template".to_owned();
-    (0..apps).map(|_| append(&mut end, length, what)).collect()
+    let count = apps + usize::from(volumes);
+    (0..count).map(|_| append(&mut end, length, what)).collect()
 }
 
 fn append(end: &mut u64, length: u64, what: impl Fn() -> String) -> Result<Partition, DiskError> {

@@ -8,12 +8,11 @@
 //! | capabilities, seccomp, `os/linux/no-new-privileges`, `os/linux/oom-score-adj` | applied |
 //! | every other isolator, of an app or the pod | refused: it promises isolation or a limit |
 //! | an isolator of the pod that appc does not know | passed over, as the specification has it |
-//! | event handlers, exposed ports, volumes | refused: the app would miss something it relies on |
-//! | mount points of the image without a mount (`VOLUME`) | accepted: the app's root is writable, and lives as long as an empty volume |
-//! | such a mount point under a read-only root | refused: it would be read-only |
+//! | event handlers, exposed ports | refused: the app would miss something it relies on |
+//! | volumes of kind `host` that an app mounts | refused: the app would miss something it relies on |
 //! | ports of the image | accepted: they only document |
 
-use bulkhead_pod::manifest::{App, Isolator, PodIsolator, PodManifest, RuntimeApp};
+use bulkhead_pod::manifest::{App, Isolator, PodIsolator, PodManifest};
 use bulkhead_protocol::plan::AppName;
 
 use super::PlanError;
@@ -33,7 +32,7 @@ pub(super) fn refuse_pod(manifest: &PodManifest) -> Result<(), PlanError> {
     Ok(())
 }
 
-pub(super) fn refuse_app(runtime: &RuntimeApp, app: &App, name: &AppName) -> Result<(), PlanError> {
+pub(super) fn refuse_app(app: &App, name: &AppName) -> Result<(), PlanError> {
     let refuse = |what| {
         let whose = format!("app {name}: ");
         Err(PlanError::Unsupported { whose, what })
@@ -43,15 +42,6 @@ pub(super) fn refuse_app(runtime: &RuntimeApp, app: &App, name: &AppName) -> Res
     }
     if !app.event_handlers.is_empty() {
         return refuse("an event handler".to_owned());
-    }
-    if let Some(mount) = runtime.mounts.first() {
-        return refuse(format!("volume {} at {}", mount.volume, mount.path));
-    }
-    if runtime.read_only_root_fs
-        && let Some(point) = app.mount_points.iter().find(|point| !point.read_only)
-    {
-        let what = format!("an empty volume at {} under a read-only root", point.path);
-        return refuse(what);
     }
     Ok(())
 }

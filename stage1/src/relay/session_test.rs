@@ -38,6 +38,8 @@ pub(super) fn spec(names: &[&str], stdio: Stdio) -> RelaySpec {
             hostname: Text::default(),
             images: List::default(),
             apps: List::default(),
+            empty_volumes: List::default(),
+            volume_scratch: None,
         },
         manifest: Blob::default(),
         processes: List::try_from(processes.collect::<Vec<_>>()).unwrap(),

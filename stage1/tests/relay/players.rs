@@ -342,6 +342,8 @@ fn spec(names: &[&str], stdio: Stdio) -> RelaySpec {
             hostname: text("pod"),
             images: List::default(),
             apps: List::default(),
+            empty_volumes: List::default(),
+            volume_scratch: None,
         },
         manifest: Blob::default(),
         processes: List::try_from(processes.collect::<Vec<_>>()).unwrap(),

@@ -17,6 +17,9 @@ use crate::helpers::RELAY_IDENTITY;
 /// The stage1 image's files in the pod's directory.
 const ROOTFS: &str = "stage1/rootfs";
 
+/// The scratch disk of the volumes that several apps share. No app's name has a `_`.
+const VOLUME_SCRATCH: &str = "_volumes.ext4";
+
 /// What says that the pod is ready (rkt, stage1 interface version 5).
 const READINESS: &str = "supervisor-status";
 
@@ -83,7 +86,7 @@ impl PodFiles {
         .collect()
     }
 
-    /// One scratch disk an app. They are removed again unless [`Scratch::keep`] is called.
+    /// One scratch disk an app, and one for the volumes of several apps. They are removed again unless [`Scratch::keep`] is called.
     pub(crate) fn create_scratch(&self, plan: &Plan) -> Result<Scratch> {
         let directory = PathBuf::from("scratch");
         fs::create_dir(&directory).context("make the directory scratch")?;
@@ -93,6 +96,10 @@ impl PodFiles {
         };
         for app in &plan.apps {
             let path = directory.join(format!("{}.ext4", app.name));
+            made.files.push(scratch::create(&self.template, &path)?);
+        }
+        if plan.volume_scratch.is_some() {
+            let path = directory.join(VOLUME_SCRATCH);
             made.files.push(scratch::create(&self.template, &path)?);
         }
         Ok(made)

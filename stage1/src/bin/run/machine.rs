@@ -53,6 +53,7 @@ pub(crate) fn send(
 
     let mut descriptors = Descriptors::default();
     let partitions = pod.plan.apps.iter().map(|app| app.scratch);
+    let partitions = partitions.chain(pod.plan.volume_scratch);
     let spec = MachineSpec {
         kvm: descriptors.add(kvm)?,
         vcpus: pod.size.vcpus,

@@ -90,6 +90,9 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
     )?;
 
     let pod = plan_pod(&files, &arguments)?;
+    for warning in &pod.warnings {
+        eprintln!("stage1: warning: {warning}");
+    }
     if arguments.debug {
         eprintln!("stage1: machine: {}", pod.size);
         eprintln!("stage1: plan: {:?}", pod.plan);
