@@ -3,10 +3,11 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use bulkhead_protocol::plan::Limits;
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{Mode, OFlags, major, minor, open};
 
 /// Controllers that apps have.
 const CONTROLLERS: &str = "+cpu +memory +pids +io";
@@ -44,11 +45,16 @@ pub fn delegate(root: &Path) -> Result<(), CgroupError> {
 }
 
 impl Cgroup {
-    /// Makes the group `name` below `root`.
+    /// Makes the group `name` below `root`. `disks` are whole disks, for whose partitions the limits hold too.
     ///
     /// # Errors
     /// When it cannot be made, or a limit be set.
-    pub fn create(root: &Path, name: &str, limits: Limits) -> Result<Self, CgroupError> {
+    pub fn create(
+        root: &Path,
+        name: &str,
+        limits: Limits,
+        disks: &[&Path],
+    ) -> Result<Self, CgroupError> {
         let path = root.join(name);
         let failed = |source| CgroupError {
             path: path.clone(),
@@ -63,11 +69,13 @@ impl Cgroup {
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = open(&path, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
-        if let Some(bytes) = limits.memory_bytes {
-            write(path.join("memory.max"), bytes.to_string())?;
-        }
-        if let Some(millis) = limits.cpu_millis {
-            write(path.join("cpu.max"), cpu_max(millis))?;
+        limit(&path, limits)?;
+        if let Some(rates) = io_rates(limits) {
+            for disk in disks {
+                let number = fs::metadata(disk).map_err(failed)?.rdev();
+                let (major, minor) = (major(number), minor(number));
+                write(path.join("io.max"), format!("{major}:{minor}{rates}"))?;
+            }
         }
         Ok(Self {
             path,
@@ -95,6 +103,38 @@ impl Cgroup {
     }
 }
 
+fn limit(group: &Path, limits: Limits) -> Result<(), CgroupError> {
+    let files = [
+        (
+            "memory.max",
+            limits.memory_bytes.map(|bytes| bytes.to_string()),
+        ),
+        ("cpu.max", limits.cpu_millis.map(cpu_max)),
+        (
+            "cpu.weight",
+            limits.cpu_weight.map(|weight| weight.to_string()),
+        ),
+        ("pids.max", limits.processes.map(|count| count.to_string())),
+    ];
+    for (file, value) in files {
+        if let Some(value) = value {
+            write(group.join(file), value)?;
+        }
+    }
+    Ok(())
+}
+
+/// What `io.max` takes behind the number of a disk; nothing without a limit.
+fn io_rates(limits: Limits) -> Option<String> {
+    let rate = |unit, rate: Option<u64>| {
+        rate.map_or_else(String::new, |rate| {
+            format!(" r{unit}={rate} w{unit}={rate}")
+        })
+    };
+    let rates = rate("bps", limits.disk_bytes) + &rate("iops", limits.disk_requests);
+    (!rates.is_empty()).then_some(rates)
+}
+
 fn write(path: PathBuf, value: String) -> Result<(), CgroupError> {
     fs::write(&path, &value).map_err(|source| CgroupError {
         path,
@@ -117,7 +157,21 @@ fn out_of_memory_kills(events: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{cpu_max, out_of_memory_kills};
+    use bulkhead_protocol::plan::Limits;
+
+    use super::{cpu_max, io_rates, out_of_memory_kills};
+
+    #[test]
+    fn rates_hold_for_reading_and_for_writing() {
+        let limits = Limits {
+            disk_bytes: Some(1 << 20),
+            disk_requests: Some(50),
+            ..Limits::default()
+        };
+        let both = " rbps=1048576 wbps=1048576 riops=50 wiops=50";
+        assert_eq!(io_rates(limits).as_deref(), Some(both));
+        assert_eq!(io_rates(Limits::default()), None);
+    }
 
     #[test]
     fn cpu_time_is_a_share_of_the_period() {

@@ -19,6 +19,7 @@ pub mod pod;
 pub mod poller;
 pub mod process;
 pub mod program;
+pub mod provided;
 pub mod reason;
 pub mod report;
 pub mod root;

@@ -1,16 +1,17 @@
 //! Mounts in an app's root. The process has moved into that root already: no link of the image leads out of it.
 
 use std::ffi::CString;
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, symlink_metadata};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 
 use bulkhead_protocol::plan::{Mount, MountSource};
+use nix::sched::{CloneFlags, unshare};
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, MoveMountFlags, mount, mount_remount, move_mount};
+use rustix::mount::{MountFlags, MoveMountFlags, mount, mount_bind, mount_remount, move_mount};
 
 use crate::links;
 
@@ -127,6 +128,7 @@ fn apply_one(
     let flags = match planned.source {
         MountSource::Proc => plain("proc", target)?,
         MountSource::Sysfs => plain("sysfs", target)?,
+        MountSource::Cgroup => own_cgroup(target)?,
         MountSource::Dev => device_directory(target)?,
         MountSource::Tmpfs { mode, size } => {
             let options = format!("mode={:o},size={size}", mode & 0o7777);
@@ -152,6 +154,60 @@ fn put_volume(volume: Option<&OwnedFd>, target: &Path) -> Result<MountFlags, Mou
             source,
         }),
     }
+}
+
+/// Forbids writes through the mount at `target`, and through no other: the file system behind it may be shown elsewhere too.
+fn close(target: &Path, flags: MountFlags) -> Result<(), MountError> {
+    let flags = flags | MountFlags::BIND | MountFlags::RDONLY;
+    mount_remount(target, flags, "").map_err(failed("read-only", target))
+}
+
+fn failed(kind: &'static str, target: &Path) -> impl FnOnce(Errno) -> MountError {
+    let target = target.to_owned();
+    move |source| MountError::Mount {
+        kind,
+        target,
+        source,
+    }
+}
+
+/// Puts something empty over what lies at `path`, if anything does.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn mask(path: &Path) -> Result<(), MountError> {
+    let Ok(metadata) = symlink_metadata(path) else {
+        return Ok(());
+    };
+    if metadata.is_dir() {
+        let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
+        mount_one("tmpfs", path, flags | MountFlags::NOEXEC, "mode=0")?;
+        Ok(())
+    } else {
+        mount_bind("/dev/null", path).map_err(failed("nothing", path))
+    }
+}
+
+/// Makes what lies at `path` read-only, if anything does.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn make_read_only(path: &Path) -> Result<(), MountError> {
+    if symlink_metadata(path).is_err() {
+        return Ok(());
+    }
+    mount_bind(path, path).map_err(failed("itself", path))?;
+    // The flags of /proc, where all such paths lie.
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    close(path, flags)
+}
+
+/// The group that this process is in becomes the root of all that it and its children see.
+fn own_cgroup(target: &Path) -> Result<MountFlags, MountError> {
+    unshare(CloneFlags::CLONE_NEWCGROUP).map_err(|errno| {
+        failed("a cgroup namespace", target)(Errno::from_raw_os_error(errno as i32))
+    })?;
+    plain("cgroup2", target)
 }
 
 fn plain(kind: &'static str, target: &Path) -> Result<MountFlags, MountError> {

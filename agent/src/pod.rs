@@ -222,6 +222,7 @@ impl Pod {
                 &machine.cgroups,
                 app.name.as_str(),
                 app.limits,
+                &[&machine.image_disk, &machine.scratch_disk],
             )?);
         }
         let mut layers = Vec::new();

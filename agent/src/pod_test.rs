@@ -13,6 +13,8 @@ fn app(name: &str, layers: &[u16]) -> App {
         },
         read_only_root: false,
         mounts: Vec::new().try_into().unwrap(),
+        masked_paths: Vec::new().try_into().unwrap(),
+        read_only_paths: Vec::new().try_into().unwrap(),
         limits: Limits::default(),
     }
 }

@@ -1,7 +1,8 @@
 //! An app's root, made by the first process of the app in a mount namespace of its own.
 //!
 //! ```text
-//! /layer/N   image partitions   erofs, read-only        ┐
+//! /provided  files of the agent in memory, read-only    ┐
+//! /layer/N   image partitions   erofs, read-only        │
 //! /scratch   upper/, work/      ext4                    ├─ overlay on /root, which becomes /
 //! ```
 //!
@@ -25,6 +26,7 @@ use rustix::mount::{
 use rustix::process::{chdir, pivot_root};
 
 use crate::mounts::{self, MountError};
+use crate::provided;
 use crate::volumes::{self, VolumeError};
 
 /// `discard`: what an app deletes is given back to the host. The others: no background work on a disk that was made for this app,
@@ -54,6 +56,10 @@ pub struct Root<'a> {
     pub volume_scratch: Option<&'a Path>,
     /// Image partitions that the volumes of the mounts are filled from, as in `layers`.
     pub fills: &'a [(u16, PathBuf)],
+    /// What is hidden, where it exists.
+    pub masked: &'a [bulkhead_protocol::plan::Path],
+    /// What becomes read-only, where it exists.
+    pub closed: &'a [bulkhead_protocol::plan::Path],
 }
 
 /// A root that cannot be made.
@@ -93,6 +99,12 @@ pub enum RootError {
         /// Why.
         source: Errno,
     },
+    /// The host's name cannot be put in place of the image's.
+    #[error("write the pod's name into /etc/hostname")]
+    Provided {
+        /// Why.
+        source: io::Error,
+    },
     /// A mount of the plan fails.
     #[error(transparent)]
     Mounts(#[from] MountError),
@@ -124,6 +136,13 @@ impl Root<'_> {
         unmount(".", UnmountFlags::DETACH).map_err(change("detach the old root"))?;
         chdir("/").map_err(change("chdir"))?;
         mounts::apply(&mounts)?;
+        for path in self.closed {
+            mounts::make_read_only(Path::new(path.as_str()))?;
+        }
+        for path in self.masked {
+            mounts::mask(Path::new(path.as_str()))?;
+        }
+        provided::name_host(Path::new("/")).map_err(|source| RootError::Provided { source })?;
         if self.read_only {
             // Last, for targets of mounts were still to be made.
             let flags = MountFlags::BIND | MountFlags::RDONLY;
@@ -191,6 +210,8 @@ impl Root<'_> {
             })?;
             targets.push(target);
         }
+        // Below all others: only for images that lack these files.
+        targets.push(self.base.join(provided::DIRECTORY));
         Ok(targets)
     }
 

@@ -47,6 +47,9 @@ pub const MAX_EMPTY_VOLUMES: usize = 512;
 pub const VOLUME_PARTITION: u16 = 100;
 const _: () = assert!(VOLUME_PARTITION as usize >= MAX_APPS);
 
+/// Paths of an app's root that are hidden, and as many that are read-only.
+pub const MAX_CLOSED_PATHS: usize = 64;
+
 /// Longest app name.
 pub const MAX_APP_NAME: usize = 255;
 
@@ -163,6 +166,10 @@ pub struct App {
     pub read_only_root: bool,
     /// Mounts in its root, in order.
     pub mounts: List<Mount, MAX_MOUNTS>,
+    /// What is hidden after the mounts, where it exists.
+    pub masked_paths: List<Path, MAX_CLOSED_PATHS>,
+    /// What becomes read-only after the mounts, where it exists.
+    pub read_only_paths: List<Path, MAX_CLOSED_PATHS>,
     /// Limits of its cgroup.
     pub limits: Limits,
 }
@@ -185,6 +192,8 @@ pub enum MountSource {
     Proc,
     /// The devices and settings of the guest's kernel.
     Sysfs,
+    /// The app's own control group, as if it were the root of all.
+    Cgroup,
     /// The standard device nodes, `pts`, `shm`, `mqueue` and the usual links (`fd`, `stdin`, `stdout`, `stderr`).
     Dev,
     /// An empty file system in memory.
@@ -208,6 +217,14 @@ pub struct Limits {
     pub memory_bytes: Option<u64>,
     /// CPU time, in thousandths of a CPU (`cpu.max`).
     pub cpu_millis: Option<u32>,
+    /// Share against the other apps when CPU time is short (`cpu.weight`, 1 to 10000); 100 without it.
+    pub cpu_weight: Option<u16>,
+    /// Bytes a second, read and written each, of each of the pod's disks (`io.max`).
+    pub disk_bytes: Option<u64>,
+    /// Requests a second, read and written each, of each of the pod's disks (`io.max`).
+    pub disk_requests: Option<u64>,
+    /// Processes and threads (`pids.max`).
+    pub processes: Option<u32>,
 }
 
 /// Names a process for its whole life. Never used twice in a pod.

@@ -7,6 +7,7 @@ mod capabilities;
 mod disks;
 mod environment;
 mod limits;
+mod mounts;
 mod process;
 mod resource_limits;
 mod seccomp;
@@ -17,9 +18,7 @@ mod volumes;
 use bulkhead_pod::manifest::{App as ManifestApp, ImageManifest, PodManifest, RuntimeApp};
 use bulkhead_protocol::MAX_APPS;
 use bulkhead_protocol::bounded::{BoundError, List, Text};
-use bulkhead_protocol::plan::{
-    App, AppName, AppNameError, Mount, MountSource, Plan, Process, ProcessId, Stdio,
-};
+use bulkhead_protocol::plan::{App, AppName, AppNameError, Plan, Process, ProcessId, Stdio};
 
 use crate::arguments::Insecure;
 
@@ -136,6 +135,18 @@ pub enum PlanError {
         /// The largest one.
         bound: String,
     },
+    /// A limit with which nothing can run.
+    #[error("app {app}: {what} of {value} is less than {bound}")]
+    TooLittle {
+        /// Which.
+        app: AppName,
+        /// What is limited.
+        what: &'static str,
+        /// The limit, as written.
+        value: String,
+        /// The least one.
+        bound: &'static str,
+    },
     /// The apps' limits together.
     #[error("the pod's memory limits and overhead are {mib} MiB, more than {bound} MiB")]
     Memory {
@@ -175,19 +186,27 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
     }
     let volumes = volumes::resolve(input, &programs, &images.layer_of_app)?;
     let mut scratch = disks::scratch(apps.len(), volumes.shared, input.scratch_length)?;
+    let closes = !input.insecure.paths;
     let mut planned = Vec::new();
     let mut processes = Vec::new();
     let volume_scratch = if volumes.shared { scratch.pop() } else { None };
-    for (index, ((app, name), mounts)) in programs.into_iter().zip(volumes.mounts).enumerate() {
+    for (index, ((app, name), volumes)) in programs.into_iter().zip(volumes.mounts).enumerate() {
         let runtime = &apps[index];
         unsupported::refuse_app(app, &name)?;
         let id = ProcessId(u32::try_from(index).unwrap_or(u32::MAX));
         processes.push(process::process(id, &name, app, input)?);
+        let masked = mounts::masked(&volumes, closes);
+        let read_only = mounts::read_only(&volumes, closes);
         planned.push(App {
             layers: bounded("layers", vec![images.layer_of_app[index]])?,
             scratch: scratch[index],
             read_only_root: runtime.read_only_root_fs,
-            mounts: bounded(format!("app {name}: mounts"), with_defaults(mounts))?,
+            mounts: bounded(
+                format!("app {name}: mounts"),
+                mounts::of_app(volumes, closes),
+            )?,
+            masked_paths: bounded("masked paths", masked)?,
+            read_only_paths: bounded("read-only paths", read_only)?,
             limits: limits::of(app, &name)?,
             name,
         });
@@ -221,24 +240,6 @@ fn program_of<'a>(
     let app = runtime.app.as_ref().or(image.manifest.app.as_ref());
     app.filter(|app| !app.exec.is_empty())
         .ok_or_else(|| PlanError::NothingToRun { app: name.clone() })
-}
-
-/// What the appc specification's OS-SPEC for Linux promises every app, and its volumes above it.
-fn with_defaults(volumes: Vec<Mount>) -> Vec<Mount> {
-    // A volume at /sys or below replaces the guest's: nothing can be made below it.
-    let no_sysfs = volumes.iter().any(|v| volumes::is_below(&v.target, "/sys"));
-    let mount = |target: &str, source| Mount {
-        target: Text::truncated(target),
-        source,
-        read_only: false,
-    };
-    let mut mounts = vec![mount("/proc", MountSource::Proc)];
-    if !no_sysfs {
-        mounts.push(mount("/sys", MountSource::Sysfs));
-    }
-    mounts.push(mount("/dev", MountSource::Dev));
-    mounts.extend(volumes);
-    mounts
 }
 
 fn bound(what: impl Into<String>) -> impl FnOnce(BoundError) -> PlanError {

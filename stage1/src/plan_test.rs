@@ -1,4 +1,4 @@
-use bulkhead_protocol::plan::{Limits, Partition, WindowSize};
+use bulkhead_protocol::plan::{Limits, Mount, MountSource, Partition, WindowSize};
 
 use super::*;
 
@@ -87,7 +87,7 @@ fn an_app_becomes_a_process_with_its_root_and_its_mounts() {
     assert_eq!(app.name.as_str(), "web");
     assert_eq!(*app.layers, [0]);
     let targets: Vec<&str> = app.mounts.iter().map(|m| m.target.as_str()).collect();
-    assert_eq!(targets, ["/proc", "/sys", "/dev"]);
+    assert_eq!(targets, ["/proc", "/sys", "/sys/fs/cgroup", "/dev"]);
     let process = &pod.processes[0];
     let arguments: Vec<&str> = process.arguments.iter().map(|a| a.as_str()).collect();
     assert_eq!(arguments, ["/bin/web", "-v"]);
@@ -220,6 +220,8 @@ fn limits_reach_the_apps_cgroup() {
     let limits = Limits {
         memory_bytes: Some(42 * MIB),
         cpu_millis: Some(900),
+        processes: Some(2048),
+        ..Limits::default()
     };
     assert_eq!(pod.plan.apps[0].limits, limits);
 }
@@ -255,8 +257,8 @@ fn what_is_not_supported_yet_is_refused_by_name() {
         .map_err(|error| error.to_string())
     };
     assert_eq!(
-        isolator("os/linux/cpu-shares", "512"),
-        Err("app web: isolator os/linux/cpu-shares is not supported yet".to_owned())
+        isolator("os/unix/sysctl", "{}"),
+        Err("app web: isolator os/unix/sysctl is not supported yet".to_owned())
     );
     assert_eq!(isolator("os/linux/no-new-privileges", "true"), Ok(()));
     assert_eq!(isolator("os/linux/oom-score-adj", "5"), Ok(()));
@@ -440,4 +442,44 @@ fn pods_that_make_no_sense_are_refused() {
         resolve(&input).unwrap_err().to_string(),
         "an interactive pod has one app, and this one has 2"
     );
+}
+
+/// The plan of an app with this isolator.
+fn isolated(name: &str, value: &str) -> Result<Pod, PlanError> {
+    one(&format!(
+        r#","isolators":[{{"name":"{name}","value":{value}}}]"#
+    ))
+}
+
+#[test]
+fn isolators_become_limits_of_the_control_group() {
+    let limits = |name, value| isolated(name, value).unwrap().plan.apps[0].limits;
+    assert_eq!(limits("os/linux/cpu-shares", "512").cpu_weight, Some(50));
+    let rate = r#"{"default":true,"limit":"1Mi"}"#;
+    let disk = limits("resource/block-bandwidth", rate);
+    assert_eq!((disk.disk_bytes, disk.disk_requests), (Some(MIB), None));
+    assert_eq!(limits("resource/block-iops", rate).disk_requests, Some(MIB));
+    assert_eq!(limits("resource/network-bandwidth", rate).disk_bytes, None);
+}
+
+#[test]
+fn a_memory_limit_below_a_page_is_refused() {
+    let error = isolated("resource/memory", r#"{"limit":"16m"}"#).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "app web: a memory limit of 16m is less than 4096 bytes"
+    );
+}
+
+#[test]
+fn closed_paths_are_open_when_the_user_says_so() {
+    let manifest = pod(&[("web", 'a', "")], "");
+    let images = [image(EXEC)];
+    let mut input = input(&manifest, &images);
+    let closed = resolve(&input).unwrap().plan;
+    assert!(!closed.apps[0].masked_paths.is_empty());
+    input.insecure.paths = true;
+    let open = resolve(&input).unwrap().plan;
+    assert!(open.apps[0].masked_paths.is_empty() && open.apps[0].read_only_paths.is_empty());
+    assert!(open.apps[0].mounts.iter().all(|mount| !mount.read_only));
 }

@@ -15,6 +15,7 @@ use crate::connection::{Connection, Lost, connected};
 use crate::pod::Pod;
 use crate::poller::Token;
 use crate::process::{InputEnd, State};
+use crate::provided;
 use crate::sys;
 
 /// Difference to the host's clock that is put right. Smaller ones are the way of the message, and the clock source's to correct.
@@ -332,6 +333,10 @@ impl Agent {
         rustix::system::sethostname(plan.hostname.as_bytes()).map_err(|errno| Fatal::System {
             what: "set the host name",
             source: errno.into(),
+        })?;
+        provided::write(&self.machine.base, &plan.hostname).map_err(|source| Fatal::System {
+            what: "write the files of every app",
+            source,
         })?;
         self.pod = Some(Pod::new(plan, &self.machine)?);
         Ok(())

@@ -145,6 +145,8 @@ impl Agent {
                     empty_volumes: pod.empty_volumes(),
                     volume_scratch: devices.volume_scratch.as_deref(),
                     fills: &devices.fills,
+                    masked: &plan.masked_paths,
+                    closed: &plan.read_only_paths,
                 }),
                 true,
             ),

@@ -336,6 +336,8 @@ fn app(name: &str, index: u64) -> App {
         ]
         .try_into()
         .unwrap(),
+        masked_paths: Vec::new().try_into().unwrap(),
+        read_only_paths: Vec::new().try_into().unwrap(),
         limits: Limits::default(),
     }
 }

@@ -4,7 +4,8 @@
 //!
 //! | asked for | done |
 //! |---|---|
-//! | `resource/memory`, `resource/cpu` | applied |
+//! | `resource/memory`, `resource/cpu`, `resource/block-bandwidth`, `resource/block-iops`, `os/linux/cpu-shares` | applied |
+//! | `resource/network-bandwidth` | accepted: a pod has loopback alone, so there is nothing to limit |
 //! | capabilities, seccomp, `os/linux/no-new-privileges`, `os/linux/oom-score-adj` | applied |
 //! | every other isolator, of an app or the pod | refused: it promises isolation or a limit |
 //! | an isolator of the pod that appc does not know | passed over, as the specification has it |
@@ -51,6 +52,10 @@ fn is_honoured(isolator: &Isolator) -> bool {
         isolator,
         Isolator::Memory(_)
             | Isolator::Cpu(_)
+            | Isolator::CpuShares(_)
+            | Isolator::BlockBandwidth(_)
+            | Isolator::BlockIops(_)
+            | Isolator::NetworkBandwidth(_)
             | Isolator::CapabilitiesRetain(_)
             | Isolator::CapabilitiesRemove(_)
             | Isolator::SeccompRetain(_)

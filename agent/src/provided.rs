@@ -1,0 +1,65 @@
+//! Files that every app finds whatever its image holds: `/etc/hosts`, `/etc/hostname`, `/etc/mtab`.
+//!
+//! They lie in the agent's memory, as the lowest layer of every app's root: an image that has one of them covers it, nothing is
+//! copied at a start, and no app writes to them.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
+use std::path::Path;
+
+use rustix::system::uname;
+
+/// The layer, below the directory of mount points.
+pub const DIRECTORY: &str = "provided";
+
+/// Longest name that is compared: a host name has 64 bytes at most.
+const MAX_NAME: u64 = 256;
+
+/// Writes the files of a pod with this name.
+///
+/// # Errors
+/// When memory is out.
+pub fn write(base: &Path, hostname: &str) -> io::Result<()> {
+    let etc = base.join(DIRECTORY).join("etc");
+    DirBuilder::new().recursive(true).mode(0o755).create(&etc)?;
+    let hosts = format!("127.0.0.1\tlocalhost {hostname}\n::1\tlocalhost ip6-localhost\n");
+    write_file(&etc.join("hosts"), &hosts)?;
+    write_file(&etc.join("hostname"), &format!("{hostname}\n"))?;
+    match symlink("../proc/self/mounts", etc.join("mtab")) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Puts the machine's name in place of the one that an image brings in `/etc/hostname`: it is the pod that has a name. `root` is
+/// the app's, and this process has moved into it.
+///
+/// # Errors
+/// When the file cannot be replaced.
+pub fn name_host(root: &Path) -> io::Result<()> {
+    let path = root.join("etc/hostname");
+    let name = format!("{}\n", uname().nodename().to_string_lossy());
+    match fs::symlink_metadata(&path) {
+        Ok(metadata) if metadata.is_file() && metadata.len() <= MAX_NAME => {
+            if fs::read(&path)? == name.as_bytes() {
+                return Ok(());
+            }
+        }
+        Ok(metadata) if !metadata.is_dir() => {}
+        // A directory is left alone, and so is an /etc that has no room for names.
+        _ => return Ok(()),
+    }
+    fs::remove_file(&path)?;
+    write_file(&path, &name)
+}
+
+fn write_file(path: &Path, text: &str) -> io::Result<()> {
+    let mut file: File = File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o644)
+        .open(path)?;
+    file.write_all(text.as_bytes())
+}
