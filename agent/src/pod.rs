@@ -3,17 +3,20 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bulkhead_protocol::plan::{
-    App, AppName, EmptyVolume, MountSource, Plan, ProcessId, VOLUME_PARTITION,
+    App, AppName, EmptyVolume, Limits, MountSource, Plan, ProcessId, VOLUME_PARTITION,
 };
 use rustix::process::Pid;
 
-use crate::cgroup::{Cgroup, CgroupError};
+use crate::cgroup::{self, Cgroup, CgroupError};
 use crate::disk::{Disk, PartitionError};
 use crate::reason::Reason;
 use crate::setup::Machine;
+
+/// The group of all apps. No app's name has a dot.
+const ALL_APPS: &str = "all.apps";
 
 /// See the module docs.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub struct Pod {
     images: Disk,
     scratch: Disk,
     apps: Vec<AppState>,
+    /// Directory of the apps' control groups, once one was made.
+    cgroup: Option<PathBuf>,
 }
 
 /// Of one app.
@@ -184,12 +189,18 @@ impl Pod {
             scratch: Disk::new(&machine.scratch_disk),
             apps: plan.apps.iter().map(|_| AppState::default()).collect(),
             plan,
+            cgroup: None,
         })
     }
 
     /// The index of an app, which names it here.
     pub fn find(&self, name: &AppName) -> Option<usize> {
         self.plan.apps.iter().position(|app| app.name == *name)
+    }
+
+    /// Limits of all apps together.
+    pub fn limits(&self) -> Limits {
+        self.plan.limits
     }
 
     /// As planned.
@@ -218,11 +229,16 @@ impl Pod {
         let app = &self.plan.apps[index];
         let state = &mut self.apps[index];
         if state.cgroup.is_none() {
+            let disks: [&Path; 2] = [&machine.image_disk, &machine.scratch_disk];
+            let parent = match &mut self.cgroup {
+                Some(parent) => parent,
+                parent => parent.insert(parent_group(machine, self.plan.limits, &disks)?),
+            };
             state.cgroup = Some(Cgroup::create(
-                &machine.cgroups,
+                parent,
                 app.name.as_str(),
                 app.limits,
-                &[&machine.image_disk, &machine.scratch_disk],
+                &disks,
             )?);
         }
         let mut layers = Vec::new();
@@ -326,6 +342,21 @@ fn volumes_of(app: &App) -> impl Iterator<Item = u16> {
         MountSource::EmptyVolume { index } => Some(index),
         _ => None,
     })
+}
+
+/// Where the apps' groups are: in a group of their own when they have limits together.
+fn parent_group(
+    machine: &Machine,
+    limits: Limits,
+    disks: &[&Path],
+) -> Result<PathBuf, CgroupError> {
+    if limits == Limits::default() {
+        return Ok(machine.cgroups.clone());
+    }
+    Cgroup::create(&machine.cgroups, ALL_APPS, limits, disks)?;
+    let path = machine.cgroups.join(ALL_APPS);
+    cgroup::delegate(&path)?;
+    Ok(path)
 }
 
 #[cfg(test)]

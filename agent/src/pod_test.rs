@@ -22,6 +22,8 @@ fn app(name: &str, layers: &[u16]) -> App {
 fn check(apps: Vec<App>) -> Option<PlanError> {
     let plan = Plan {
         hostname: "pod".try_into().unwrap(),
+        settings: Vec::new().try_into().unwrap(),
+        limits: Limits::default(),
         images: vec![Partition {
             start: 0,
             length: 4096,

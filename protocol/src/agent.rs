@@ -100,7 +100,7 @@ pub enum ToAgent {
     /// Build the pod. Once a session.
     Pod {
         /// What to build.
-        plan: Plan,
+        plan: Box<Plan>,
         /// The pod manifest as JSON: data for the pod, never instructions to the agent.
         manifest: Blob<MAX_MANIFEST>,
     },

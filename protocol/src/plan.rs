@@ -50,6 +50,12 @@ const _: () = assert!(VOLUME_PARTITION as usize >= MAX_APPS);
 /// Paths of an app's root that are hidden, and as many that are read-only.
 pub const MAX_CLOSED_PATHS: usize = 64;
 
+/// Kernel parameters that one pod sets.
+pub const MAX_SETTINGS: usize = 256;
+
+/// Longest value of a kernel parameter: what `/proc/sys` takes in one write is a page.
+pub const MAX_SETTING: usize = 4095;
+
 /// Longest app name.
 pub const MAX_APP_NAME: usize = 255;
 
@@ -112,6 +118,10 @@ pub struct Plan {
     pub hostname: Text<64>,
     /// Partitions of the image disk, one an image, shared by the apps that run it.
     pub images: List<Partition, { MAX_APPS * 2 }>,
+    /// Kernel parameters, set before any app starts.
+    pub settings: List<Setting, MAX_SETTINGS>,
+    /// Limits of all apps together.
+    pub limits: Limits,
     /// The apps, in the order of the manifest.
     pub apps: List<App, MAX_APPS>,
     /// Directories of the pod that apps mount.
@@ -142,6 +152,15 @@ pub struct Fill {
     pub layers: List<u16, MAX_LAYERS>,
     /// Absolute path in the image, links followed inside it. One that is no directory fills nothing.
     pub path: Path,
+}
+
+/// A kernel parameter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    /// Relative path below `/proc/sys`, without `..`.
+    pub path: Path,
+    /// What is written.
+    pub value: Text<MAX_SETTING>,
 }
 
 /// A range of a disk.

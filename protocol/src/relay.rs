@@ -17,7 +17,7 @@ pub const MAX_TO_RELAY: usize = crate::frame::MAX_TO_AGENT + (1 << 20);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToRelay {
     /// First message, once.
-    Run(RelaySpec),
+    Run(Box<RelaySpec>),
     /// Stop the apps in order, then the machine. End of file on the socket means the same.
     Stop,
 }

@@ -11,11 +11,14 @@ mod mounts;
 mod process;
 mod resource_limits;
 mod seccomp;
+mod settings;
 mod size;
 mod unsupported;
 mod volumes;
 
-use bulkhead_pod::manifest::{App as ManifestApp, ImageManifest, PodManifest, RuntimeApp};
+use bulkhead_pod::manifest::{
+    App as ManifestApp, ImageManifest, Isolator, PodIsolator, PodManifest, RuntimeApp,
+};
 use bulkhead_protocol::MAX_APPS;
 use bulkhead_protocol::bounded::{BoundError, List, Text};
 use bulkhead_protocol::plan::{App, AppName, AppNameError, Plan, Process, ProcessId, Stdio};
@@ -104,10 +107,10 @@ pub enum PlanError {
         what: String,
     },
     /// An isolator whose value makes no sense here.
-    #[error("app {app}: isolator {isolator}: {problem}")]
+    #[error("{whose}: isolator {isolator}: {problem}")]
     Isolator {
-        /// Which app.
-        app: AppName,
+        /// `app NAME`, or the pod.
+        whose: String,
         /// Its name in the manifest.
         isolator: &'static str,
         /// What is wrong.
@@ -124,10 +127,10 @@ pub enum PlanError {
         problem: String,
     },
     /// A limit that no machine can have.
-    #[error("app {app}: {what} of {value} is more than {bound}")]
+    #[error("{whose}: {what} of {value} is more than {bound}")]
     Limit {
-        /// Which.
-        app: AppName,
+        /// `app NAME`, or the pod.
+        whose: String,
         /// What is limited.
         what: &'static str,
         /// The limit, as written.
@@ -136,10 +139,10 @@ pub enum PlanError {
         bound: String,
     },
     /// A limit with which nothing can run.
-    #[error("app {app}: {what} of {value} is less than {bound}")]
+    #[error("{whose}: {what} of {value} is less than {bound}")]
     TooLittle {
-        /// Which.
-        app: AppName,
+        /// `app NAME`, or the pod.
+        whose: String,
         /// What is limited.
         what: &'static str,
         /// The limit, as written.
@@ -187,6 +190,8 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
     let volumes = volumes::resolve(input, &programs, &images.layer_of_app)?;
     let mut scratch = disks::scratch(apps.len(), volumes.shared, input.scratch_length)?;
     let closes = !input.insecure.paths;
+    let limits = limits::of(of_pod(input.manifest), "the pod")?;
+    let settings = settings::of(named_isolators(input.manifest, &programs))?;
     let mut planned = Vec::new();
     let mut processes = Vec::new();
     let volume_scratch = if volumes.shared { scratch.pop() } else { None };
@@ -207,17 +212,20 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
             )?,
             masked_paths: bounded("masked paths", masked)?,
             read_only_paths: bounded("read-only paths", read_only)?,
-            limits: limits::of(app, &name)?,
+            limits: limits::of_app(app, &format!("app {name}"), limits)?,
             name,
         });
     }
-    let size = VmSize::of(planned.iter().map(|app| app.limits), input.host_cpus)?;
-    let hostname = input
-        .hostname
-        .map_or_else(|| format!("bulkhead-{}", input.uuid), str::to_owned);
+    let size = VmSize::of(
+        planned.iter().map(|app| app.limits),
+        limits,
+        input.host_cpus,
+    )?;
     let plan = Plan {
-        hostname: Text::try_from(hostname).map_err(bound("the pod's host name"))?,
+        hostname: hostname(input)?,
         images: bounded("the pod's images", images.partitions)?,
+        settings,
+        limits,
         apps: bounded::<_, MAX_APPS>("the pod's apps", planned)?,
         empty_volumes: bounded("the pod's empty volumes", volumes.empty)?,
         volume_scratch,
@@ -229,6 +237,36 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
         size,
         warnings: volumes.warnings,
     })
+}
+
+fn hostname(input: &Input<'_>) -> Result<Text<64>, PlanError> {
+    let given = input.hostname.map(str::to_owned);
+    let name = given.unwrap_or_else(|| format!("bulkhead-{}", input.uuid));
+    Text::try_from(name).map_err(bound("the pod's host name"))
+}
+
+/// The isolators of the pod that appc knows.
+fn of_pod(manifest: &PodManifest) -> impl Iterator<Item = &Isolator> {
+    manifest
+        .isolators
+        .iter()
+        .filter_map(|isolator| match isolator {
+            PodIsolator::Known(isolator) => Some(isolator),
+            PodIsolator::Unknown(_) => None,
+        })
+}
+
+/// All isolators, each with the name of whose it is.
+fn named_isolators<'a>(
+    manifest: &'a PodManifest,
+    apps: &'a [(&ManifestApp, AppName)],
+) -> impl Iterator<Item = (String, &'a Isolator)> {
+    let of_apps = apps.iter().flat_map(|(app, name)| {
+        let isolators = app.isolators.iter();
+        isolators.map(move |isolator| (format!("app {name}"), isolator))
+    });
+    let of_pod = of_pod(manifest).map(|isolator| ("the pod".to_owned(), isolator));
+    of_pod.chain(of_apps)
 }
 
 /// What the pod says about an app, or else what its image says.

@@ -257,8 +257,8 @@ fn what_is_not_supported_yet_is_refused_by_name() {
         .map_err(|error| error.to_string())
     };
     assert_eq!(
-        isolator("os/unix/sysctl", "{}"),
-        Err("app web: isolator os/unix/sysctl is not supported yet".to_owned())
+        isolator("os/linux/apparmor-profile", "\"p\""),
+        Err("app web: isolator os/linux/apparmor-profile is not supported yet".to_owned())
     );
     assert_eq!(isolator("os/linux/no-new-privileges", "true"), Ok(()));
     assert_eq!(isolator("os/linux/oom-score-adj", "5"), Ok(()));
@@ -275,11 +275,11 @@ fn what_is_not_supported_yet_is_refused_by_name() {
         error.unwrap_err().to_string(),
         "app web: volume v of kind host at /data is not supported yet"
     );
-    let isolators = r#","isolators":[{"name":"resource/memory","value":{"limit":"1Gi"}}]"#;
+    let isolators = r#","isolators":[{"name":"os/linux/cpu-shares","value":512}]"#;
     let error = plan(&pod(&[("web", 'a', "")], isolators), &[image(EXEC)]);
     assert_eq!(
         error.unwrap_err().to_string(),
-        "isolator resource/memory of the pod is not supported yet"
+        "isolator os/linux/cpu-shares of the pod is not supported yet"
     );
 }
 
@@ -444,42 +444,5 @@ fn pods_that_make_no_sense_are_refused() {
     );
 }
 
-/// The plan of an app with this isolator.
-fn isolated(name: &str, value: &str) -> Result<Pod, PlanError> {
-    one(&format!(
-        r#","isolators":[{{"name":"{name}","value":{value}}}]"#
-    ))
-}
-
-#[test]
-fn isolators_become_limits_of_the_control_group() {
-    let limits = |name, value| isolated(name, value).unwrap().plan.apps[0].limits;
-    assert_eq!(limits("os/linux/cpu-shares", "512").cpu_weight, Some(50));
-    let rate = r#"{"default":true,"limit":"1Mi"}"#;
-    let disk = limits("resource/block-bandwidth", rate);
-    assert_eq!((disk.disk_bytes, disk.disk_requests), (Some(MIB), None));
-    assert_eq!(limits("resource/block-iops", rate).disk_requests, Some(MIB));
-    assert_eq!(limits("resource/network-bandwidth", rate).disk_bytes, None);
-}
-
-#[test]
-fn a_memory_limit_below_a_page_is_refused() {
-    let error = isolated("resource/memory", r#"{"limit":"16m"}"#).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "app web: a memory limit of 16m is less than 4096 bytes"
-    );
-}
-
-#[test]
-fn closed_paths_are_open_when_the_user_says_so() {
-    let manifest = pod(&[("web", 'a', "")], "");
-    let images = [image(EXEC)];
-    let mut input = input(&manifest, &images);
-    let closed = resolve(&input).unwrap().plan;
-    assert!(!closed.apps[0].masked_paths.is_empty());
-    input.insecure.paths = true;
-    let open = resolve(&input).unwrap().plan;
-    assert!(open.apps[0].masked_paths.is_empty() && open.apps[0].read_only_paths.is_empty());
-    assert!(open.apps[0].mounts.iter().all(|mount| !mount.read_only));
-}
+#[path = "plan_isolators_test.rs"]
+mod isolators;

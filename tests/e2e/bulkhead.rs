@@ -68,6 +68,22 @@ pub(crate) fn pod(image: &Path) -> Call {
     call.app(image)
 }
 
+/// The digits of an image's id in the store of `data`, where a pod of it has run then: for manifests of pods.
+pub(crate) fn image_id(image: &Path, data: &Path) -> String {
+    let uuid = data.join("uuid");
+    pod(image)
+        .data(data)
+        .pod_flag(format!("--uuid-file-save={}", uuid.display()))
+        .exec("/bin/true")
+        .run()
+        .exits(0);
+    let uuid = fs::read_to_string(uuid).expect("the UUID");
+    let made = data.join("pods/run").join(uuid.trim()).join("pod");
+    let made = fs::read_to_string(made).expect("the pod's manifest");
+    let digits = made.split("sha512-").nth(1).expect("an image id");
+    digits[..128].to_owned()
+}
+
 /// A call that is being put together.
 pub(crate) struct Call {
     words: Vec<OsString>,

@@ -20,6 +20,7 @@ mod machine;
 mod many;
 mod no_kvm;
 mod paths;
+mod pod_manifest;
 mod programs;
 mod root;
 mod stop;

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use bulkhead_tests::images::busybox_oci;
 
-use crate::bulkhead::{own_data, pod};
+use crate::bulkhead::{bulkhead, image_id, own_data, pod};
 
 #[test]
 fn an_empty_volume_has_its_mode_and_owner_and_makes_its_targets() {
@@ -192,18 +192,7 @@ fn volumes_that_make_no_sense_are_254_and_named() {
 #[test]
 fn a_written_pod_manifest_runs_with_its_volumes() {
     let files = own_data();
-    let uuid = files.path().join("uuid");
-    pod(&busybox_oci())
-        .data(files.path())
-        .pod_flag(format!("--uuid-file-save={}", uuid.display()))
-        .exec("/bin/true")
-        .run()
-        .exits(0);
-    let uuid = fs::read_to_string(uuid).expect("the UUID");
-    let made = files.path().join("pods/run").join(uuid.trim()).join("pod");
-    let made = fs::read_to_string(made).expect("the first pod's manifest");
-    let digits = made.split("sha512-").nth(1).expect("an image id");
-    let id = &digits[..128];
+    let id = image_id(&busybox_oci(), files.path());
     let manifest = format!(
         r#"{{"acVersion":"0.8.11","acKind":"PodManifest","apps":[{{"name":"app","image":{{"id":"sha512-{id}"}},
             "app":{{"exec":["/bin/sh","-c","stat -c '%a %u' /a /b; touch /a/x || echo refused"],"user":"0","group":"0",
@@ -214,7 +203,7 @@ fn a_written_pod_manifest_runs_with_its_volumes() {
     let file = files.path().join("pod.json");
     fs::write(&file, manifest).expect("the manifest");
     let flag = format!("--pod-manifest={}", file.display());
-    crate::bulkhead::bulkhead(["run", &flag])
+    bulkhead(["run", &flag])
         .data(files.path())
         .run()
         .exits(0)

@@ -133,13 +133,17 @@ impl Agent {
         if exit != Exit::Signal(9) || !pod.take_out_of_memory(app) {
             return None;
         }
-        let app = pod.app(app);
-        Some(Reason::truncated(&match app.limits.memory_bytes {
-            Some(bytes) => format!(
+        let (app, all) = (pod.app(app), pod.limits().memory_bytes);
+        Some(Reason::truncated(&match (app.limits.memory_bytes, all) {
+            (None, Some(bytes)) => format!(
+                "out of memory in app {}: the pod is limited to {bytes} bytes",
+                app.name
+            ),
+            (Some(bytes), _) => format!(
                 "out of memory: app {} is limited to {bytes} bytes",
                 app.name
             ),
-            None => format!(
+            (None, None) => format!(
                 "out of memory: the machine has no more for app {}",
                 app.name
             ),

@@ -1,7 +1,8 @@
 //! The connection to the host: dialed, greeted on, lost, dialed again.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use bulkhead_protocol::VERSION;
 use bulkhead_protocol::agent::{Ack, FromAgent, Session, Stream, ToAgent};
@@ -238,7 +239,7 @@ impl Agent {
                 });
             }
             // The manifest is for a metadata service; nothing in the guest asks for it yet.
-            ToAgent::Pod { plan, manifest: _ } => self.build_pod(plan)?,
+            ToAgent::Pod { plan, manifest: _ } => self.build_pod(*plan)?,
             ToAgent::Start(process) => self.start(*process),
             ToAgent::Data(chunk) => self.take_input(&chunk)?,
             ToAgent::Ack(ack) => self.take_ack(&ack)?,
@@ -338,6 +339,14 @@ impl Agent {
             what: "write the files of every app",
             source,
         })?;
+        for setting in &plan.settings {
+            let file = Path::new("/proc/sys").join(setting.path.as_str());
+            fs::write(file, setting.value.as_bytes()).map_err(|source| Fatal::Setting {
+                path: setting.path.as_str().to_owned(),
+                value: setting.value.as_str().to_owned(),
+                source,
+            })?;
+        }
         self.pod = Some(Pod::new(plan, &self.machine)?);
         Ok(())
     }

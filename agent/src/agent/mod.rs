@@ -102,6 +102,16 @@ pub enum Fatal {
     /// A guest that lacks something.
     #[error("cannot set up the guest")]
     Setup(#[from] SetupError),
+    /// A kernel parameter that there is not, or that cannot be so.
+    #[error("set the kernel parameter {path} to {value:?}")]
+    Setting {
+        /// Below `/proc/sys`.
+        path: String,
+        /// As planned.
+        value: String,
+        /// Why.
+        source: io::Error,
+    },
     /// The kernel refuses what it never should.
     #[error("{what}")]
     System {

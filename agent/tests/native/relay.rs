@@ -100,7 +100,7 @@ impl Relay {
 
     pub(crate) fn build(&mut self, plan: Plan) {
         self.send(&ToAgent::Pod {
-            plan,
+            plan: Box::new(plan),
             manifest: Vec::new().try_into().unwrap(),
         });
     }

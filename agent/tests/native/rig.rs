@@ -295,6 +295,8 @@ fn make_scratch(mut disk: &File, count: usize, directory: &Path) {
 fn plan(apps: Vec<App>, image_length: u64) -> Plan {
     Plan {
         hostname: "a-pod".try_into().unwrap(),
+        settings: Vec::new().try_into().unwrap(),
+        limits: Limits::default(),
         images: vec![Partition {
             start: 0,
             length: image_length,

@@ -1,7 +1,7 @@
-//! The limits of an app's cgroup. Requests are not limits: the machine is sized by limits alone, and has no other tenant.
+//! The limits of the cgroups: one an app, and one of them all where the pod has limits of its own. Requests are not limits: the machine is sized by limits alone, and has no other tenant.
 
 use bulkhead_pod::manifest::{App, CpuShares, Isolator, Resource};
-use bulkhead_protocol::plan::{AppName, Limits};
+use bulkhead_protocol::plan::Limits;
 use bulkhead_protocol::vmm::MAX_MEMORY_MIB;
 
 use super::PlanError;
@@ -26,15 +26,38 @@ const DEFAULT_WEIGHT: u32 = 100;
 /// The bounds of `cpu.weight` (`CGROUP_WEIGHT_MIN`, `CGROUP_WEIGHT_MAX`, `include/linux/cgroup.h`).
 const WEIGHTS: std::ops::RangeInclusive<u32> = 1..=10_000;
 
-pub(super) fn of(app: &App, name: &AppName) -> Result<Limits, PlanError> {
-    let mut limits = Limits {
-        processes: Some(PROCESSES),
-        ..Limits::default()
+/// Of one app.
+pub(super) fn of_app(app: &App, whose: &str, pod: Limits) -> Result<Limits, PlanError> {
+    let mut limits = of(app.isolators.iter(), whose)?;
+    limits.processes = Some(PROCESSES);
+    let over = |what, own: Option<u64>, all: Option<u64>| match (own, all) {
+        (Some(own), Some(all)) if own > all => Err(PlanError::Limit {
+            whose: whose.to_owned(),
+            what,
+            value: own.to_string(),
+            bound: format!("the pod's {all}"),
+        }),
+        _ => Ok(()),
     };
-    for isolator in &app.isolators {
+    over("a memory limit", limits.memory_bytes, pod.memory_bytes)?;
+    over(
+        "a CPU limit in thousandths",
+        limits.cpu_millis.map(u64::from),
+        pod.cpu_millis.map(u64::from),
+    )?;
+    Ok(limits)
+}
+
+/// Of an app or the pod.
+pub(super) fn of<'a>(
+    isolators: impl Iterator<Item = &'a Isolator>,
+    whose: &str,
+) -> Result<Limits, PlanError> {
+    let mut limits = Limits::default();
+    for isolator in isolators {
         match isolator {
-            Isolator::Memory(memory) => limits.memory_bytes = memory_bytes(memory, name)?,
-            Isolator::Cpu(cpu) => limits.cpu_millis = cpu_millis(cpu, name)?,
+            Isolator::Memory(memory) => limits.memory_bytes = memory_bytes(memory, whose)?,
+            Isolator::Cpu(cpu) => limits.cpu_millis = cpu_millis(cpu, whose)?,
             Isolator::CpuShares(shares) => limits.cpu_weight = Some(weight(*shares)),
             Isolator::BlockBandwidth(rate) => limits.disk_bytes = Some(rate.limit().units()),
             Isolator::BlockIops(rate) => limits.disk_requests = Some(rate.limit().units()),
@@ -45,36 +68,34 @@ pub(super) fn of(app: &App, name: &AppName) -> Result<Limits, PlanError> {
     Ok(limits)
 }
 
-fn memory_bytes(memory: &Resource, name: &AppName) -> Result<Option<u64>, PlanError> {
+fn memory_bytes(memory: &Resource, whose: &str) -> Result<Option<u64>, PlanError> {
     const WHAT: &str = "a memory limit";
     let Some(limit) = memory.limit() else {
         return Ok(None);
     };
     match limit.units() {
         bytes if bytes < MEMORY_MIN => Err(PlanError::TooLittle {
-            app: name.clone(),
+            whose: whose.to_owned(),
             what: WHAT,
             value: limit.to_string(),
             bound: "4096 bytes",
         }),
-        bytes if bytes > MEMORY_MAX => Err(too_much(
-            name,
-            WHAT,
-            limit.as_str(),
-            format!("{MAX_MEMORY_MIB}Mi"),
-        )),
+        bytes if bytes > MEMORY_MAX => {
+            let bound = format!("{MAX_MEMORY_MIB}Mi");
+            Err(too_much(whose, WHAT, limit.as_str(), bound))
+        }
         bytes => Ok(Some(bytes)),
     }
 }
 
-fn cpu_millis(cpu: &Resource, name: &AppName) -> Result<Option<u32>, PlanError> {
+fn cpu_millis(cpu: &Resource, whose: &str) -> Result<Option<u32>, PlanError> {
     let Some(limit) = cpu.limit() else {
         return Ok(None);
     };
     let millis = u32::try_from(limit.milli_units()).ok();
     let millis = millis.filter(|millis| *millis <= CPU_MILLIS_MAX);
     let bound = format!("{CPU_MILLIS_MAX}m");
-    let too_much = || too_much(name, "a CPU limit", limit.as_str(), bound);
+    let too_much = || too_much(whose, "a CPU limit", limit.as_str(), bound);
     millis.ok_or_else(too_much).map(Some)
 }
 
@@ -85,9 +106,9 @@ fn weight(shares: CpuShares) -> u16 {
     u16::try_from(weight).expect("at most the upper bound of WEIGHTS")
 }
 
-fn too_much(app: &AppName, what: &'static str, value: &str, bound: String) -> PlanError {
+fn too_much(whose: &str, what: &'static str, value: &str, bound: String) -> PlanError {
     PlanError::Limit {
-        app: app.clone(),
+        whose: whose.to_owned(),
         what,
         value: value.to_owned(),
         bound,

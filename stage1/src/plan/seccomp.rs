@@ -34,7 +34,7 @@ pub(super) fn filter(
     let mut policy = None;
     for isolator in &app.isolators {
         let wrong = |problem| PlanError::Isolator {
-            app: name.clone(),
+            whose: format!("app {name}"),
             isolator: isolator.name(),
             problem,
         };

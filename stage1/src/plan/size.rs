@@ -28,12 +28,14 @@ pub struct VmSize {
 }
 
 impl VmSize {
-    /// The size for apps with these limits, on a host with this many CPUs.
+    /// The size for apps with these limits, and with `pod` for all of them, on a host with this many CPUs. What the pod's own limit
+    /// says takes the place of the apps' sum.
     ///
     /// # Errors
     /// When the sum is over [`MAX_MEMORY_MIB`].
     pub(super) fn of(
         limits: impl Iterator<Item = Limits>,
+        pod: Limits,
         host_cpus: u32,
     ) -> Result<Self, PlanError> {
         let (mut bytes, mut unlimited, mut cpus) = (0_u64, 0, 0_u32);
@@ -43,6 +45,12 @@ impl VmSize {
                 None => unlimited += 1,
             }
             cpus = cpus.saturating_add(limit.cpu_millis.unwrap_or(0).div_ceil(1000));
+        }
+        if let Some(memory) = pod.memory_bytes {
+            (bytes, unlimited) = (memory, 0);
+        }
+        if let Some(millis) = pod.cpu_millis {
+            cpus = millis.div_ceil(1000);
         }
         let limits_mib = bytes.div_ceil(1 << 20);
         let floor = if unlimited > 0 {

@@ -7,6 +7,7 @@
 //! | `resource/memory`, `resource/cpu`, `resource/block-bandwidth`, `resource/block-iops`, `os/linux/cpu-shares` | applied |
 //! | `resource/network-bandwidth` | accepted: a pod has loopback alone, so there is nothing to limit |
 //! | capabilities, seccomp, `os/linux/no-new-privileges`, `os/linux/oom-score-adj` | applied |
+//! | `resource/*` and `os/unix/sysctl` of the pod, `os/unix/sysctl` of an app | applied |
 //! | every other isolator, of an app or the pod | refused: it promises isolation or a limit |
 //! | an isolator of the pod that appc does not know | passed over, as the specification has it |
 //! | event handlers, exposed ports | refused: the app would miss something it relies on |
@@ -23,8 +24,11 @@ pub(super) fn refuse_pod(manifest: &PodManifest) -> Result<(), PlanError> {
         let whose = String::new();
         Err(PlanError::Unsupported { whose, what })
     };
-    let known = |isolator: &&PodIsolator| matches!(isolator, PodIsolator::Known(_));
-    if let Some(isolator) = manifest.isolators.iter().find(known) {
+    let refused = |isolator: &&PodIsolator| match isolator {
+        PodIsolator::Known(isolator) => !is_honoured_of_pod(isolator),
+        PodIsolator::Unknown(_) => false,
+    };
+    if let Some(isolator) = manifest.isolators.iter().find(refused) {
         return refuse(format!("isolator {} of the pod", isolator.name()));
     }
     if let Some(port) = manifest.ports.first() {
@@ -62,5 +66,19 @@ fn is_honoured(isolator: &Isolator) -> bool {
             | Isolator::SeccompRemove(_)
             | Isolator::NoNewPrivileges(_)
             | Isolator::OomScoreAdjust(_)
+            | Isolator::Sysctl(_)
+    )
+}
+
+/// The others are of single processes or apps, or weigh one against another.
+fn is_honoured_of_pod(isolator: &Isolator) -> bool {
+    matches!(
+        isolator,
+        Isolator::Memory(_)
+            | Isolator::Cpu(_)
+            | Isolator::BlockBandwidth(_)
+            | Isolator::BlockIops(_)
+            | Isolator::NetworkBandwidth(_)
+            | Isolator::Sysctl(_)
     )
 }

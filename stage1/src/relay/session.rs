@@ -286,7 +286,10 @@ impl Session {
         self.until = None;
         if let Some((plan, manifest, processes)) = self.pod.take() {
             let mut send = |message| self.control.push_back(Outgoing::Message(message));
-            send(ToAgent::Pod { plan, manifest });
+            send(ToAgent::Pod {
+                plan: Box::new(plan),
+                manifest,
+            });
             processes
                 .into_iter()
                 .map(Box::new)

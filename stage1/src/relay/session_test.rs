@@ -1,6 +1,6 @@
 use bulkhead_protocol::agent::{Ack, Chunk};
 use bulkhead_protocol::bounded::{List, Text};
-use bulkhead_protocol::plan::AppName;
+use bulkhead_protocol::plan::{AppName, Limits};
 use bulkhead_protocol::vmm::ExitReason;
 
 use super::*;
@@ -36,6 +36,8 @@ pub(super) fn spec(names: &[&str], stdio: Stdio) -> RelaySpec {
     RelaySpec {
         plan: Plan {
             hostname: Text::default(),
+            settings: Vec::new().try_into().unwrap(),
+            limits: Limits::default(),
             images: List::default(),
             apps: List::default(),
             empty_volumes: List::default(),

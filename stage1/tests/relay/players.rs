@@ -14,7 +14,7 @@ use bulkhead_protocol::agent::{Ack, Chunk, FromAgent, Session, Stream, ToAgent, 
 use bulkhead_protocol::bounded::{Blob, List, Text};
 use bulkhead_protocol::exit::Exit;
 use bulkhead_protocol::frame::{self, Decoder, MAX_FROM_AGENT, MAX_TO_AGENT};
-use bulkhead_protocol::plan::{AppName, Plan, Process, ProcessId, Stdio};
+use bulkhead_protocol::plan::{AppName, Limits, Plan, Process, ProcessId, Stdio};
 use bulkhead_protocol::relay::{MAX_TO_RELAY, RelaySpec, ToRelay};
 use bulkhead_protocol::vmm::{ExitReason, FromVmm, MAX_PACKET, ToVmm};
 use bulkhead_stage1::relay::descriptors;
@@ -78,7 +78,7 @@ impl Pod {
             errors: Some(errors),
             directory,
         };
-        pod.command(&ToRelay::Run(spec(names, stdio)));
+        pod.command(&ToRelay::Run(Box::new(spec(names, stdio))));
         pod
     }
 
@@ -340,6 +340,8 @@ fn spec(names: &[&str], stdio: Stdio) -> RelaySpec {
     RelaySpec {
         plan: Plan {
             hostname: text("pod"),
+            settings: Vec::new().try_into().unwrap(),
+            limits: Limits::default(),
             images: List::default(),
             apps: List::default(),
             empty_volumes: List::default(),

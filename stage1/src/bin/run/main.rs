@@ -185,7 +185,7 @@ fn send_plan(commands: &mut UnixStream, files: &PodFiles, pod: Pod, debug: bool)
         label_output: several,
         debug,
     };
-    helpers::send_to_relay(commands, &ToRelay::Run(spec), MAX_TO_RELAY)
+    helpers::send_to_relay(commands, &ToRelay::Run(Box::new(spec)), MAX_TO_RELAY)
 }
 
 /// Writes one whole message; a relay that has died says so by its exit.

@@ -41,7 +41,7 @@ impl Commands {
         };
         socket.set_nonblocking(true).map_err(RelayError::Spec)?;
         let socket = Some(socket);
-        Ok((Self { socket, decoder }, spec))
+        Ok((Self { socket, decoder }, *spec))
     }
 
     pub(super) fn socket(&self) -> Option<BorrowedFd<'_>> {
