@@ -1,10 +1,10 @@
 //! Mounts in an app's root. The process has moved into that root already: no link of the image leads out of it.
 
 use std::ffi::CString;
-use std::fs::{self, DirBuilder, symlink_metadata};
+use std::fs::{self, DirBuilder, File, symlink_metadata};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use bulkhead_protocol::plan::{Mount, MountSource};
@@ -86,6 +86,9 @@ const LINKS: [(&str, &str); 6] = [
     ("ptmx", "pts/ptmx"),
 ];
 
+/// Of a directory of the host: its device nodes are none here.
+pub const SHARE_FLAGS: MountFlags = MountFlags::NODEV;
+
 /// Does the mounts, in order, each with the volume that it shows. Missing targets are made (0755, root). The process's file
 /// mode mask must be 0.
 ///
@@ -123,7 +126,8 @@ fn apply_one(
             target: planned.target.as_str().to_owned(),
         });
     }
-    let target = make_target(written)?;
+    let is_file = matches!(planned.source, MountSource::Share { file: true, .. });
+    let target = make_target(written, is_file)?;
     let target = target.as_path();
     let flags = match planned.source {
         MountSource::Proc => plain("proc", target)?,
@@ -136,6 +140,7 @@ fn apply_one(
             mount_one("tmpfs", target, flags, &options)?
         }
         MountSource::EmptyVolume { .. } => put_volume(volume, target)?,
+        MountSource::Share { .. } => put_volume(volume, target)? | SHARE_FLAGS,
     };
     Ok((target.to_owned(), flags))
 }
@@ -185,6 +190,21 @@ pub fn mask(path: &Path) -> Result<(), MountError> {
         Ok(())
     } else {
         mount_bind("/dev/null", path).map_err(failed("nothing", path))
+    }
+}
+
+/// Makes an empty file to mount another on, unless there is something.
+fn make_file(path: &Path) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(parent)?;
+    }
+    let mut options = File::options();
+    match options.write(true).create_new(true).mode(0o644).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -273,17 +293,19 @@ fn device_directory(target: &Path) -> Result<MountFlags, MountError> {
         ("mqueue", "mqueue", hidden | MountFlags::NODEV, ""),
     ] {
         let path = target.join(name);
-        make_target(&path)?;
+        make_target(&path, false)?;
         mount_one(kind, &path, flags, options)?;
     }
     Ok(flags)
 }
 
 /// Follows links to where the target is, and makes it.
-fn make_target(target: &Path) -> Result<PathBuf, MountError> {
+fn make_target(target: &Path, is_file: bool) -> Result<PathBuf, MountError> {
     let make = || {
         let found = links::resolve(Path::new("/"), target)?;
-        if !fs::symlink_metadata(&found).is_ok_and(|there| there.is_dir()) {
+        if is_file {
+            make_file(&found)?;
+        } else if !fs::symlink_metadata(&found).is_ok_and(|there| there.is_dir()) {
             DirBuilder::new()
                 .recursive(true)
                 .mode(0o755)

@@ -18,7 +18,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use bulkhead_protocol::plan::{EmptyVolume, Mount, MountSource};
+use bulkhead_protocol::plan::{EmptyVolume, Mount, MountSource, SHARED_FILE, share_tag};
 use rustix::io::Errno;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, mount_remount, unmount,
@@ -164,11 +164,43 @@ impl Root<'_> {
                         source,
                     })?)
                 }
+                MountSource::Share { index, file } => {
+                    Some(self.take_share(index, file, &mut directories)?)
+                }
                 _ => None,
             };
             taken.push((mount, volume));
         }
         Ok(taken)
+    }
+
+    /// A directory or file of the host, mounted once however many targets it has.
+    fn take_share(
+        &self,
+        index: u8,
+        file: bool,
+        directories: &mut VolumeDirectories,
+    ) -> Result<OwnedFd, RootError> {
+        let tag = share_tag(index);
+        let mut path = self.base.join("shares").join(&tag);
+        if !directories.shares.contains(&index) {
+            make_directory(&path)?;
+            mount(&*tag, &path, "virtiofs", mounts::SHARE_FLAGS, None).map_err(|source| {
+                RootError::Mount {
+                    kind: "virtiofs",
+                    device: PathBuf::from(&tag),
+                    source,
+                }
+            })?;
+            directories.shares.push(index);
+        }
+        if file {
+            path.push(SHARED_FILE);
+        }
+        volumes::detached(&path).map_err(|source| RootError::Volume {
+            target: tag,
+            source,
+        })
     }
 
     fn take_volume(
@@ -265,6 +297,7 @@ impl Root<'_> {
 #[derive(Debug, Default)]
 struct VolumeDirectories {
     shared_is_mounted: bool,
+    shares: Vec<u8>,
     layers: Vec<u16>,
 }
 

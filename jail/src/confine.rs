@@ -7,12 +7,13 @@
 //! The order of the steps:
 //!
 //! 1. signals: nothing of the parent's habits is left;
-//! 2. descriptors, while there is still room to move them;
-//! 3. limits;
-//! 4. `no_new_privs`, before anything that could be undone by a privileged program;
-//! 5. identity: the last step that needs privileges;
-//! 6. the parent's death: the kernel forgets `PDEATHSIG` when the identity changes, so it comes after;
-//! 7. exec, by descriptor.
+//! 2. mounts, while their descriptors have the numbers that the parent knows;
+//! 3. descriptors, while there is still room to move them;
+//! 4. limits;
+//! 5. `no_new_privs`, before anything that could be undone by a privileged program;
+//! 6. identity: the last step that needs privileges;
+//! 7. the parent's death: the kernel forgets `PDEATHSIG` when the identity changes, so it comes after;
+//! 8. exec, by descriptor.
 
 use std::ffi::{c_char, c_int, c_long};
 use std::os::fd::RawFd;
@@ -37,6 +38,8 @@ pub(crate) const FAILURE_BYTES: usize = 5;
 pub enum Step {
     /// Signal actions and mask.
     Signals = 1,
+    /// Making a mount namespace, and putting mounts in place.
+    Mounts,
     /// Moving the descriptors to their numbers, and closing all others.
     Descriptors,
     /// Leaving the parent's working directory.
@@ -57,6 +60,7 @@ impl Step {
     pub(crate) fn from_byte(byte: u8) -> Option<Self> {
         [
             Step::Signals,
+            Step::Mounts,
             Step::Descriptors,
             Step::Directory,
             Step::Limits,
@@ -74,6 +78,7 @@ impl std::fmt::Display for Step {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Step::Signals => "reset signals",
+            Step::Mounts => "put mounts in place",
             Step::Descriptors => "move descriptors",
             Step::Directory => "change to the root directory",
             Step::Limits => "set resource limits",
@@ -85,6 +90,13 @@ impl std::fmt::Display for Step {
     }
 }
 
+/// A mount for the child alone.
+pub(crate) struct Place {
+    pub(crate) tree: RawFd,
+    /// A C string.
+    pub(crate) target: *const c_char,
+}
+
 /// All that the child needs, in memory that the parent prepared.
 pub(crate) struct Confinement {
     pub(crate) executable: RawFd,
@@ -94,6 +106,7 @@ pub(crate) struct Confinement {
     pub(crate) descriptors: Vec<RawFd>,
     /// Room for as many numbers.
     pub(crate) moved: Vec<RawFd>,
+    pub(crate) mounts: Vec<Place>,
     /// Null-terminated, as `execve` takes it.
     pub(crate) arguments: *const *const c_char,
     /// Null-terminated, as `execve` takes it.
@@ -145,6 +158,8 @@ pub(crate) unsafe fn enter(confinement: &mut Confinement) -> ! {
 
 unsafe fn confine(c: &mut Confinement) -> Result<std::convert::Infallible, Failure> {
     signals(c.ignored_signals)?;
+    // SAFETY: the caller's promise.
+    unsafe { mounts(&c.mounts)? };
     descriptors(c)?;
     // SAFETY: a constant C string.
     check(Step::Directory, unsafe {
@@ -210,6 +225,46 @@ fn signals(ignored: &[c_int]) -> Result<(), Failure> {
             SIGNAL_SET_BYTES,
         )
     })?;
+    Ok(())
+}
+
+/// Makes a mount namespace from which nothing gets out, and puts the mounts in place; without mounts, nothing.
+///
+/// # Safety
+/// The targets are C strings.
+unsafe fn mounts(places: &[Place]) -> Result<(), Failure> {
+    if places.is_empty() {
+        return Ok(());
+    }
+    let call = |result| check(Step::Mounts, result);
+    // SAFETY: no pointers.
+    call(unsafe { libc::syscall(libc::SYS_unshare, libc::CLONE_NEWNS) })?;
+    let nothing = std::ptr::null::<c_char>();
+    let private = libc::MS_REC | libc::MS_PRIVATE;
+    // SAFETY: a constant C string; a change of propagation reads no other argument.
+    call(unsafe {
+        libc::syscall(
+            libc::SYS_mount,
+            nothing,
+            c"/".as_ptr(),
+            nothing,
+            private,
+            nothing,
+        )
+    })?;
+    for place in places {
+        // SAFETY: C strings, by the caller's promise.
+        call(unsafe {
+            libc::syscall(
+                libc::SYS_move_mount,
+                place.tree,
+                c"".as_ptr(),
+                libc::AT_FDCWD,
+                place.target,
+                libc::MOVE_MOUNT_F_EMPTY_PATH,
+            )
+        })?;
+    }
     Ok(())
 }
 

@@ -22,9 +22,11 @@
 mod child;
 mod confine;
 mod inherit;
+mod mounts;
 mod spawn;
 
 pub use child::{Child, Ended, WaitError};
 pub use confine::Step;
 pub use inherit::{InheritError, inherited};
-pub use spawn::{Descriptor, Identity, Jail, Program, SpawnError, spawn};
+pub use mounts::{Tree, TreeOptions};
+pub use spawn::{Descriptor, Identity, Jail, Placed, Program, SpawnError, spawn};

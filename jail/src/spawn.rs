@@ -3,14 +3,15 @@
 use std::ffi::{CString, c_char};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Resource, getrlimit};
 
 use crate::child::Child;
-use crate::confine::{Confinement, enter};
+use crate::confine::{Confinement, Place, enter};
+use crate::mounts::Tree;
 
 /// Highest descriptor number that a program may be given: the moving of descriptors between fork and exec needs room
 /// above the highest one, below any limit of open files that a host may have.
@@ -28,6 +29,15 @@ pub struct Descriptor<'a> {
     pub file: BorrowedFd<'a>,
 }
 
+/// A tree that the program finds at a place of its own mount namespace.
+#[derive(Debug)]
+pub struct Placed<'a> {
+    /// What is there.
+    pub tree: &'a Tree,
+    /// Where, by an absolute path that exists, as a directory or file like the tree's root.
+    pub target: CString,
+}
+
 /// What runs.
 #[derive(Debug)]
 pub struct Program<'a> {
@@ -39,6 +49,9 @@ pub struct Program<'a> {
     pub environment: Vec<CString>,
     /// Its descriptors, each number once.
     pub descriptors: Vec<Descriptor<'a>>,
+    /// Mounts that it alone sees, put in place in this order. With any of them, it has a mount namespace of its own, and
+    /// nobody else sees what it mounts itself; this takes `CAP_SYS_ADMIN`.
+    pub mounts: Vec<Placed<'a>>,
 }
 
 /// Who the process is.
@@ -109,6 +122,10 @@ pub fn spawn(program: &Program<'_>, jail: &Jail) -> Result<Child, SpawnError> {
         .map_err(prepare("make a pipe"))?;
 
     let descriptors = descriptor_table(&program.descriptors, null.as_raw_fd());
+    let places = program.mounts.iter().map(|placed| Place {
+        tree: placed.tree.as_fd().as_raw_fd(),
+        target: placed.target.as_ptr(),
+    });
     let arguments = pointers(&program.arguments);
     let environment = pointers(&program.environment);
     let mut confinement = Confinement {
@@ -116,6 +133,7 @@ pub fn spawn(program: &Program<'_>, jail: &Jail) -> Result<Child, SpawnError> {
         failure: failure_end.as_raw_fd(),
         moved: vec![-1; descriptors.len()],
         descriptors,
+        mounts: places.collect(),
         arguments: arguments.as_ptr(),
         environment: environment.as_ptr(),
         parent: rustix::process::getpid().as_raw_nonzero().get(),

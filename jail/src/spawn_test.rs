@@ -29,6 +29,7 @@ fn run(path: &str, arguments: &[&str], more: &[Descriptor<'_>], jail: &Jail) -> 
             .map(|a| CString::new(*a).unwrap())
             .collect(),
         environment: Vec::new(),
+        mounts: Vec::new(),
         descriptors,
     };
     let child = spawn(&program, jail).unwrap();
@@ -138,6 +139,7 @@ fn a_program_that_is_none_is_told_by_wait() {
         executable: executable.as_fd(),
         arguments: vec![c"passwd".to_owned()],
         environment: Vec::new(),
+        mounts: Vec::new(),
         descriptors: Vec::new(),
     };
     let error = spawn(&program, &OPEN).unwrap().wait().unwrap_err();
@@ -163,6 +165,7 @@ fn numbers_are_checked() {
             executable: null.as_fd(),
             arguments: vec![c"none".to_owned()],
             environment: Vec::new(),
+            mounts: Vec::new(),
             descriptors: descriptors.collect(),
         };
         let error = spawn(&program, &OPEN).unwrap_err();
@@ -176,6 +179,7 @@ fn sleeper() -> Child {
         executable: executable.as_fd(),
         arguments: vec![c"sleep".to_owned(), c"1000".to_owned()],
         environment: Vec::new(),
+        mounts: Vec::new(),
         descriptors: Vec::new(),
     };
     spawn(&program, &OPEN).unwrap()

@@ -47,6 +47,15 @@ pub const MAX_EMPTY_VOLUMES: usize = 512;
 pub const VOLUME_PARTITION: u16 = 100;
 const _: () = assert!(VOLUME_PARTITION as usize >= MAX_APPS);
 
+/// The name of a share's only file, where the host shares a file.
+pub const SHARED_FILE: &str = "file";
+
+/// The virtio-fs tag of the machine's share with this index.
+#[must_use]
+pub fn share_tag(index: u8) -> String {
+    format!("share{index}")
+}
+
 /// Paths of an app's root that are hidden, and as many that are read-only.
 pub const MAX_CLOSED_PATHS: usize = 64;
 
@@ -226,6 +235,13 @@ pub enum MountSource {
     EmptyVolume {
         /// Index into [`Plan::empty_volumes`].
         index: u16,
+    },
+    /// A directory or file of the host, by virtio-fs.
+    Share {
+        /// Which of the machine's shares; [`share_tag`] is its name.
+        index: u8,
+        /// Whether it is the one file [`SHARED_FILE`] of the share, and not its root.
+        file: bool,
     },
 }
 

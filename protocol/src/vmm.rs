@@ -20,6 +20,12 @@ pub const CONSOLE_RING: usize = 64 << 10;
 /// Disks of one machine.
 pub const MAX_DISKS: usize = 4;
 
+/// Shared directories of one machine: with disks, vsock and rng, all that there are interrupt lines for.
+pub const MAX_SHARES: usize = 8;
+
+/// Longest name of a shared directory (virtio 1.2, section 5.11.4: 36 bytes, here with a NUL).
+pub const MAX_TAG: usize = 35;
+
 /// Extents of one disk: one an app, and as many again for apps added while the machine runs.
 pub const MAX_EXTENTS: usize = 200;
 
@@ -59,6 +65,8 @@ pub struct MachineSpec {
     pub command_line: Text<MAX_COMMAND_LINE>,
     /// Disks in the guest's order (`vda`, `vdb`, …).
     pub disks: List<DiskSpec, MAX_DISKS>,
+    /// Shared directories. Only a machine that has one has memory that another process can map.
+    pub shares: List<ShareSpec, MAX_SHARES>,
     /// The guest's vsock address, 3 or more.
     pub vsock_cid: u32,
     /// Show the early console on the VMM's standard error while it comes, besides keeping it.
@@ -72,6 +80,15 @@ pub struct DiskSpec {
     pub extents: List<Extent, MAX_EXTENTS>,
     /// Whether the guest may write. The descriptors of a read-only disk are opened read-only too.
     pub writable: bool,
+}
+
+/// A directory of the host, by virtio-fs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareSpec {
+    /// By which the guest mounts it; not empty.
+    pub tag: Text<MAX_TAG>,
+    /// A connected stream socket to the process that serves it (vhost-user).
+    pub socket: FdIndex,
 }
 
 /// A part of a disk: a range of a file.

@@ -6,6 +6,7 @@
 //! rootfs/run               the supervisor: the entrypoint that stage0 executes
 //! rootfs/relay             speaks to the agent
 //! rootfs/vmm               the virtual machine monitor
+//! rootfs/virtiofsd         serves a host directory to a pod
 //! rootfs/kernel/vmlinux    the guest kernel, and bzImage beside it
 //! rootfs/initramfs.cpio    the guest's first root: the agent
 //! rootfs/scratch.ext4      the empty writable layer; sparse
@@ -35,6 +36,8 @@ pub struct Parts {
     pub relay: PathBuf,
     /// The virtual machine monitor.
     pub vmm: PathBuf,
+    /// The file server.
+    pub virtiofsd: PathBuf,
     /// The static agent, which goes into the initramfs.
     pub agent: PathBuf,
     /// The guest kernel as ELF file.
@@ -86,6 +89,7 @@ fn fill(parts: &Parts, stage: &Path) -> Result<(), Failure> {
         (&parts.run, "run", 0o755),
         (&parts.relay, "relay", 0o755),
         (&parts.vmm, "vmm", 0o755),
+        (&parts.virtiofsd, "virtiofsd", 0o755),
         (&parts.vmlinux, "kernel/vmlinux", 0o644),
         (&parts.bzimage, "kernel/bzImage", 0o644),
     ] {

@@ -11,6 +11,7 @@ fn parts(dir: &Path) -> Parts {
         run: part("stage1-run"),
         relay: part("stage1-relay"),
         vmm: part("vmm"),
+        virtiofsd: part("virtiofsd"),
         agent: part("agent"),
         vmlinux: part("vmlinux"),
         bzimage: part("bzImage"),
@@ -37,6 +38,7 @@ fn the_image_has_every_part_in_its_place() {
             "rootfs/relay",
             "rootfs/run",
             "rootfs/scratch.ext4",
+            "rootfs/virtiofsd",
             "rootfs/vmm",
         ]
     );

@@ -12,9 +12,12 @@ mod process;
 mod resource_limits;
 mod seccomp;
 mod settings;
+mod shares;
 mod size;
 mod unsupported;
 mod volumes;
+
+use std::collections::BTreeMap;
 
 use bulkhead_pod::manifest::{
     App as ManifestApp, ImageManifest, Isolator, PodIsolator, PodManifest, RuntimeApp,
@@ -26,6 +29,7 @@ use bulkhead_protocol::plan::{App, AppName, AppNameError, Plan, Process, Process
 use crate::arguments::Insecure;
 
 pub use disks::DiskError;
+pub use shares::{Share, ShareKind};
 pub use size::VmSize;
 
 /// All that the plan depends on.
@@ -45,6 +49,8 @@ pub struct Input<'a> {
     pub stdio: Stdio,
     /// The caller's `TERM`, for apps on a terminal.
     pub terminal: Option<&'a str>,
+    /// What the host has at each source of a host volume, or why it cannot be shared.
+    pub sources: &'a BTreeMap<String, Result<ShareKind, String>>,
     /// CPUs of the host.
     pub host_cpus: u32,
     /// Restrictions that are left out.
@@ -71,6 +77,8 @@ pub struct Pod {
     pub image_apps: Vec<usize>,
     /// What the machine has.
     pub size: VmSize,
+    /// Directories and files of the host that the machine has, in the order of their indexes.
+    pub shares: Vec<Share>,
     /// What the user should know.
     pub warnings: Vec<String>,
 }
@@ -235,6 +243,7 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
         processes,
         image_apps: images.apps,
         size,
+        shares: volumes.shares,
         warnings: volumes.warnings,
     })
 }

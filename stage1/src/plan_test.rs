@@ -5,6 +5,7 @@ use super::*;
 const UUID: &str = "6733f7f2-2f4b-4f0c-8f1c-0d2f1a1b2c3d";
 const MIB: u64 = 1 << 20;
 const SCRATCH: u64 = 1 << 30;
+static NO_SOURCES: BTreeMap<String, Result<ShareKind, String>> = BTreeMap::new();
 const PIPES: Stdio = Stdio::Pipes { stdin: false };
 
 /// An image whose app has these fields beside user and group.
@@ -44,6 +45,7 @@ fn input<'a>(manifest: &'a PodManifest, images: &'a [Image]) -> Input<'a> {
         scratch_length: SCRATCH,
         stdio: PIPES,
         terminal: None,
+        sources: &NO_SOURCES,
         host_cpus: 4,
         insecure: Insecure::default(),
     }
@@ -268,13 +270,6 @@ fn what_is_not_supported_yet_is_refused_by_name() {
         one(handler).unwrap_err().to_string(),
         "app web: an event handler is not supported yet"
     );
-    let volume = r#","volumes":[{"name":"v","kind":"host","source":"/srv"}]"#;
-    let mount = r#","mounts":[{"volume":"v","path":"/data"}]"#;
-    let error = plan(&pod(&[("web", 'a', mount)], volume), &[image(EXEC)]);
-    assert_eq!(
-        error.unwrap_err().to_string(),
-        "app web: volume v of kind host at /data is not supported yet"
-    );
     let isolators = r#","isolators":[{"name":"os/linux/cpu-shares","value":512}]"#;
     let error = plan(&pod(&[("web", 'a', "")], isolators), &[image(EXEC)]);
     assert_eq!(
@@ -446,3 +441,6 @@ fn pods_that_make_no_sense_are_refused() {
 
 #[path = "plan_isolators_test.rs"]
 mod isolators;
+
+#[path = "plan_shares_test.rs"]
+mod shares;

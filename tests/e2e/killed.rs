@@ -17,7 +17,7 @@ fn running() -> Running {
 }
 
 /// The running process with this program.
-fn process(program: &str) -> Pid {
+pub(crate) fn process(program: &str) -> Pid {
     let found = processes();
     let line = found
         .iter()

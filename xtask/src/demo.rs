@@ -35,7 +35,12 @@ done
 pub(crate) fn run() -> Result<ExitCode> {
     let mut phases = Phases::default();
     phases.time("Debian packages", || {
-        setup::install(&[setup::STAGE1, setup::NESTED_MACHINE, setup::IMAGES])
+        setup::install(&[
+            setup::STAGE1,
+            setup::FILE_SERVER,
+            setup::NESTED_MACHINE,
+            setup::IMAGES,
+        ])
     })?;
     let kernel = phases.time("guest kernel", stage1::kernel)?;
     let dist = phases.time("programs and stage1 image", || stage1::build(&kernel))?;

@@ -9,6 +9,7 @@ mod process;
 mod setup;
 mod stage1;
 mod test;
+mod virtiofsd;
 mod workspace;
 
 use std::process::ExitCode;
@@ -71,7 +72,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Nested(options) => return nested::run(&options),
         Task::Setup => setup::install(&setup::EVERYTHING)?,
         Task::Stage1 => {
-            setup::install(&[setup::STAGE1])?;
+            setup::install(&[setup::STAGE1, setup::FILE_SERVER])?;
             println!("{}", stage1::build(&stage1::kernel()?)?.display());
         }
         Task::Test(options) => return test::all(&options),

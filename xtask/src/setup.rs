@@ -23,6 +23,12 @@ pub(crate) const STAGE1: Packages = Packages {
     backports: &[],
 };
 
+/// What virtiofsd is linked with.
+pub(crate) const FILE_SERVER: Packages = Packages {
+    release: &["libcap-ng-dev", "libseccomp-dev"],
+    backports: &[],
+};
+
 /// The nested machine. QEMU 7.2 of Debian 12 hung it in two runs of nine.
 pub(crate) const NESTED_MACHINE: Packages = Packages {
     release: &[
@@ -48,7 +54,7 @@ pub(crate) const JUDGES: Packages = Packages {
 };
 
 /// All tasks together.
-pub(crate) const EVERYTHING: [Packages; 4] = [STAGE1, NESTED_MACHINE, IMAGES, JUDGES];
+pub(crate) const EVERYTHING: [Packages; 5] = [STAGE1, FILE_SERVER, NESTED_MACHINE, IMAGES, JUDGES];
 
 const BACKPORTS_LIST: &str = "/etc/apt/sources.list.d/bulkhead-backports.list";
 const BACKPORTS_LINE: &str = "deb http://deb.debian.org/debian bookworm-backports main\n";

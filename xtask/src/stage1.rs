@@ -9,6 +9,7 @@ use bulkhead_rootfs::aci;
 use bulkhead_rootfs::stage1::{Parts, assemble};
 
 use crate::process::{progress, run};
+use crate::virtiofsd;
 use crate::workspace::{cargo, dist, target};
 
 /// A pod's processes need no libraries in their jails, and no dynamic linker on the way to their `main`.
@@ -54,7 +55,7 @@ pub(crate) fn build(kernel: &Kernel) -> Result<PathBuf> {
     let release = target().join("release");
     let image = dist().join("lib/bulkhead/stage1/kvm");
     fs::create_dir_all(dist().join("lib/bulkhead/stage1")).context("make the dist tree")?;
-    assemble(&parts(kernel), &image)?;
+    assemble(&parts(kernel, virtiofsd::build()?), &image)?;
     aci::write(&image, &image.with_extension("aci"))?;
     let bin = dist().join("bin");
     fs::create_dir_all(&bin).context("make the dist tree")?;
@@ -62,12 +63,13 @@ pub(crate) fn build(kernel: &Kernel) -> Result<PathBuf> {
     Ok(dist())
 }
 
-fn parts(kernel: &Kernel) -> Parts {
+fn parts(kernel: &Kernel, virtiofsd: PathBuf) -> Parts {
     let release = target().join(STATIC_TARGET).join("release");
     Parts {
         run: release.join("stage1-run"),
         relay: release.join("stage1-relay"),
         vmm: release.join("vmm"),
+        virtiofsd,
         agent: target().join(STATIC_TARGET).join("agent/agent"),
         vmlinux: kernel.vmlinux.clone(),
         bzimage: kernel.bzimage.clone(),

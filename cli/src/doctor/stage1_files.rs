@@ -30,10 +30,11 @@ enum Form {
     Ext4,
 }
 
-const FILES: [(&str, Form); 6] = [
+const FILES: [(&str, Form); 7] = [
     ("run", Form::Program),
     ("relay", Form::Program),
     ("vmm", Form::Program),
+    ("virtiofsd", Form::Program),
     ("kernel/vmlinux", Form::Kernel),
     ("initramfs.cpio", Form::Archive),
     ("scratch.ext4", Form::Ext4),

@@ -11,7 +11,8 @@ use bulkhead_pod::manifest::{
 use bulkhead_protocol::bounded::Text;
 use bulkhead_protocol::plan::{AppName, EmptyVolume, Fill, Mount, MountSource};
 
-use super::{Input, PlanError, bound, bounded};
+use super::shares::Shares;
+use super::{Input, PlanError, Share, ShareKind, bound, bounded};
 
 /// Annotations of images that were converted from Docker's or OCI's form begin with this.
 const CONVERTED: &str = "appc.io/docker/";
@@ -24,6 +25,8 @@ pub(super) struct Volumes {
     pub(super) shared: bool,
     /// Of each app, in order: a mount below another comes after it.
     pub(super) mounts: Vec<Vec<Mount>>,
+    /// Of the host.
+    pub(super) shares: Vec<Share>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -64,20 +67,33 @@ pub(super) fn resolve(
         places.push(of_app);
     }
     let mut known = BTreeMap::new();
+    let mut shares = Shares::default();
     for (index, (of_app, (_, name))) in places.iter().zip(apps).enumerate() {
         for place in of_app {
             let layer = is_converted(&input.images[index].manifest).then_some(layer_of_app[index]);
-            volumes.note(place, index, layer, name, &mut known)?;
+            if matches!(place.kind, VolumeKind::Empty { .. }) {
+                volumes.note(place, index, layer, name, &mut known)?;
+            }
         }
     }
     volumes.shared = volumes.empty.iter().any(|volume| volume.shared);
     for (of_app, (_, name)) in places.iter().zip(apps) {
         let mounts: Result<_, _> = of_app
             .iter()
-            .map(|place| place.mount(name, &known))
+            .map(|place| {
+                let source = match place.kind {
+                    VolumeKind::Empty { .. } => place.empty_volume(&known),
+                    VolumeKind::Host { source, recursive } => {
+                        let source = source.as_str();
+                        place.share(source, *recursive, input, name, &mut shares)?
+                    }
+                };
+                place.mount(name, source)
+            })
             .collect();
         volumes.mounts.push(mounts?);
     }
+    volumes.shares = shares.all;
     Ok(volumes)
 }
 
@@ -176,7 +192,7 @@ fn check(places: &[Place<'_>], app: &AppName) -> Result<(), PlanError> {
 }
 
 impl Volumes {
-    /// Enters the volume of a place. `layer` is the image of an app whose volumes are filled from it.
+    /// Enters the empty volume of a place. `layer` is the image of an app whose volumes are filled from it.
     fn note(
         &mut self,
         place: &Place<'_>,
@@ -186,10 +202,7 @@ impl Volumes {
         known: &mut BTreeMap<Key, (u16, usize)>,
     ) -> Result<(), PlanError> {
         let VolumeKind::Empty { mode, uid, gid } = place.kind else {
-            return Err(PlanError::Unsupported {
-                whose: format!("app {name}: "),
-                what: format!("volume {} of kind host at {}", place.key.1, place.target),
-            });
+            return Ok(());
         };
         let next = u16::try_from(self.empty.len()).unwrap_or(u16::MAX);
         let (index, first) = *known.entry(place.key.clone()).or_insert((next, app));
@@ -216,16 +229,55 @@ impl Volumes {
 }
 
 impl Place<'_> {
-    fn mount(
-        &self,
-        app: &AppName,
-        known: &BTreeMap<Key, (u16, usize)>,
-    ) -> Result<Mount, PlanError> {
+    fn empty_volume(&self, known: &BTreeMap<Key, (u16, usize)>) -> MountSource {
         let (index, _) = known[&self.key];
+        MountSource::EmptyVolume { index }
+    }
+
+    fn share(
+        &self,
+        source: &str,
+        recursive: Option<bool>,
+        input: &Input<'_>,
+        app: &AppName,
+        shares: &mut Shares<Key>,
+    ) -> Result<MountSource, PlanError> {
+        let volume = &self.key.1;
+        let refuse = |problem: String| PlanError::Volume {
+            app: app.clone(),
+            field: self.field.clone(),
+            problem,
+        };
+        let kind = match input.sources.get(source) {
+            Some(Ok(kind)) => *kind,
+            Some(Err(problem)) => {
+                return Err(refuse(format!("volume {volume}: {source}: {problem}")));
+            }
+            None => {
+                return Err(refuse(format!(
+                    "volume {volume}: {source} was not looked at"
+                )));
+            }
+        };
+        let share = Share {
+            volume: volume.clone(),
+            source: source.to_owned(),
+            kind,
+            read_only: self.read_only,
+            recursive: recursive.unwrap_or(true),
+        };
+        let index = shares.index(self.key.clone(), share).map_err(refuse)?;
+        Ok(MountSource::Share {
+            index,
+            file: kind == ShareKind::File,
+        })
+    }
+
+    fn mount(&self, app: &AppName, source: MountSource) -> Result<Mount, PlanError> {
         let target = Text::try_from(self.target.as_str());
         Ok(Mount {
             target: target.map_err(bound(format!("app {app}: {}", self.field)))?,
-            source: MountSource::EmptyVolume { index },
+            source,
             read_only: self.read_only,
         })
     }

@@ -59,6 +59,7 @@ impl Pod {
             executable: executable.as_fd(),
             arguments: vec![c"relay".to_owned()],
             environment: Vec::new(),
+            mounts: Vec::new(),
             descriptors: vec![
                 at(0, stdin.as_fd()),
                 at(1, stdout.as_fd()),

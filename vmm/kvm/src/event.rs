@@ -31,7 +31,9 @@ impl Event {
         self.0.read().is_ok()
     }
 
-    pub(crate) fn inner(&self) -> &EventFd {
+    /// The descriptor as the virtual machine crates take it.
+    #[must_use]
+    pub fn inner(&self) -> &EventFd {
         &self.0
     }
 }

@@ -1,4 +1,5 @@
-//! Guest memory: private, anonymous, aligned for huge pages, and never unmapped.
+//! Guest memory: aligned for huge pages, and never unmapped. It is private and anonymous, or, for a machine that another
+//! process serves, a sealed memory file.
 //!
 //! Memory that is never unmapped makes a KVM memory slot valid for as long as the process lives, whatever order things
 //! are dropped in. A VMM process is one machine, so nothing is lost.
@@ -7,10 +8,12 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::ptr::null_mut;
+use std::sync::Arc;
 
-use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
 use vm_memory::mmap::MmapRegionBuilder;
-use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestRegionMmap};
+use vm_memory::{FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestRegionMmap};
 
 use crate::Error;
 
@@ -19,6 +22,16 @@ const HUGE_PAGE: usize = 2 << 20;
 
 /// A range of guest-physical addresses that is RAM: first address and bytes.
 pub type RamRange = (GuestAddress, u64);
+
+/// Who can have the machine's memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// This process alone.
+    Private,
+    /// Also processes that get its file: one memory file, all ranges one after the other, whose length nobody can change.
+    /// So nobody can take a page away under another's hands with a `SIGBUS`.
+    File,
+}
 
 /// Guest memory made by [`allocate`], and so never unmapped.
 #[derive(Debug, Clone)]
@@ -80,14 +93,20 @@ impl GuestRam {
 ///
 /// # Errors
 /// When the ranges are not ascending and apart, or the host has no address space left.
-pub fn allocate(ranges: &[RamRange]) -> Result<GuestRam, Error> {
+pub fn allocate(ranges: &[RamRange], sharing: Sharing) -> Result<GuestRam, Error> {
+    let file = match sharing {
+        Sharing::Private => None,
+        Sharing::File => Some(Arc::new(memory_file(ranges)?)),
+    };
+    let mut offset = 0;
     let mut regions = Vec::with_capacity(ranges.len());
     for &(start, size) in ranges {
         let length = usize::try_from(size).map_err(|_| Error::Ranges)?;
         if length == 0 {
             return Err(Error::Ranges);
         }
-        let address = map_aligned(length).map_err(|source| Error::Map {
+        let backing = file.as_ref().map(|file| (&**file, offset));
+        let address = map_aligned(length, backing).map_err(|source| Error::Map {
             size,
             source: source.into(),
         })?;
@@ -95,9 +114,14 @@ pub fn allocate(ranges: &[RamRange]) -> Result<GuestRam, Error> {
         let builder = unsafe {
             MmapRegionBuilder::new(length)
                 .with_mmap_prot((ProtFlags::READ | ProtFlags::WRITE).bits().cast_signed())
-                .with_mmap_flags(flags().bits().cast_signed())
+                .with_mmap_flags(flags(backing.is_some()).bits().cast_signed())
                 .with_raw_mmap_pointer(address)
         };
+        let builder = match &file {
+            Some(file) => builder.with_file_offset(FileOffset::from_arc(Arc::clone(file), offset)),
+            None => builder,
+        };
+        offset += size;
         let region = builder.build().map_err(|_| Error::Ranges)?;
         regions.push(GuestRegionMmap::new(region, start).ok_or(Error::Ranges)?);
     }
@@ -105,12 +129,36 @@ pub fn allocate(ranges: &[RamRange]) -> Result<GuestRam, Error> {
     Ok(GuestRam(memory))
 }
 
-fn flags() -> MapFlags {
-    MapFlags::PRIVATE | MapFlags::NORESERVE
+/// A memory file as long as all ranges together, sealed against another length.
+fn memory_file(ranges: &[RamRange]) -> Result<File, Error> {
+    let sizes = ranges.iter().map(|(_, size)| *size);
+    let size = sizes
+        .reduce(|sum, size| sum.saturating_add(size))
+        .unwrap_or_default();
+    let failed = |source: rustix::io::Errno| Error::Map {
+        size,
+        source: source.into(),
+    };
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let file = File::from(memfd_create("guest", flags).map_err(failed)?);
+    file.set_len(size)
+        .map_err(|source| Error::Map { size, source })?;
+    let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
+    fcntl_add_seals(&file, seals).map_err(failed)?;
+    Ok(file)
 }
 
-/// Maps more than is asked for, and gives back what lies before and behind the aligned part.
-fn map_aligned(length: usize) -> rustix::io::Result<*mut u8> {
+fn flags(shared: bool) -> MapFlags {
+    if shared {
+        MapFlags::SHARED | MapFlags::NORESERVE
+    } else {
+        MapFlags::PRIVATE | MapFlags::NORESERVE
+    }
+}
+
+/// Maps more than is asked for, and gives back what lies before and behind the aligned part. `backing` is the file of
+/// shared memory and where in it.
+fn map_aligned(length: usize, backing: Option<(&File, u64)>) -> rustix::io::Result<*mut u8> {
     let reserved = length
         .checked_add(HUGE_PAGE)
         .ok_or(rustix::io::Errno::NOMEM)?;
@@ -120,7 +168,7 @@ fn map_aligned(length: usize) -> rustix::io::Result<*mut u8> {
             null_mut(),
             reserved,
             ProtFlags::READ | ProtFlags::WRITE,
-            flags(),
+            flags(false),
         )?
     };
     let before = base.align_offset(HUGE_PAGE);
@@ -134,6 +182,12 @@ fn map_aligned(length: usize) -> rustix::io::Result<*mut u8> {
         }
         let tail = HUGE_PAGE - before;
         munmap(start.byte_add(length.next_multiple_of(4096)), tail)?;
+        if let Some((file, offset)) = backing {
+            // In place of the aligned part, which this function has just mapped and nobody knows yet.
+            let access = ProtFlags::READ | ProtFlags::WRITE;
+            let flags = flags(true) | MapFlags::FIXED;
+            mmap(start, length, access, flags, file, offset)?;
+        }
         // Both are wishes: kernels without huge pages answer EINVAL.
         let _ = madvise(start, length, Advice::LinuxHugepage);
         let _ = madvise(start, length, Advice::LinuxDontDump);

@@ -10,7 +10,7 @@ fn host_addresses_are_aligned_for_huge_pages() {
         (GuestAddress(0), 64 << 20),
         (GuestAddress(1 << 32), 3 << 30),
     ];
-    let ram = allocate(&ranges).unwrap();
+    let ram = allocate(&ranges, Sharing::Private).unwrap();
     let memory = ram.memory();
     for region in memory.iter() {
         let host = memory.get_host_address(region.start_addr()).unwrap();
@@ -24,7 +24,7 @@ fn both_ends_of_every_range_can_be_used() {
         (GuestAddress(0), 64 << 20),
         (GuestAddress(1 << 32), 3 << 30),
     ];
-    let ram = allocate(&ranges).unwrap();
+    let ram = allocate(&ranges, Sharing::Private).unwrap();
     let memory = ram.memory();
     for (start, size) in ranges {
         for address in [start.0, start.0 + size - 8] {
@@ -41,17 +41,23 @@ fn both_ends_of_every_range_can_be_used() {
 #[test]
 fn bad_ranges_are_refused() {
     let a = GuestAddress(0);
-    assert!(matches!(allocate(&[(a, 0)]), Err(Error::Ranges)));
     assert!(matches!(
-        allocate(&[(a, 8192), (GuestAddress(4096), 4096)]),
+        allocate(&[(a, 0)], Sharing::Private),
         Err(Error::Ranges)
     ));
-    assert!(matches!(allocate(&[]), Err(Error::Ranges)));
+    assert!(matches!(
+        allocate(&[(a, 8192), (GuestAddress(4096), 4096)], Sharing::Private),
+        Err(Error::Ranges)
+    ));
+    assert!(matches!(
+        allocate(&[], Sharing::Private),
+        Err(Error::Ranges)
+    ));
 }
 
 #[test]
 fn a_file_is_read_to_where_it_belongs() {
-    let ram = allocate(&[(GuestAddress(0), 64 << 20)]).unwrap();
+    let ram = allocate(&[(GuestAddress(0), 64 << 20)], Sharing::Private).unwrap();
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(b"0123456789").unwrap();
     ram.read_file(&file, 2, GuestAddress(0x1000), 8).unwrap();
@@ -69,4 +75,38 @@ fn a_file_is_read_to_where_it_belongs() {
     assert_eq!(kind(3, 0, 8), io::ErrorKind::UnexpectedEof);
     assert_eq!(kind(0, (64 << 20) - 4, 8), io::ErrorKind::InvalidInput);
     assert_eq!(kind(u64::MAX, 0, 8), io::ErrorKind::InvalidInput);
+}
+
+#[test]
+fn shared_memory_is_one_sealed_file_with_all_ranges_in_order() {
+    let ranges = [
+        (GuestAddress(0), 64 << 20),
+        (GuestAddress(1 << 32), 32 << 20),
+    ];
+    let ram = allocate(&ranges, Sharing::File).unwrap();
+    let memory = ram.memory();
+    memory.write_obj(7_u64, GuestAddress(1 << 32)).unwrap();
+    let offsets: Vec<u64> = memory
+        .iter()
+        .map(|region| region.file_offset().unwrap().start())
+        .collect();
+    assert_eq!(offsets, [0, 64 << 20]);
+    let region = memory.find_region(GuestAddress(1 << 32)).unwrap();
+    let host = memory.get_host_address(region.start_addr()).unwrap();
+    assert_eq!(host.align_offset(HUGE_PAGE), 0);
+
+    let file = region.file_offset().unwrap().file();
+    let mut word = [0; 8];
+    std::os::unix::fs::FileExt::read_exact_at(file, &mut word, 64 << 20).unwrap();
+    assert_eq!(u64::from_le_bytes(word), 7);
+    for length in [32 << 20, 128 << 20] {
+        let error = file.set_len(length).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+    }
+}
+
+#[test]
+fn private_memory_has_no_file() {
+    let ram = allocate(&[(GuestAddress(0), 64 << 20)], Sharing::Private).unwrap();
+    assert!(ram.memory().iter().all(|r| r.file_offset().is_none()));
 }

@@ -6,7 +6,7 @@ use vm_memory::{Bytes, GuestAddress};
 
 use super::*;
 use crate::cpuid::{Topology, cpuid};
-use crate::memory::{GuestRam, allocate};
+use crate::memory::{GuestRam, Sharing, allocate};
 use crate::{ExitKind, Kvm};
 
 const GDT: u64 = 0x500;
@@ -28,7 +28,7 @@ pub(crate) fn kvm() -> Kvm {
 pub(crate) fn machine(code: &[u8]) -> (GuestRam, Vm, Vcpu) {
     install_kick_handler().unwrap();
     let kvm = kvm();
-    let ram = allocate(&[(GuestAddress(0), 64 << 20)]).unwrap();
+    let ram = allocate(&[(GuestAddress(0), 64 << 20)], Sharing::Private).unwrap();
     let memory = ram.memory();
     let vm = Vm::new(&kvm, &ram).unwrap();
     let gdt = [0u64, 0, 0x00af_9b00_0000_ffff, 0x00cf_9300_0000_ffff];

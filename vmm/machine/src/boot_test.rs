@@ -1,6 +1,6 @@
 use std::io::Write;
 
-use bulkhead_kvm::memory::allocate;
+use bulkhead_kvm::memory::{Sharing, allocate};
 
 use super::*;
 
@@ -36,7 +36,7 @@ fn load_with(
     initramfs: Option<&File>,
     command_line: &str,
 ) -> Result<(GuestRam, LongModeEntry), BootError> {
-    let ram = allocate(&layout::ram(MEMORY)).unwrap();
+    let ram = allocate(&layout::ram(MEMORY), Sharing::Private).unwrap();
     let spec = BootSpec {
         kernel,
         initramfs,
@@ -129,7 +129,7 @@ fn two_threads_copy_every_byte_once() {
     let initramfs: Vec<u8> = (0..9_000_001u32).map(|at| at.to_le_bytes()[2]).collect();
     let initramfs = temporary(&initramfs);
     let kernel = kernel(0x1234);
-    let ram = allocate(&layout::ram(MEMORY)).unwrap();
+    let ram = allocate(&layout::ram(MEMORY), Sharing::Private).unwrap();
     let spec = BootSpec {
         kernel: &kernel,
         initramfs: Some(&initramfs),
@@ -155,7 +155,7 @@ fn two_threads_copy_every_byte_once() {
 #[test]
 fn a_file_that_shrinks_meanwhile_is_told() {
     let kernel = kernel(0x1234);
-    let ram = allocate(&layout::ram(MEMORY)).unwrap();
+    let ram = allocate(&layout::ram(MEMORY), Sharing::Private).unwrap();
     let spec = BootSpec {
         kernel: &kernel,
         initramfs: None,

@@ -1,22 +1,23 @@
-//! The machine's devices, in their fixed order: disks, vsock, rng; each with its window, interrupt line and bells.
+//! The machine's devices, in their fixed order: disks, vsock, rng, shares; each with its window, interrupt line and bells.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use bulkhead_devices::bus::{MMIO_WINDOW, MmioRange, PortRange};
 use bulkhead_devices::virtio::blk::{Access, Disk, DiskError, Extent};
 use bulkhead_devices::virtio::{
     Blk, DeviceInfo, Interrupt, MMIO_QUEUE_NOTIFY, Rng, Slot, Transport, Trigger, VirtioDevice,
-    Vsock,
+    Vsock, fs,
 };
 use bulkhead_devices::{
     ConsoleRing, EarlyConsole, Effect, GuestMemory, MmioBus, PortBus, ResetPort, bus::BusError,
     early_console, reset_port,
 };
 use bulkhead_kvm::{Event, Vm};
-use bulkhead_protocol::vmm::DiskSpec;
+use bulkhead_protocol::vmm::{DiskSpec, ShareSpec};
 use vm_memory::GuestAddress;
 
 use crate::interrupts::Interrupts;
@@ -69,6 +70,20 @@ pub struct Devices {
     pub vsock: (Slot, Vsock),
     /// Random numbers.
     pub rng: (Slot, Rng),
+    /// Shared directories, in the specification's order.
+    pub shares: Vec<Share>,
+}
+
+/// A shared directory: its registers are here, and all else in another process.
+pub struct Share {
+    /// Its place.
+    pub slot: Slot,
+    /// Its name in the guest.
+    pub tag: String,
+    /// To the other process.
+    pub socket: UnixStream,
+    /// Shared with the registers.
+    pub interrupt: Arc<Interrupt>,
 }
 
 /// The events of one device.
@@ -95,7 +110,9 @@ impl Trigger for IrqLine {
 pub struct DevicesSpec<'a> {
     /// Disks in the guest's order.
     pub disks: &'a [DiskSpec],
-    /// Descriptors that their extents refer to.
+    /// Shared directories.
+    pub shares: &'a [ShareSpec],
+    /// Descriptors that extents and shares refer to.
     pub files: &'a [OwnedFd],
     /// The guest's vsock address.
     pub vsock_cid: u32,
@@ -103,14 +120,14 @@ pub struct DevicesSpec<'a> {
     pub debug_console: bool,
 }
 
-/// Virtio devices of a machine with so many disks.
-pub const fn count(disks: usize) -> usize {
-    disks + 2
+/// Virtio devices of a machine with so many disks and shared directories.
+pub const fn count(disks: usize, shares: usize) -> usize {
+    disks + 2 + shares
 }
 
 /// Lines of the IOAPIC: one for each device, from line 0 on, which nobody uses, to the last.
 pub fn interrupt_lines(spec: &DevicesSpec<'_>) -> u8 {
-    let lines = VIRTIO_LINE + count(spec.disks.len());
+    let lines = VIRTIO_LINE + count(spec.disks.len(), spec.shares.len());
     u8::try_from(lines).map_or(ioapic::MAX_LINES, |lines| lines.min(ioapic::MAX_LINES))
 }
 
@@ -124,7 +141,7 @@ pub fn build(
     interrupts: &Arc<Interrupts>,
     ring: Arc<ConsoleRing>,
 ) -> Result<(Buses, Devices, Vec<Line>), DevicesError> {
-    let total = count(spec.disks.len());
+    let total = count(spec.disks.len(), spec.shares.len());
     if total > MAX_VIRTIO_DEVICES {
         return Err(DevicesError::TooMany { count: total });
     }
@@ -147,12 +164,30 @@ pub fn build(
         Vsock::new(spec.vsock_cid, memory.clone(), interrupt)
     })?;
     let rng = plugged.plug(memory, |interrupt| Rng::new(memory.clone(), interrupt))?;
+    let mut shares = Vec::with_capacity(spec.shares.len());
+    for share in spec.shares {
+        // An index that is not there cannot come here: `Spec` has checked them.
+        let socket = spec.files[usize::from(share.socket.0)].try_clone()?;
+        let (slot, interrupt) = plugged.registers(memory, |_| fs::info(&share.tag))?;
+        shares.push(Share {
+            slot,
+            tag: share.tag.to_string(),
+            socket: UnixStream::from(socket),
+            interrupt,
+        });
+    }
     let buses = Buses {
         ports: ports(ring, spec.debug_console)?,
         mmio: MmioBus::new(plugged.windows)?,
         interrupts: Arc::clone(interrupts),
     };
-    Ok((buses, Devices { disks, vsock, rng }, plugged.lines))
+    let devices = Devices {
+        disks,
+        vsock,
+        rng,
+        shares,
+    };
+    Ok((buses, devices, plugged.lines))
 }
 
 fn ports(ring: Arc<ConsoleRing>, debug_console: bool) -> Result<PortBus, BusError> {
@@ -189,19 +224,31 @@ impl Plugged {
         memory: &GuestMemory,
         make: impl FnOnce(Arc<Interrupt>) -> D,
     ) -> Result<(Slot, D), DevicesError> {
+        let mut device = None;
+        let (slot, _) = self.registers(memory, |interrupt| {
+            device.insert(make(Arc::clone(interrupt))).info()
+        })?;
+        Ok((slot, device.expect("made with its registers")))
+    }
+
+    /// Makes the registers of the next device, which runs somewhere else.
+    fn registers(
+        &mut self,
+        memory: &GuestMemory,
+        info: impl FnOnce(&Arc<Interrupt>) -> DeviceInfo,
+    ) -> Result<(Slot, Arc<Interrupt>), DevicesError> {
         let slot = Slot(u8::try_from(self.lines.len()).expect("counted before"));
         let interrupt = Interrupt::new(Box::new(IrqLine {
             interrupts: Arc::clone(&self.interrupts),
             line: VIRTIO_LINE + self.lines.len(),
         }));
-        let device = make(Arc::clone(&interrupt));
-        let info = device.info();
+        let info = info(&interrupt);
         self.lines.push(line(slot, &info)?);
         self.windows.push(MmioRange {
             base: window(slot),
-            transport: Transport::new(slot, info, memory.clone(), interrupt),
+            transport: Transport::new(slot, info, memory.clone(), Arc::clone(&interrupt)),
         });
-        Ok((slot, device))
+        Ok((slot, interrupt))
     }
 }
 

@@ -5,6 +5,7 @@
 //!                        │  ▲ wake                      │ raise
 //!        pause, kick     ▼  │ end, all stand            ▼
 //!   KVM ◀─ run ─ vCPU threads ── buses ── effects ─▶ mailboxes ─▶ disk workers, one a writable disk
+//!                                                                  └─▶ share workers ── vhost-user ─▶ virtiofsd
 //! ```
 //!
 //! A vCPU never waits for a device: what a register write asks for is left in the owner's mailbox, a queue's notification
@@ -23,6 +24,7 @@
 //! | guest | kernel | console flood, panics, resets, triple faults | ring of 64 KiB; each end has its own reason |
 //! | control socket | a taken-over relay | nonsense, missing descriptors, no reader | decoded with bounds; the machine ends, or a message is dropped; never waits but for the last, 2 s |
 //! | host | full disk, slow disk | one request | errors go to the guest; a slow writable disk holds up its own thread |
+//! | virtiofsd | taken over by a guest | no answer, wrong answers, its death | each share has a thread; answers are waited for 10 s; the share stops, alone. It can write guest memory, as the guest can |
 //! | ourselves | a bug | a panic in one thread | the process ends with the reason: no half of a machine goes on |
 
 pub mod boot;
@@ -43,7 +45,9 @@ pub mod loop_devices;
 pub mod machine;
 pub mod mailbox;
 pub mod mp_table;
+pub mod share_worker;
 pub mod shared;
 pub mod spec;
 pub mod stats;
 pub mod vcpus;
+pub mod vhost_user;

@@ -5,8 +5,8 @@ use std::io;
 use std::sync::Arc;
 use std::thread::{self, Builder};
 
-use bulkhead_devices::ConsoleRing;
-use bulkhead_kvm::memory::{self, GuestRam};
+use bulkhead_devices::{ConsoleRing, GuestMemory};
+use bulkhead_kvm::memory::{self, GuestRam, Sharing};
 use bulkhead_kvm::{Event, Kvm, Vcpu, VcpuStats, Vm, cpuid, msr, vcpu};
 use bulkhead_protocol::vmm::{MachineSpec, StartTimes};
 
@@ -21,6 +21,7 @@ use crate::interrupts::Interrupts;
 use crate::layout;
 use crate::loop_devices::LoopDevices;
 use crate::mailbox::Mailbox;
+use crate::share_worker::ShareWorker;
 use crate::shared::Shared;
 use crate::spec::Files;
 use crate::vcpus::VcpuThreads;
@@ -61,9 +62,15 @@ pub fn start(
 ) -> Result<EventLoop, BuildError> {
     vcpu::install_kick_handler()?;
     let bytes = u64::from(spec.memory_mib) << 20;
-    let ram = memory::allocate(&layout::ram(bytes))?;
+    let sharing = if spec.shares.is_empty() {
+        Sharing::Private
+    } else {
+        Sharing::File
+    };
+    let ram = memory::allocate(&layout::ram(bytes), sharing)?;
     let devices_spec = DevicesSpec {
         disks: &spec.disks,
+        shares: &spec.shares,
         files: &files.others,
         vsock_cid: spec.vsock_cid,
         debug_console: spec.debug_console,
@@ -74,7 +81,7 @@ pub fn start(
         command_line: &spec.command_line,
         cpus: spec.vcpus,
         memory: bytes,
-        devices: devices::count(spec.disks.len()),
+        devices: devices::count(spec.disks.len(), spec.shares.len()),
     };
     let plan = boot::plan(&boot_spec)?;
     let kvm = files.kvm;
@@ -108,6 +115,7 @@ pub fn start(
 
 /// A VM with all that KVM knows of the machine.
 struct Made {
+    memory: GuestMemory,
     interrupts: Arc<Interrupts>,
     buses: Buses,
     devices: Devices,
@@ -140,6 +148,7 @@ fn make_vm(
     let interrupts = Arc::new(Interrupts::new(vm, devices::interrupt_lines(devices)));
     let (buses, devices, lines) = devices::build(devices, ram.memory(), &interrupts, ring)?;
     Ok(Made {
+        memory: ram.memory().clone(),
         interrupts,
         buses,
         devices,
@@ -170,8 +179,17 @@ fn run(made: Made, control: Arc<Control>, times: StartTimes) -> Result<EventLoop
     }
     // Vsock and rng.
     owners.extend([Arc::clone(&mailbox), Arc::clone(&mailbox)]);
+    let mut share_mailboxes = Vec::new();
+    for _ in &made.devices.shares {
+        let own = Arc::new(Mailbox::new()?);
+        owners.push(Arc::clone(&own));
+        share_mailboxes.push(own);
+    }
     let vcpu_gate = Gate::new(made.vcpus.len(), Arc::clone(&wake));
-    let worker_gate = Gate::new(worker_disks.len(), Arc::clone(&wake));
+    let worker_gate = Gate::new(
+        worker_disks.len() + share_mailboxes.len(),
+        Arc::clone(&wake),
+    );
     let shared = Arc::new(Shared::new(
         made.buses,
         owners,
@@ -189,6 +207,10 @@ fn run(made: Made, control: Arc<Control>, times: StartTimes) -> Result<EventLoop
             queue,
         };
         worker.start(&shared)?;
+    }
+    for (share, mailbox) in made.devices.shares.into_iter().zip(share_mailboxes) {
+        let memory = made.memory.clone();
+        ShareWorker::new(share, memory, mailbox, &shared)?.start(&shared)?;
     }
     let loop_devices = LoopDevices::new(loop_disks, made.devices.vsock, made.devices.rng)?;
     let vcpus = VcpuThreads::start(made.vcpus, &shared)?;

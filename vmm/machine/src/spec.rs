@@ -23,6 +23,9 @@ pub enum SpecError {
         /// Most allowed.
         max: u64,
     },
+    /// A shared directory that a guest could not name.
+    #[error("a share's tag is empty")]
+    NoTag,
     /// A descriptor that did not come along.
     #[error("{field} is descriptor {index} of {count}")]
     Descriptor {
@@ -44,7 +47,7 @@ pub struct Files {
     pub kernel: File,
     /// The initramfs.
     pub initramfs: Option<File>,
-    /// All descriptors that came, for the disks' extents.
+    /// All descriptors that came, for the disks' extents and the shares.
     pub others: Vec<OwnedFd>,
 }
 
@@ -69,6 +72,12 @@ pub fn check(spec: &MachineSpec, descriptors: Vec<OwnedFd>) -> Result<Files, Spe
     for disk in spec.disks.iter() {
         for extent in disk.extents.iter() {
             check_index("a disk's file", extent.file, &descriptors)?;
+        }
+    }
+    for share in spec.shares.iter() {
+        check_index("a share's socket", share.socket, &descriptors)?;
+        if share.tag.is_empty() {
+            return Err(SpecError::NoTag);
         }
     }
     let file = |field, index| -> Result<File, SpecError> {

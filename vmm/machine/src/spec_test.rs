@@ -12,6 +12,7 @@ fn spec() -> MachineSpec {
         initramfs: Some(FdIndex(2)),
         command_line: Text::default(),
         disks: List::default(),
+        shares: List::default(),
         vsock_cid: 3,
         debug_console: false,
     }

@@ -56,6 +56,7 @@ impl Vmm {
             initramfs: Some(FdIndex(2)),
             command_line: Text::try_from(guest.command_line)?,
             disks: List::default(),
+            shares: List::default(),
             vsock_cid: 3,
             debug_console: true,
         };
@@ -74,6 +75,7 @@ impl Vmm {
             executable: executable.as_fd(),
             arguments: vec![CString::from(c"vmm")],
             environment: Vec::new(),
+            mounts: Vec::new(),
             descriptors: vec![
                 Descriptor {
                     number: 2,

@@ -18,6 +18,7 @@ use bulkhead_stage1::relay::descriptors;
 use rustix::process::geteuid;
 
 use crate::files::{PodFiles, open_stage1};
+use crate::shares::FileServer;
 
 /// Who the relay is when the supervisor is root. Ids 65520 to 65533 belong to nobody: they lie above Debian's and systemd's
 /// dynamic users and below `nobody`. All pods share them until each has a range of its own.
@@ -33,7 +34,7 @@ const VMM_IDENTITY: Identity = Identity {
 };
 
 /// Signals that a terminal sends to the whole process group, and that are the supervisor's to answer.
-const IGNORED_SIGNALS: &[libc::c_int] = &[libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+pub(crate) const IGNORED_SIGNALS: &[libc::c_int] = &[libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
 /// The VMM's: every descriptor of the machine, twice over for its guest connections, and its own few.
 const VMM_OPEN_FILES: u64 = 2048;
@@ -48,6 +49,7 @@ const VMM_CONTROL: i32 = 3;
 pub(crate) struct Helpers {
     pub(crate) vmm: Child,
     pub(crate) relay: Child,
+    pub(crate) file_servers: Vec<FileServer>,
 }
 
 /// What the VMM has to say goes through its control socket, and is said once, by the relay. Only `debug` shows its standard
@@ -117,6 +119,7 @@ fn start(
         executable: executable.as_fd(),
         arguments: vec![CString::new(name).context("a helper's name")?],
         environment: Vec::new(),
+        mounts: Vec::new(),
         descriptors,
     };
     let jail = Jail {

@@ -8,13 +8,16 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use anyhow::{Context, Result};
 use bulkhead_protocol::bounded::{List, Text};
 use bulkhead_protocol::frame;
-use bulkhead_protocol::plan::Partition;
-use bulkhead_protocol::vmm::{DiskSpec, Extent, FdIndex, MAX_FDS, MAX_PACKET, MachineSpec, ToVmm};
+use bulkhead_protocol::plan::{Partition, share_tag};
+use bulkhead_protocol::vmm::{
+    DiskSpec, Extent, FdIndex, MAX_FDS, MAX_PACKET, MachineSpec, ShareSpec, ToVmm,
+};
 use bulkhead_stage1::command_line::command_line;
 use bulkhead_stage1::plan::Pod;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 use crate::files::{PodFiles, Scratch, open_image, open_stage1};
+use crate::shares::Connection;
 
 /// The guest's vsock address. Each machine has a vsock of its own, so all can have the same.
 const GUEST_CID: u32 = 3;
@@ -24,7 +27,7 @@ const GUEST_CID: u32 = 3;
 struct Descriptors<'a>(Vec<BorrowedFd<'a>>);
 
 impl<'a> Descriptors<'a> {
-    fn add(&mut self, file: &'a File) -> Result<FdIndex> {
+    fn add(&mut self, file: &'a impl AsFd) -> Result<FdIndex> {
         let index = u8::try_from(self.0.len()).ok();
         let index = index.filter(|index| usize::from(*index) < MAX_FDS);
         self.0.push(file.as_fd());
@@ -34,13 +37,20 @@ impl<'a> Descriptors<'a> {
     }
 }
 
+/// What the machine is made of beside the pod's files.
+pub(crate) struct Sources<'a> {
+    pub(crate) kvm: &'a File,
+    pub(crate) scratch: &'a Scratch,
+    /// In the order of the plan's shares.
+    pub(crate) shares: &'a [Connection],
+}
+
 /// Writes the machine's description into the VMM's socket.
 pub(crate) fn send(
     socket: &OwnedFd,
     files: &PodFiles,
     pod: &Pod,
-    kvm: &File,
-    scratch: &Scratch,
+    sources: &Sources<'_>,
     debug: bool,
 ) -> Result<()> {
     let kernel = open_stage1("kernel/vmlinux")?;
@@ -54,8 +64,15 @@ pub(crate) fn send(
     let mut descriptors = Descriptors::default();
     let partitions = pod.plan.apps.iter().map(|app| app.scratch);
     let partitions = partitions.chain(pod.plan.volume_scratch);
+    let mut shares = Vec::new();
+    for (index, connection) in (0..).zip(sources.shares) {
+        shares.push(ShareSpec {
+            tag: Text::try_from(share_tag(index)).context("a share's tag")?,
+            socket: descriptors.add(connection)?,
+        });
+    }
     let spec = MachineSpec {
-        kvm: descriptors.add(kvm)?,
+        kvm: descriptors.add(sources.kvm)?,
         vcpus: pod.size.vcpus,
         memory_mib: pod.size.memory_mib,
         kernel: descriptors.add(&kernel)?,
@@ -68,9 +85,10 @@ pub(crate) fn send(
                 pod.plan.images.iter().copied(),
                 false,
             )?,
-            disk(&mut descriptors, &scratch.files, partitions, true)?,
+            disk(&mut descriptors, &sources.scratch.files, partitions, true)?,
         ])
         .context("the machine's disks")?,
+        shares: List::try_from(shares).context("the machine's shares")?,
         vsock_cid: GUEST_CID,
         debug_console: debug,
     };

@@ -14,6 +14,7 @@ mod files;
 mod helpers;
 mod kvm;
 mod machine;
+mod shares;
 mod wait;
 
 use std::ffi::OsString;
@@ -37,6 +38,7 @@ use rustix::termios::{isatty, tcgetwinsize};
 
 use files::PodFiles;
 use helpers::Helpers;
+use machine::Sources;
 
 /// The environment variable with the number of the descriptor that holds the pod's lock.
 const LOCK_VARIABLE: &str = "RKT_LOCK_FD";
@@ -99,14 +101,25 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
         eprintln!("stage1: processes: {:?}", pod.processes);
     }
     let scratch = files.create_scratch(&pod.plan)?;
-    machine::send(&vmm_socket, &files, &pod, &kvm, &scratch, arguments.debug)?;
+    let (file_servers, connections) = shares::start(&pod.shares, arguments.debug)?;
+    let sources = Sources {
+        kvm: &kvm,
+        scratch: &scratch,
+        shares: &connections,
+    };
+    machine::send(&vmm_socket, &files, &pod, &sources, arguments.debug)?;
+    drop(connections);
     drop(vmm_socket);
     send_plan(&mut commands, &files, pod, arguments.debug)?;
     files.write_pid()?;
     // From here on the machine may have written to its disks: they stay for those who look at an exited pod.
     scratch.keep();
 
-    let helpers = Helpers { vmm, relay };
+    let helpers = Helpers {
+        vmm,
+        relay,
+        file_servers,
+    };
     let code = wait::wait(helpers, &signals, &mut commands);
     files.remove_readiness();
     Ok(code)
@@ -139,6 +152,7 @@ fn plan_pod(files: &PodFiles, arguments: &Arguments) -> Result<Pod> {
     let images = files.images()?;
     let terminal = std::env::var("TERM").ok();
     let cpus = rustix::thread::sched_getaffinity(None).context("count the host's CPUs")?;
+    let sources = shares::examine(manifest);
     let pod = plan::resolve(&Input {
         uuid: &arguments.uuid,
         hostname: arguments.hostname.as_deref(),
@@ -147,6 +161,7 @@ fn plan_pod(files: &PodFiles, arguments: &Arguments) -> Result<Pod> {
         scratch_length: files.scratch_length()?,
         stdio: stdio(arguments.interactive),
         terminal: terminal.as_deref(),
+        sources: &sources,
         host_cpus: cpus.count(),
         insecure: arguments.insecure,
     })?;

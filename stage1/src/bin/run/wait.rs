@@ -19,6 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::helpers::{Helpers, send_to_relay};
+use crate::shares::FileServer;
 
 /// What apps get between SIGTERM and SIGKILL: as long as most service managers give.
 pub(crate) const STOP_GRACE_MS: u32 = 10_000;
@@ -51,6 +52,7 @@ pub(crate) fn wait(helpers: Helpers, signals: &SignalFd, commands: &mut UnixStre
     let mut pod = Running {
         vmm: Some(helpers.vmm),
         relay: helpers.relay,
+        file_servers: helpers.file_servers,
         stopping: false,
         deadline: None,
     };
@@ -84,6 +86,7 @@ impl Drop for TerminalModes {
 struct Running {
     vmm: Option<Child>,
     relay: Child,
+    file_servers: Vec<FileServer>,
     stopping: bool,
     deadline: Option<Instant>,
 }
@@ -105,6 +108,10 @@ impl Running {
             PollFd::from_borrowed_fd(relay, PollFlags::IN),
             PollFd::new(signals, PollFlags::IN),
         ];
+        for server in &self.file_servers {
+            let pidfd = server.child.pidfd();
+            wanted.push(PollFd::from_borrowed_fd(pidfd, PollFlags::IN));
+        }
         if let Some(vmm) = &self.vmm {
             wanted.push(PollFd::from_borrowed_fd(vmm.pidfd(), PollFlags::IN));
         }
@@ -125,8 +132,12 @@ impl Running {
         if ready[1] && matches!(signals.read_signal(), Ok(Some(_))) {
             return self.signal(commands);
         }
-        if ready.get(2).is_some_and(|ready| *ready) {
+        let vmm = 2 + self.file_servers.len();
+        if ready.get(vmm).is_some_and(|ready| *ready) {
             self.vmm_ended();
+        }
+        if let Some(ended) = ready[2..vmm].iter().position(|ready| *ready) {
+            file_server_ended(self.file_servers.swap_remove(ended));
         }
         None
     }
@@ -161,6 +172,7 @@ impl Running {
         }
         // A VMM whose relay is gone has nobody to say anything to.
         drop(self.vmm);
+        drop(self.file_servers);
         let ended = self.relay.wait();
         match end {
             End::Relay => match ended {
@@ -181,6 +193,18 @@ impl Running {
             }
         }
     }
+}
+
+/// One that ends with its machine has nothing to say; from any other, its apps wait for answers for ever.
+fn file_server_ended(server: FileServer) {
+    let volume = server.volume;
+    let how = match server.child.wait() {
+        Ok(Ended::Code(0)) => return,
+        Ok(Ended::Code(code)) => format!("it exited with {code}"),
+        Ok(Ended::Signal(signal)) => format!("signal {signal} killed it"),
+        Err(error) => format!("{:#}", anyhow::Error::from(error)),
+    };
+    eprintln!("stage1: volume {volume} is not served any more: {how}");
 }
 
 /// Says what the relay cannot know of a helper's end. An end with an exit code speaks for itself elsewhere.

@@ -22,6 +22,7 @@ mod chassis;
 mod config_space;
 #[cfg(test)]
 mod fake_driver;
+pub mod fs;
 mod interrupt;
 mod queue;
 pub mod rng;

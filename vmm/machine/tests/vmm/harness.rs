@@ -61,6 +61,7 @@ pub(crate) fn spec() -> MachineSpec {
         initramfs: None,
         command_line: Text::default(),
         disks: List::default(),
+        shares: List::default(),
         vsock_cid: 3,
         debug_console: false,
     }

@@ -1,0 +1,200 @@
+//! Directories and files of the host: each is served to the machine by a process of its own, `virtiofsd`.
+//!
+//! That process sees the shared tree and nothing else. It starts in a mount namespace of ours, where the tree lies on a directory of
+//! the pod: read-only throughout when the volume is, without device nodes or set-user-id programs. Its own sandbox, which stays on,
+//! then makes that directory its root, in further mount, PID and network namespaces, gives up what privileges it does not need to
+//! serve files of any owner, and puts its system call filter in place.
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::fs::{self, DirBuilder, File};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use bulkhead_jail::{Child, Descriptor, Jail, Placed, Program, Tree, TreeOptions, spawn};
+use bulkhead_pod::manifest::{PodManifest, VolumeKind};
+use bulkhead_protocol::plan::SHARED_FILE;
+use bulkhead_stage1::plan::{Share, ShareKind};
+
+use crate::files::open_stage1;
+use crate::helpers::IGNORED_SIGNALS;
+
+/// Below the pod's directory: for each share, what its process finds its tree on.
+const DIRECTORY: &str = "shares";
+
+/// The number of the listening socket in the process.
+const LISTENER: i32 = 3;
+
+/// One for every file that the guest's kernel remembers; fewer where the supervisor itself may not have as many.
+const OPEN_FILES: u64 = 1_000_000;
+
+/// `docs/volumes.md` has the reason of each.
+const OPTIONS: [&str; 10] = [
+    "--fd=3",
+    "--sandbox=namespace",
+    "--seccomp=kill",
+    "--modcaps=-mknod:-setfcap",
+    "--inode-file-handles=never",
+    "--cache=auto",
+    "--posix-acl=auto",
+    "--xattr",
+    "--allow-direct-io",
+    "--rlimit-nofile=0",
+];
+
+/// A share and the process that serves it.
+pub(crate) struct FileServer {
+    pub(crate) volume: String,
+    pub(crate) child: Child,
+}
+
+/// What the machine gets.
+pub(crate) type Connection = UnixStream;
+
+/// What lies at the source of each host volume, links followed, or why it cannot be shared.
+pub(crate) fn examine(manifest: &PodManifest) -> BTreeMap<String, Result<ShareKind, String>> {
+    let mounts = manifest.apps.iter().flat_map(|app| &app.mounts);
+    let of_apps = mounts.filter_map(|mount| mount.app_volume.as_ref());
+    let mut sources = BTreeMap::new();
+    for volume in manifest.volumes.iter().chain(of_apps) {
+        if let VolumeKind::Host { source, .. } = &volume.kind {
+            sources.insert(source.as_str().to_owned(), kind(Path::new(source.as_str())));
+        }
+    }
+    sources
+}
+
+fn kind(source: &Path) -> Result<ShareKind, String> {
+    let metadata = fs::metadata(source).map_err(|error| format!("the host says: {error}"))?;
+    let kind = metadata.file_type();
+    if kind.is_dir() {
+        Ok(ShareKind::Directory)
+    } else if kind.is_file() {
+        Ok(ShareKind::File)
+    } else if kind.is_block_device() {
+        Err("is a block device, and only directories and regular files are shared".to_owned())
+    } else {
+        Err("is neither a directory nor a regular file".to_owned())
+    }
+}
+
+/// Starts the process of each share, and connects to it.
+pub(crate) fn start(shares: &[Share], debug: bool) -> Result<(Vec<FileServer>, Vec<Connection>)> {
+    let mut started = (Vec::new(), Vec::new());
+    if shares.is_empty() {
+        return Ok(started);
+    }
+    let executable = open_stage1("virtiofsd")?;
+    make_directory(Path::new(DIRECTORY))?;
+    for (index, share) in shares.iter().enumerate() {
+        let whose = || format!("volume {}: share {}", share.volume, share.source);
+        let (server, connection) =
+            start_one(index, share, &executable, debug).with_context(whose)?;
+        started.0.push(server);
+        started.1.push(connection);
+    }
+    Ok(started)
+}
+
+fn start_one(
+    index: usize,
+    share: &Share,
+    executable: &File,
+    debug: bool,
+) -> Result<(FileServer, Connection)> {
+    let pod = std::env::current_dir().context("find the pod's directory")?;
+    let directory = pod.join(DIRECTORY).join(index.to_string());
+    make_directory(&directory)?;
+    let (listener, connection) = socket(index)?;
+    let trees = trees(share, &directory)?;
+    let mounts = trees.iter().map(|(tree, target)| {
+        let target = CString::new(target.as_os_str().as_bytes())?;
+        Ok(Placed { tree, target })
+    });
+    let mut descriptors = vec![Descriptor {
+        number: LISTENER,
+        file: listener.as_fd(),
+    }];
+    if debug {
+        descriptors.push(Descriptor {
+            number: 2,
+            file: rustix::stdio::stderr(),
+        });
+    }
+    let program = Program {
+        executable: executable.as_fd(),
+        arguments: arguments(share, &directory)?,
+        environment: Vec::new(),
+        descriptors,
+        mounts: mounts.collect::<Result<_>>()?,
+    };
+    let jail = Jail {
+        // It serves the files of every owner, and leaves the privileges that this does not take by itself.
+        identity: None,
+        open_files: OPEN_FILES,
+        ignored_signals: IGNORED_SIGNALS,
+    };
+    let child = spawn(&program, &jail).context("start virtiofsd")?;
+    let volume = share.volume.clone();
+    Ok((FileServer { volume, child }, connection))
+}
+
+/// A listening socket, and a connection to it that waits to be accepted. Its name is gone before anybody else looks.
+fn socket(index: usize) -> Result<(UnixListener, UnixStream)> {
+    // Short whatever the pod's directory is: a socket's path has 108 bytes.
+    let path = Path::new(DIRECTORY).join(format!("{index}.socket"));
+    let listener = UnixListener::bind(&path).context("make a socket")?;
+    let connection = UnixStream::connect(&path).context("connect to a socket")?;
+    fs::remove_file(&path).context("remove a socket's name")?;
+    Ok((listener, connection))
+}
+
+/// What the process sees, and where. A file lies in a directory that nobody can write to.
+fn trees(share: &Share, directory: &Path) -> Result<Vec<(Tree, PathBuf)>> {
+    let source = |options| Tree::of(Path::new(&share.source), options).context("take its mount");
+    let options = TreeOptions {
+        recursive: share.recursive,
+        read_only: share.read_only,
+    };
+    match share.kind {
+        ShareKind::Directory => Ok(vec![(source(options)?, directory.to_owned())]),
+        ShareKind::File => {
+            let target = directory.join(SHARED_FILE);
+            File::create_new(&target).with_context(|| format!("make {}", target.display()))?;
+            let around = TreeOptions {
+                recursive: false,
+                read_only: true,
+            };
+            let around = Tree::of(directory, around).context("take the file's directory")?;
+            Ok(vec![
+                (around, directory.to_owned()),
+                (source(options)?, target),
+            ])
+        }
+    }
+}
+
+fn arguments(share: &Share, directory: &Path) -> Result<Vec<CString>> {
+    let mut shared = b"--shared-dir=".to_vec();
+    shared.extend(directory.as_os_str().as_bytes());
+    let mut arguments = vec![CString::from(c"virtiofsd"), CString::new(shared)?];
+    for option in OPTIONS {
+        arguments.push(CString::new(option)?);
+    }
+    if share.read_only {
+        arguments.push(CString::from(c"--readonly"));
+    }
+    Ok(arguments)
+}
+
+fn make_directory(path: &Path) -> Result<()> {
+    let context = || format!("make the directory {}", path.display());
+    DirBuilder::new()
+        .mode(0o700)
+        .create(path)
+        .with_context(context)
+}

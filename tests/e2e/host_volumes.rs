@@ -1,0 +1,164 @@
+//! Directories and files of the host as volumes: what an app can do in them, and what it cannot reach from them.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+use bulkhead_tests::images::busybox_oci;
+use nix::sys::signal::{Signal, kill};
+
+use crate::bulkhead::{Running, pod};
+use crate::killed::process;
+use crate::leftovers::Mounts;
+
+fn volume(source: &Path, fields: &str) -> String {
+    format!("--volume=v,kind=host,source={}{fields}", source.display())
+}
+
+#[test]
+fn a_host_directory_is_read_and_written_with_owners_and_modes() {
+    let host = tempfile::tempdir().unwrap();
+    fs::write(host.path().join("from-host"), "hello\n").unwrap();
+    pod(&busybox_oci())
+        .pod_flag(&volume(host.path(), ""))
+        .flag("--mount=volume=v,target=/data")
+        .shell("cat /data/from-host; echo back > /data/new; chown 33:34 /data/new; chmod 640 /data/new; sync; mv /data/new /data/kept; ls /data")
+        .run()
+        .exits(0)
+        .prints("hello\nfrom-host\nkept\n");
+    let kept = host.path().join("kept");
+    assert_eq!(fs::read_to_string(&kept).unwrap(), "back\n");
+    let metadata = fs::metadata(&kept).unwrap();
+    let found = (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777);
+    assert_eq!(found, (33, 34, 0o640));
+}
+
+#[test]
+fn a_read_only_host_volume_stays_so_whatever_root_in_the_guest_does() {
+    let host = tempfile::tempdir().unwrap();
+    fs::write(host.path().join("file"), "kept").unwrap();
+    pod(&busybox_oci())
+        .pod_flag(&volume(host.path(), ",readOnly=true"))
+        .flag("--mount=volume=v,target=/data")
+        .flag("--caps-retain=CAP_SYS_ADMIN,CAP_DAC_OVERRIDE")
+        .shell("mkdir /again; mount -t virtiofs -o rw share0 /again && echo mounted; for d in /data /again; do echo x 2>/dev/null > $d/file && echo written; rm -f $d/file 2>/dev/null && echo removed; done; cat /data/file")
+        .run()
+        .exits(0)
+        .prints("mounted\nkept");
+    assert_eq!(
+        fs::read_to_string(host.path().join("file")).unwrap(),
+        "kept"
+    );
+}
+
+#[test]
+fn a_single_file_comes_without_its_siblings() {
+    let host = tempfile::tempdir().unwrap();
+    fs::write(host.path().join("settings"), "one\n").unwrap();
+    fs::write(host.path().join("secret"), "not for the guest\n").unwrap();
+    pod(&busybox_oci())
+        .pod_flag(&volume(&host.path().join("settings"), ""))
+        .flag("--mount=volume=v,target=/etc/app/settings")
+        .shell("cat /etc/app/settings; echo two >> /etc/app/settings; ls /etc/app")
+        .run()
+        .exits(0)
+        .prints("one\nsettings\n");
+    let settings = fs::read_to_string(host.path().join("settings")).unwrap();
+    assert_eq!(settings, "one\ntwo\n");
+}
+
+#[test]
+fn links_sockets_and_pipes_of_the_host_lead_nowhere() {
+    let host = tempfile::tempdir().unwrap();
+    let (shared, outside) = (host.path().join("shared"), host.path().join("outside"));
+    fs::create_dir(&shared).unwrap();
+    fs::write(&outside, "not for the guest").unwrap();
+    symlink(&outside, shared.join("absolute")).unwrap();
+    symlink("../outside", shared.join("relative")).unwrap();
+    let _socket = UnixListener::bind(shared.join("socket")).unwrap();
+    pod(&busybox_oci())
+        .pod_flag(&volume(&shared, ""))
+        .flag("--mount=volume=v,target=/data/deep")
+        .shell("cat /data/deep/absolute /data/deep/relative 2>/dev/null; nc local:/data/deep/socket </dev/null 2>/dev/null && echo connected; cat /data/deep/../outside 2>/dev/null; echo done")
+        .run()
+        .exits(0)
+        .prints("done\n");
+}
+
+#[test]
+fn two_apps_and_two_targets_see_one_directory_and_a_linked_source_is_followed() {
+    let host = tempfile::tempdir().unwrap();
+    let (real, link) = (host.path().join("real"), host.path().join("link"));
+    fs::create_dir(&real).unwrap();
+    fs::set_permissions(&real, fs::Permissions::from_mode(0o755)).unwrap();
+    symlink(&real, &link).unwrap();
+    pod(&busybox_oci())
+        .pod_flag(&volume(&link, ""))
+        .pod_flag("--mount=volume=v,target=/a")
+        .name("writer")
+        .flag("--mount=volume=v,target=/b")
+        .shell("echo hello > /a/new; mv /b/new /b/file")
+        .app(busybox_oci())
+        .name("reader")
+        .shell("until test -e /a/file; do sleep 0.1; done; cat /a/file")
+        .run()
+        .exits(0)
+        .shows("reader: hello");
+    assert_eq!(fs::read_to_string(real.join("file")).unwrap(), "hello\n");
+}
+
+#[test]
+fn databases_find_what_they_need() {
+    let host = tempfile::tempdir().unwrap();
+    pod(&busybox_oci())
+        .pod_flag(&volume(host.path(), ""))
+        .flag("--mount=volume=v,target=/data")
+        .shell("cd /data; exec 3>open; rm open; echo late >&3 && echo unlinked; echo a > one; echo b > two; mv two one; cat one; dd if=/dev/zero of=big bs=1M count=8 conv=fsync 2>/dev/null && stat -c %s big")
+        .run()
+        .exits(0)
+        .prints("unlinked\nb\n8388608\n");
+}
+
+#[test]
+fn a_missing_source_is_refused_before_the_machine_starts() {
+    pod(&busybox_oci())
+        .pod_flag("--volume=v,kind=host,source=/nonexistent/place")
+        .flag("--mount=volume=v,target=/data")
+        .shell("true")
+        .run()
+        .exits(254)
+        .says("volume v: /nonexistent/place: the host says: No such file or directory");
+}
+
+fn with_a_volume(host: &Path) -> Running {
+    pod(&busybox_oci())
+        .pod_flag(&volume(host, ""))
+        .flag("--mount=volume=v,target=/data")
+        .shell("echo ready; sleep 600")
+        .start()
+        .wait_for("ready")
+}
+
+#[test]
+fn a_killed_supervisor_leaves_no_file_server_and_no_mount() {
+    let mounts = Mounts::now();
+    let host = tempfile::tempdir().unwrap();
+    with_a_volume(host.path())
+        .signal(Signal::SIGKILL)
+        .finish()
+        .dies_of(Signal::SIGKILL);
+    mounts.are_all_that_is_left();
+}
+
+#[test]
+fn a_killed_file_server_is_told_and_the_pod_can_be_stopped() {
+    let mounts = Mounts::now();
+    let host = tempfile::tempdir().unwrap();
+    let pod = with_a_volume(host.path());
+    kill(process("virtiofsd"), Signal::SIGKILL).unwrap();
+    pod.signal(Signal::SIGTERM)
+        .finish()
+        .says("volume v is not served any more: signal 9 killed it");
+    mounts.are_all_that_is_left();
+}
