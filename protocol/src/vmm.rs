@@ -20,7 +20,7 @@ pub const CONSOLE_RING: usize = 64 << 10;
 /// Disks of one machine.
 pub const MAX_DISKS: usize = 4;
 
-/// Shared directories of one machine: with disks, vsock and rng, all that there are interrupt lines for.
+/// Shared directories of one machine: with disks, vsock, rng and balloon, all that there are interrupt lines for.
 pub const MAX_SHARES: usize = 8;
 
 /// Longest name of a shared directory (virtio 1.2, section 5.11.4: 36 bytes, here with a NUL).

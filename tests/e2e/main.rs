@@ -19,6 +19,7 @@ mod killed;
 mod layers;
 mod machine;
 mod many;
+mod memory;
 mod no_kvm;
 mod paths;
 mod pod_manifest;

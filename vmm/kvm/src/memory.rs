@@ -13,7 +13,10 @@ use std::sync::Arc;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
 use vm_memory::mmap::MmapRegionBuilder;
-use vm_memory::{FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestRegionMmap};
+use vm_memory::{
+    FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion,
+    GuestRegionMmap,
+};
 
 use crate::Error;
 
@@ -84,6 +87,29 @@ impl GuestRam {
                 },
             }
         }
+        Ok(())
+    }
+}
+
+impl GuestRam {
+    /// Gives the host pages of a range back; it reads as zeros until it is written again.
+    ///
+    /// # Errors
+    /// When the range is not whole pages in one piece of RAM (`InvalidInput`), or the host does not take them.
+    pub fn discard(&self, address: GuestAddress, length: u64) -> io::Result<()> {
+        let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
+        let length = usize::try_from(length).map_err(|_| invalid())?;
+        let slice = self.0.get_slice(address, length).map_err(|_| invalid())?;
+        let region = self.0.find_region(address).ok_or_else(invalid)?;
+        // Taking a page of a memory file from this mapping alone would leave it in the file.
+        let advice = match region.file_offset() {
+            Some(_) => Advice::LinuxRemove,
+            None => Advice::LinuxDontNeed,
+        };
+        let start = slice.ptr_guard_mut().as_ptr();
+        // SAFETY: the slice is `length` bytes of mapped memory, and there are no Rust references into guest memory that
+        // could see its contents change. The kernel refuses what is not aligned to pages.
+        unsafe { madvise(start.cast(), length, advice)? };
         Ok(())
     }
 }

@@ -110,3 +110,49 @@ fn private_memory_has_no_file() {
     let ram = allocate(&[(GuestAddress(0), 64 << 20)], Sharing::Private).unwrap();
     assert!(ram.memory().iter().all(|r| r.file_offset().is_none()));
 }
+
+#[test]
+fn discarded_pages_are_the_host_s_and_read_as_zeros() {
+    for sharing in [Sharing::Private, Sharing::File] {
+        let ranges = [(GuestAddress(0), 4 << 20), (GuestAddress(1 << 32), 4 << 20)];
+        let ram = allocate(&ranges, sharing).unwrap();
+        let second = GuestAddress(1 << 32);
+        ram.memory().write_slice(&vec![7; 4 << 20], second).unwrap();
+        ram.discard(GuestAddress((1 << 32) + 4096), 8192).unwrap();
+        let mut read = vec![1; 4 * 4096];
+        ram.memory().read_slice(&mut read, second).unwrap();
+        assert!(read[..4096].iter().all(|byte| *byte == 7), "{sharing:?}");
+        assert!(read[4096..3 * 4096].iter().all(|byte| *byte == 0));
+        assert!(read[3 * 4096..].iter().all(|byte| *byte == 7));
+    }
+}
+
+#[test]
+fn a_memory_file_is_smaller_by_what_was_discarded() {
+    let ram = allocate(&[(GuestAddress(0), 4 << 20)], Sharing::File).unwrap();
+    ram.memory()
+        .write_slice(&vec![7; 4 << 20], GuestAddress(0))
+        .unwrap();
+    ram.discard(GuestAddress(0), 4 << 20).unwrap();
+    let region = ram.memory().find_region(GuestAddress(0)).unwrap();
+    let file = region.file_offset().unwrap().file();
+    let blocks = std::os::unix::fs::MetadataExt::blocks(&file.metadata().unwrap());
+    assert_eq!(blocks, 0);
+}
+
+#[test]
+fn nothing_but_whole_pages_of_one_range_is_discarded() {
+    let ranges = [(GuestAddress(0), 4 << 20), (GuestAddress(4 << 20), 4 << 20)];
+    let ram = allocate(&ranges, Sharing::Private).unwrap();
+    for (address, length) in [
+        (8, 4096),
+        (8 << 20, 4096),
+        ((4 << 20) - 4096, 8192),
+        (u64::MAX, 4096),
+        (0, u64::MAX),
+    ] {
+        let error = ram.discard(GuestAddress(address), length).unwrap_err();
+        let kind = error.kind();
+        assert_eq!(kind, io::ErrorKind::InvalidInput, "{address:#x}");
+    }
+}

@@ -1,4 +1,4 @@
-//! The machine's devices, in their fixed order: disks, vsock, rng, shares; each with its window, interrupt line and bells.
+//! The machine's devices, in their fixed order: disks, vsock, rng, balloon, shares; each with its window, interrupt line and bells.
 
 use std::fs::File;
 use std::io;
@@ -9,13 +9,14 @@ use std::sync::Arc;
 use bulkhead_devices::bus::{MMIO_WINDOW, MmioRange, PortRange};
 use bulkhead_devices::virtio::blk::{Access, Disk, DiskError, Extent};
 use bulkhead_devices::virtio::{
-    Blk, DeviceInfo, Interrupt, MMIO_QUEUE_NOTIFY, Rng, Slot, Transport, Trigger, VirtioDevice,
-    Vsock, fs,
+    Balloon, Blk, DeviceInfo, Interrupt, MMIO_QUEUE_NOTIFY, Rng, Slot, Transport, Trigger,
+    VirtioDevice, Vsock, fs,
 };
 use bulkhead_devices::{
     ConsoleRing, EarlyConsole, Effect, GuestMemory, MmioBus, PortBus, ResetPort, bus::BusError,
     early_console, reset_port,
 };
+use bulkhead_kvm::memory::GuestRam;
 use bulkhead_kvm::{Event, Vm};
 use bulkhead_protocol::vmm::{DiskSpec, ShareSpec};
 use vm_memory::GuestAddress;
@@ -70,6 +71,8 @@ pub struct Devices {
     pub vsock: (Slot, Vsock),
     /// Random numbers.
     pub rng: (Slot, Rng),
+    /// Free memory that comes back.
+    pub balloon: (Slot, Balloon),
     /// Shared directories, in the specification's order.
     pub shares: Vec<Share>,
 }
@@ -122,7 +125,7 @@ pub struct DevicesSpec<'a> {
 
 /// Virtio devices of a machine with so many disks and shared directories.
 pub const fn count(disks: usize, shares: usize) -> usize {
-    disks + 2 + shares
+    disks + 3 + shares
 }
 
 /// Lines of the IOAPIC: one for each device, from line 0 on, which nobody uses, to the last.
@@ -137,10 +140,11 @@ pub fn interrupt_lines(spec: &DevicesSpec<'_>) -> u8 {
 /// When a disk is not as it should be, or the host has no descriptors left.
 pub fn build(
     spec: &DevicesSpec<'_>,
-    memory: &GuestMemory,
+    ram: &GuestRam,
     interrupts: &Arc<Interrupts>,
     ring: Arc<ConsoleRing>,
 ) -> Result<(Buses, Devices, Vec<Line>), DevicesError> {
+    let memory = ram.memory();
     let total = count(spec.disks.len(), spec.shares.len());
     if total > MAX_VIRTIO_DEVICES {
         return Err(DevicesError::TooMany { count: total });
@@ -164,6 +168,11 @@ pub fn build(
         Vsock::new(spec.vsock_cid, memory.clone(), interrupt)
     })?;
     let rng = plugged.plug(memory, |interrupt| Rng::new(memory.clone(), interrupt))?;
+    let owned = ram.clone();
+    let discard = Box::new(move |address, length| owned.discard(address, length));
+    let balloon = plugged.plug(memory, |interrupt| {
+        Balloon::new(memory.clone(), interrupt, discard)
+    })?;
     let mut shares = Vec::with_capacity(spec.shares.len());
     for share in spec.shares {
         // An index that is not there cannot come here: `Spec` has checked them.
@@ -185,6 +194,7 @@ pub fn build(
         disks,
         vsock,
         rng,
+        balloon,
         shares,
     };
     Ok((buses, devices, plugged.lines))

@@ -1,7 +1,7 @@
 //! A machine specification in; memory, boot protocol, devices, threads and event loop out.
 //!
 //! ```text
-//!   control socket ──▶ main thread: event loop ── read-only disks, vsock, rng
+//!   control socket ──▶ main thread: event loop ── read-only disks, vsock, rng, balloon
 //!                        │  ▲ wake                      │ raise
 //!        pause, kick     ▼  │ end, all stand            ▼
 //!   KVM ◀─ run ─ vCPU threads ── buses ── effects ─▶ mailboxes ─▶ disk workers, one a writable disk

@@ -1,4 +1,4 @@
-//! The devices that the event loop itself runs: read-only disks, vsock, rng. None of them waits for a slow file but a
+//! The devices that the event loop itself runs: read-only disks, vsock, rng, balloon. None of them waits for a slow file but a
 //! read-only disk, whose images are in the host's page cache or on their way there.
 
 use std::io;
@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 
 use bulkhead_devices::virtio::blk::BlkCounters;
 use bulkhead_devices::virtio::vsock::{Change, ConnectError, Interest, RX_QUEUE, Readiness, Token};
-use bulkhead_devices::virtio::{Blk, Progress, Rng, Slot, VirtioDevice, Vsock};
+use bulkhead_devices::virtio::{Balloon, Blk, Progress, Rng, Slot, VirtioDevice, Vsock};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
@@ -23,6 +23,7 @@ pub struct LoopDevices {
     disks: Vec<(Slot, Blk)>,
     vsock: (Slot, Vsock),
     rng: (Slot, Rng),
+    balloon: (Slot, Balloon),
     /// Watches the connections' sockets; itself watched by the loop, so that all of them can be left alone at once.
     sockets: OwnedFd,
 }
@@ -36,11 +37,13 @@ impl LoopDevices {
         disks: Vec<(Slot, Blk)>,
         vsock: (Slot, Vsock),
         rng: (Slot, Rng),
+        balloon: (Slot, Balloon),
     ) -> io::Result<Self> {
         Ok(Self {
             disks,
             vsock,
             rng,
+            balloon,
             sockets: epoll::create(CreateFlags::CLOEXEC)?,
         })
     }
@@ -53,7 +56,7 @@ impl LoopDevices {
     /// Slots of all devices here.
     pub fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
         let disks = self.disks.iter().map(|(slot, _)| *slot);
-        disks.chain([self.vsock.0, self.rng.0])
+        disks.chain([self.vsock.0, self.rng.0, self.balloon.0])
     }
 
     /// Serves a queue once.
@@ -140,6 +143,7 @@ impl LoopDevices {
     /// What the devices here have counted.
     pub fn counters(&self) -> Vec<(String, u64)> {
         let (vsock, rng) = (self.vsock.1.counters(), self.rng.1.counters());
+        let balloon = self.balloon.1.counters();
         let mut counters = vec![
             ("vsock.malformed".to_owned(), vsock.malformed),
             ("vsock.refused".to_owned(), vsock.refused),
@@ -147,6 +151,12 @@ impl LoopDevices {
             ("vsock.host_errors".to_owned(), vsock.host_errors),
             ("rng.malformed".to_owned(), rng.malformed),
             ("rng.host_errors".to_owned(), rng.host_errors),
+            (
+                "balloon.discarded_bytes".to_owned(),
+                balloon.discarded_bytes,
+            ),
+            ("balloon.malformed".to_owned(), balloon.malformed),
+            ("balloon.host_errors".to_owned(), balloon.host_errors),
         ];
         for (slot, disk) in &self.disks {
             counters.extend(disk_counters(*slot, disk.counters()));
@@ -160,6 +170,9 @@ impl LoopDevices {
         }
         if slot == self.rng.0 {
             return Some(&mut self.rng.1);
+        }
+        if slot == self.balloon.0 {
+            return Some(&mut self.balloon.1);
         }
         let (_, disk) = self.disks.iter_mut().find(|(at, _)| *at == slot)?;
         Some(disk)

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::thread::{self, Builder};
 
+use bulkhead_devices::virtio::{Blk, Slot};
 use bulkhead_devices::{ConsoleRing, GuestMemory};
 use bulkhead_kvm::memory::{self, GuestRam, Sharing};
 use bulkhead_kvm::{Event, Kvm, Vcpu, VcpuStats, Vm, cpuid, msr, vcpu};
@@ -13,7 +14,7 @@ use bulkhead_protocol::vmm::{MachineSpec, StartTimes};
 use crate::boot::{self, BootError, BootSpec};
 use crate::clock::monotonic_ns;
 use crate::control::Control;
-use crate::devices::{self, Buses, Devices, DevicesError, DevicesSpec, Line};
+use crate::devices::{self, Buses, Devices, DevicesError, DevicesSpec, Line, Share};
 use crate::disk_worker::DiskWorker;
 use crate::event_loop::{EventLoop, Parts};
 use crate::gate::Gate;
@@ -146,7 +147,7 @@ fn make_vm(
         vcpus.push(vcpu);
     }
     let interrupts = Arc::new(Interrupts::new(vm, devices::interrupt_lines(devices)));
-    let (buses, devices, lines) = devices::build(devices, ram.memory(), &interrupts, ring)?;
+    let (buses, devices, lines) = devices::build(devices, ram, &interrupts, ring)?;
     Ok(Made {
         memory: ram.memory().clone(),
         interrupts,
@@ -177,8 +178,8 @@ fn run(made: Made, control: Arc<Control>, times: StartTimes) -> Result<EventLoop
             loop_disks.push((slot, disk));
         }
     }
-    // Vsock and rng.
-    owners.extend([Arc::clone(&mailbox), Arc::clone(&mailbox)]);
+    // Vsock, rng and balloon.
+    owners.extend(std::iter::repeat_n(&mailbox, 3).cloned());
     let mut share_mailboxes = Vec::new();
     for _ in &made.devices.shares {
         let own = Arc::new(Mailbox::new()?);
@@ -198,21 +199,18 @@ fn run(made: Made, control: Arc<Control>, times: StartTimes) -> Result<EventLoop
         worker_gate,
         wake,
     ));
-    for (slot, disk, mailbox) in worker_disks {
-        let queue = Arc::clone(&shared.lines[usize::from(slot.0)].queues[0]);
-        let worker = DiskWorker {
-            slot,
-            disk,
-            mailbox,
-            queue,
-        };
-        worker.start(&shared)?;
-    }
-    for (share, mailbox) in made.devices.shares.into_iter().zip(share_mailboxes) {
-        let memory = made.memory.clone();
-        ShareWorker::new(share, memory, mailbox, &shared)?.start(&shared)?;
-    }
-    let loop_devices = LoopDevices::new(loop_disks, made.devices.vsock, made.devices.rng)?;
+    start_workers(
+        worker_disks,
+        made.devices.shares.into_iter().zip(share_mailboxes),
+        &made.memory,
+        &shared,
+    )?;
+    let loop_devices = LoopDevices::new(
+        loop_disks,
+        made.devices.vsock,
+        made.devices.rng,
+        made.devices.balloon,
+    )?;
     let vcpus = VcpuThreads::start(made.vcpus, &shared)?;
     // Each takes KVM a grace period, and the guest needs a while to its first notification. One that comes
     // earlier is an exit like any other, and reaches the same bell.
@@ -229,4 +227,27 @@ fn run(made: Made, control: Arc<Control>, times: StartTimes) -> Result<EventLoop
         times,
         stats: made.stats,
     })?)
+}
+
+/// The threads of the devices that wait for slow files or other processes.
+fn start_workers(
+    disks: Vec<(Slot, Blk, Arc<Mailbox>)>,
+    shares: impl Iterator<Item = (Share, Arc<Mailbox>)>,
+    memory: &GuestMemory,
+    shared: &Arc<Shared>,
+) -> io::Result<()> {
+    for (slot, disk, mailbox) in disks {
+        let queue = Arc::clone(&shared.lines[usize::from(slot.0)].queues[0]);
+        let worker = DiskWorker {
+            slot,
+            disk,
+            mailbox,
+            queue,
+        };
+        worker.start(shared)?;
+    }
+    for (share, mailbox) in shares {
+        ShareWorker::new(share, memory.clone(), mailbox, shared)?.start(shared)?;
+    }
+    Ok(())
 }

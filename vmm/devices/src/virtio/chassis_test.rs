@@ -6,13 +6,13 @@ use proptest::prelude::*;
 
 use super::blk::{Access, Disk, Extent};
 use super::fake_driver::*;
-use super::{Blk, Interrupt, Progress, Rng, VirtioDevice, Vsock};
+use super::{Balloon, Blk, Interrupt, Progress, Rng, VirtioDevice, Vsock};
 use crate::GuestMemory;
 use crate::bus::Effect;
 
 type Make = fn(GuestMemory, Arc<Interrupt>) -> Box<dyn VirtioDevice>;
 
-const DEVICES: [(&str, Make); 4] = [
+const DEVICES: [(&str, Make); 5] = [
     ("scratch disk", |memory, interrupt| {
         Box::new(Blk::new(disk(Access::Writable), "", memory, interrupt))
     }),
@@ -21,6 +21,9 @@ const DEVICES: [(&str, Make); 4] = [
     }),
     ("rng", |memory, interrupt| {
         Box::new(Rng::new(memory, interrupt))
+    }),
+    ("balloon", |memory, interrupt| {
+        Box::new(Balloon::new(memory, interrupt, Box::new(|_, _| Ok(()))))
     }),
     ("vsock", |memory, interrupt| {
         Box::new(Vsock::new(3, memory, interrupt))

@@ -15,6 +15,7 @@
 //! ```
 
 mod activation;
+pub mod balloon;
 pub mod blk;
 #[cfg(test)]
 #[path = "chassis_test.rs"]
@@ -34,6 +35,7 @@ pub mod vsock;
 use serde::{Deserialize, Serialize};
 
 pub use activation::Activation;
+pub use balloon::Balloon;
 pub use blk::Blk;
 pub use config_space::ConfigSpace;
 pub use interrupt::{Interrupt, Trigger};

@@ -103,6 +103,12 @@ impl GuestBuffer<'_> {
         self.segments.iter().map(|s| u64::from(s.length)).sum()
     }
 
+    /// The buffers one by one, as the driver wrote them: they may lie anywhere, also outside guest memory.
+    pub(super) fn ranges(&self) -> impl Iterator<Item = (GuestAddress, u64)> + '_ {
+        let segments = self.segments.iter();
+        segments.map(|segment| (segment.address, segment.length.into()))
+    }
+
     /// Fills `data` from `offset` on.
     ///
     /// # Errors

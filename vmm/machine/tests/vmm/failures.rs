@@ -154,6 +154,6 @@ fn a_command_line_that_leaves_no_room_for_devices_is_told() {
     spec.command_line = Text::try_from("x".repeat(2040)).unwrap();
     let end = Vmm::start(&spec, &kernel(&LOOP)).end();
     end.assert_failed(
-        "the kernel's command line with its devices is 2110 bytes, and it takes 2047",
+        "the kernel's command line with its devices is 2145 bytes, and it takes 2047",
     );
 }
