@@ -23,6 +23,7 @@ mod memory;
 mod no_kvm;
 mod paths;
 mod pod_manifest;
+mod posix;
 mod programs;
 mod root;
 mod stop;

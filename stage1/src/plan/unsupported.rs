@@ -11,7 +11,6 @@
 //! | every other isolator, of an app or the pod | refused: it promises isolation or a limit |
 //! | an isolator of the pod that appc does not know | passed over, as the specification has it |
 //! | event handlers, exposed ports | refused: the app would miss something it relies on |
-//! | volumes of kind `host` that an app mounts | refused: the app would miss something it relies on |
 //! | ports of the image | accepted: they only document |
 
 use bulkhead_pod::manifest::{App, Isolator, PodIsolator, PodManifest};
