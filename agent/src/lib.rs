@@ -10,6 +10,7 @@ pub mod console;
 pub mod dial;
 pub mod disk;
 pub mod fill;
+pub mod handlers;
 pub mod incoming;
 pub mod launch;
 pub mod links;

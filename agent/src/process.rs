@@ -7,6 +7,7 @@ use bulkhead_protocol::exit::Exit;
 use bulkhead_protocol::plan::{Process, Stdio, WindowSize};
 use rustix::process::Pid;
 
+use crate::handlers::{Handlers, Stage};
 use crate::incoming::Incoming;
 use crate::outgoing::Outgoing;
 use crate::reason::Reason;
@@ -19,8 +20,12 @@ pub struct Entry {
     pub app: Option<usize>,
     /// Where it stands.
     pub state: State,
-    /// Guest time just before its `execve`.
+    /// What runs before and after it, if anything does.
+    pub handlers: Option<Box<Handlers>>,
+    /// Guest time just before its `execve`; of the first program of several.
     pub exec_ns: Option<u64>,
+    /// Whether the host was told that it runs.
+    pub is_started: bool,
     /// Standard input.
     pub input: Input,
     /// Standard output.
@@ -34,7 +39,7 @@ pub struct Entry {
 /// Where a process stands.
 #[derive(Debug)]
 pub enum State {
-    /// Its app's root is being made by another process.
+    /// It begins when its app's root is there.
     Waiting(Box<Process>),
     /// It is on its way to its program.
     Starting {
@@ -98,7 +103,11 @@ pub struct Output {
 
 impl Entry {
     /// Of a process that has not begun.
-    pub fn new(app: Option<usize>, stdio: Stdio, state: State) -> Self {
+    pub fn new(app: Option<usize>, process: Process) -> Self {
+        let stdio = process.stdio;
+        let handlers = Handlers::of(&process).map(Box::new);
+        let first = handlers.as_ref().map_or(process, |h| h.program());
+        let state = State::Waiting(Box::new(first));
         let (stdin, terminal) = match stdio {
             Stdio::Pipes { stdin } => (stdin, None),
             Stdio::Terminal { size } => (true, Some(size)),
@@ -111,7 +120,9 @@ impl Entry {
         Self {
             app,
             state,
+            handlers,
             exec_ns: None,
+            is_started: false,
             input: Input {
                 is_planned: stdin,
                 stream: Incoming::default(),
@@ -130,6 +141,12 @@ impl Entry {
             State::Starting { pid, .. } | State::Running { pid } => Some(pid),
             State::Waiting(_) | State::Ended { .. } => None,
         }
+    }
+
+    /// Whether what runs is the handler behind the program.
+    pub fn is_past_its_program(&self) -> bool {
+        let stage = self.handlers.as_ref().map(|handlers| handlers.stage());
+        stage == Some(Stage::PostStop)
     }
 
     /// Whether it is no more.

@@ -276,6 +276,11 @@ pub struct Process {
     /// Program and arguments; not empty. A bare program name is looked for in the `PATH` of `environment` inside the app's root;
     /// one with a slash that is not absolute is relative to `working_directory`.
     pub arguments: List<Text<MAX_ARGUMENT>, MAX_ARGUMENTS>,
+    /// What runs before it in the same surroundings, with its streams but no input; the program runs when that ended with 0.
+    /// Empty: nothing. Not on a terminal.
+    pub pre_start: List<Text<MAX_ARGUMENT>, MAX_ARGUMENTS>,
+    /// What runs after it likewise, once it ran, however it ended. The process ends with it, as the program did.
+    pub post_stop: List<Text<MAX_ARGUMENT>, MAX_ARGUMENTS>,
     /// Environment in order, `NAME=value`, complete: the agent adds nothing.
     pub environment: List<Text<MAX_ARGUMENT>, MAX_ENVIRONMENT>,
     /// Working directory in the app's root. A missing one is an error.

@@ -205,7 +205,7 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
     let volume_scratch = if volumes.shared { scratch.pop() } else { None };
     for (index, ((app, name), volumes)) in programs.into_iter().zip(volumes.mounts).enumerate() {
         let runtime = &apps[index];
-        unsupported::refuse_app(app, &name)?;
+        unsupported::refuse_app(app, &name, input.stdio)?;
         let id = ProcessId(u32::try_from(index).unwrap_or(u32::MAX));
         processes.push(process::process(id, &name, app, input)?);
         let masked = mounts::masked(&volumes, closes);

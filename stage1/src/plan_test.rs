@@ -1,4 +1,4 @@
-use bulkhead_protocol::plan::{Limits, Mount, MountSource, Partition, WindowSize};
+use bulkhead_protocol::plan::{Limits, MAX_ARGUMENT, Mount, MountSource, Partition, WindowSize};
 
 use super::*;
 
@@ -265,16 +265,40 @@ fn what_is_not_supported_yet_is_refused_by_name() {
     assert_eq!(isolator("os/linux/no-new-privileges", "true"), Ok(()));
     assert_eq!(isolator("os/linux/oom-score-adj", "5"), Ok(()));
 
-    let handler = r#","eventHandlers":[{"name":"pre-start","exec":["/bin/x"]}]"#;
-    assert_eq!(
-        one(handler).unwrap_err().to_string(),
-        "app web: an event handler is not supported yet"
-    );
     let isolators = r#","isolators":[{"name":"os/linux/cpu-shares","value":512}]"#;
     let error = plan(&pod(&[("web", 'a', "")], isolators), &[image(EXEC)]);
     assert_eq!(
         error.unwrap_err().to_string(),
         "isolator os/linux/cpu-shares of the pod is not supported yet"
+    );
+}
+
+#[test]
+fn handlers_are_part_of_the_process_and_not_for_terminals() {
+    let fields = r#","eventHandlers":[{"name":"post-stop","exec":["/bin/after"]},
+        {"name":"pre-start","exec":["/bin/before","x"]}]"#;
+    let pod = one(fields).unwrap();
+    let process = &pod.processes[0];
+    let words =
+        |words: &[Text<MAX_ARGUMENT>]| words.iter().map(|w| w.to_string()).collect::<Vec<_>>();
+    assert_eq!(words(&process.arguments), ["/bin/web", "-v"]);
+    assert_eq!(words(&process.pre_start), ["/bin/before", "x"]);
+    assert_eq!(words(&process.post_stop), ["/bin/after"]);
+
+    let manifest = super::tests::pod(&[("web", 'a', "")], "");
+    let images = [image(&format!("{EXEC}{fields}"))];
+    let on_terminal = Input {
+        stdio: Stdio::Terminal {
+            size: WindowSize {
+                rows: 1,
+                columns: 1,
+            },
+        },
+        ..input(&manifest, &images)
+    };
+    assert_eq!(
+        resolve(&on_terminal).unwrap_err().to_string(),
+        "app web: an event handler of an app on a terminal is not supported yet"
     );
 }
 

@@ -13,6 +13,7 @@ mod environment;
 mod exit;
 mod files;
 mod formats;
+mod handlers;
 mod host_volumes;
 mod isolators;
 mod killed;

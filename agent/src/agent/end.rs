@@ -8,6 +8,7 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
 
 use super::Agent;
 use crate::clock::monotonic_ns;
+use crate::handlers::{After, PodIs};
 use crate::process::{Entry, State};
 use crate::reason::Reason;
 use crate::sys;
@@ -107,9 +108,13 @@ impl Agent {
         } = &entry.state
         {
             failure.clone_from(noted);
+            let is_first = !entry.is_started;
             self.poller.remove(reports);
-            self.end_outputs(id);
+            if is_first {
+                self.end_outputs(id);
+            }
         }
+        let ran = failure.is_none();
         let (exit, reason) = match failure {
             Some(reason) => (Exit::Code(CODE_EXEC_FAILED), Some(reason)),
             None => {
@@ -117,13 +122,36 @@ impl Agent {
                 (exit, self.why(app, exit))
             }
         };
-        self.ended_as(id, exit, reason);
+        self.program_ended(id, exit, reason, ran);
         let abandoned = match (&mut self.pod, app) {
             (Some(pod), Some(app)) => pod.root_abandoned(app, id),
             _ => false,
         };
         if abandoned && !self.is_ending() {
             self.begin_waiting(app);
+        }
+    }
+
+    /// A program of a process has ended: the process too, unless its handlers have more to run.
+    fn program_ended(&mut self, id: ProcessId, exit: Exit, reason: Option<Reason>, ran: bool) {
+        let pod = match self.ending {
+            Ending::No => PodIs::Running,
+            Ending::Grace { .. } => PodIs::Stopping,
+            _ => PodIs::Over,
+        };
+        let entry = self.processes.get_mut(&id);
+        let Some(handlers) = entry.and_then(|entry| entry.handlers.as_mut()) else {
+            return self.ended_as(id, exit, reason);
+        };
+        match handlers.ended(exit, reason, ran, pod) {
+            After::End(exit, reason) => self.ended_as(id, exit, reason),
+            After::Next => {
+                let next = handlers.program();
+                if let Some(entry) = self.processes.get_mut(&id) {
+                    entry.state = State::Waiting(Box::new(next));
+                }
+                self.begin_if_possible(id);
+            }
         }
     }
 
@@ -153,6 +181,10 @@ impl Agent {
     pub(super) fn ended_as(&mut self, id: ProcessId, exit: Exit, reason: Option<Reason>) {
         let Some(entry) = self.processes.get_mut(&id) else {
             return;
+        };
+        let (exit, reason) = match entry.handlers.take() {
+            Some(handlers) => handlers.final_end(exit, reason),
+            None => (exit, reason),
         };
         entry.state = State::Ended {
             exit,
@@ -184,7 +216,8 @@ impl Agent {
         }
     }
 
-    /// Asks all processes to end, the last first, and kills what is left after the grace.
+    /// Asks all processes to end, the last first, and kills what is left after the grace. Handlers behind a program are part of its
+    /// end: they have until then.
     pub(super) fn stop(&mut self, grace_ms: u32) {
         let until_ns = monotonic_ns() + u64::from(grace_ms) * MILLISECOND_NS;
         match &mut self.ending {
@@ -193,7 +226,9 @@ impl Agent {
             _ => return,
         }
         self.cancel_waiting();
-        for pid in self.processes.values().rev().filter_map(Entry::pid) {
+        let asked = self.processes.values().rev();
+        let asked = asked.filter(|entry| !entry.is_past_its_program());
+        for pid in asked.filter_map(Entry::pid) {
             // One that ended just now is as good as asked.
             let _ = kill_process(pid, Signal::TERM);
         }
@@ -209,7 +244,13 @@ impl Agent {
             .collect();
         for id in waiting {
             let reason = Reason::truncated("the pod was stopped before it was started");
-            self.end_outputs(id);
+            if self
+                .processes
+                .get(&id)
+                .is_some_and(|entry| !entry.is_started)
+            {
+                self.end_outputs(id);
+            }
             self.ended_as(id, Exit::Signal(15), Some(reason));
         }
     }

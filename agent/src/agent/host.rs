@@ -289,9 +289,7 @@ impl Agent {
         self.line.clear();
         let mut messages = Vec::new();
         for (&process, entry) in &mut self.processes {
-            if let (Some(exec_ns), State::Running { .. } | State::Ended { .. }) =
-                (entry.exec_ns, &entry.state)
-            {
+            if let (Some(exec_ns), true) = (entry.exec_ns, entry.is_started) {
                 messages.push(FromAgent::Started {
                     process,
                     exec_ns,

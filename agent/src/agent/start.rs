@@ -41,6 +41,11 @@ enum BeginError {
 /// Standard streams of a process that begins: the child's ends and ours.
 struct Pipes {
     theirs: [OwnedFd; 3],
+    /// None when the agent has them from a program before.
+    ours: Option<OurEnds>,
+}
+
+struct OurEnds {
     input: Option<OwnedFd>,
     outputs: [OwnedFd; 2],
 }
@@ -55,8 +60,7 @@ impl Agent {
         self.forget_ended();
         let app = self.pod.as_ref().and_then(|pod| pod.find(&process.app));
         let refusal = self.refusal(&process, app);
-        let entry = Entry::new(app, process.stdio, State::Waiting(Box::new(process)));
-        self.processes.insert(id, entry);
+        self.processes.insert(id, Entry::new(app, process));
         match refusal {
             Some(text) => self.refuse(id, Reason::truncated(&text)),
             None => self.begin_if_possible(id),
@@ -78,6 +82,12 @@ impl Agent {
             .is_none_or(|program| program.is_empty())
         {
             Some(format!("a process in app {name} names no program"))
+        } else if matches!(process.stdio, Stdio::Terminal { .. })
+            && !(process.pre_start.is_empty() && process.post_stop.is_empty())
+        {
+            Some(format!(
+                "a process in app {name} has handlers and a terminal"
+            ))
         } else if alive >= MAX_PROCESSES {
             Some(format!("{MAX_PROCESSES} processes of the pod run already"))
         } else if self.is_ending() {
@@ -90,14 +100,20 @@ impl Agent {
         }
     }
 
-    /// It will not run.
+    /// It, or what was to follow in it, will not run.
     fn refuse(&mut self, id: ProcessId, reason: Reason) {
-        self.end_outputs(id);
+        if self
+            .processes
+            .get(&id)
+            .is_some_and(|entry| !entry.is_started)
+        {
+            self.end_outputs(id);
+        }
         self.ended_as(id, Exit::Code(CODE_EXEC_FAILED), Some(reason));
     }
 
     /// Begins a waiting process, unless its app's root is being made.
-    fn begin_if_possible(&mut self, id: ProcessId) {
+    pub(super) fn begin_if_possible(&mut self, id: ProcessId) {
         let Some(entry) = self.processes.get_mut(&id) else {
             return;
         };
@@ -125,11 +141,11 @@ impl Agent {
             let app = process.app.to_string();
             move |source: io::Error| BeginError::System { what, app, source }
         };
-        let Some(pod) = &mut self.pod else {
+        let (Some(pod), Some(entry)) = (&mut self.pod, self.processes.get_mut(&process.id)) else {
             return Ok(());
         };
         let devices = pod.prepare(app, &self.machine)?;
-        let pipes = make_pipes(process.stdio).map_err(failed("make pipes"))?;
+        let pipes = pipes_of(entry, process.stdio).map_err(failed("make pipes"))?;
         let (reporter, reports) =
             report::pair().map_err(|errno| failed("make a socket pair")(errno.into()))?;
         let plan = pod.app(app);
@@ -195,11 +211,11 @@ impl Agent {
             reports,
             failure: None,
         };
-        if let Some(Pipes {
+        let ours = pipes.and_then(|pipes| pipes.ours);
+        if let Some(OurEnds {
             input,
             outputs: [stdout, stderr],
-            ..
-        }) = pipes
+        }) = ours
         {
             if let Some(input) = input {
                 self.attach_input(id, input)?;
@@ -242,7 +258,7 @@ impl Agent {
                 }
             }
             Report::Exec { ns } => {
-                entry.exec_ns = Some(ns);
+                entry.exec_ns.get_or_insert(ns);
                 self.root_is_ready(app);
             }
             Report::Failed(reason) => {
@@ -272,11 +288,13 @@ impl Agent {
         };
         let Some(exec_ns) = entry.exec_ns else { return };
         entry.state = State::Running { pid };
-        self.send(&FromAgent::Started {
-            process: id,
-            exec_ns,
-            sent_ns: monotonic_ns(),
-        });
+        if !std::mem::replace(&mut entry.is_started, true) {
+            self.send(&FromAgent::Started {
+                process: id,
+                exec_ns,
+                sent_ns: monotonic_ns(),
+            });
+        }
     }
 
     fn root_is_ready(&mut self, app: Option<usize>) {
@@ -332,6 +350,21 @@ fn note_failure(entry: &mut Entry, reason: Reason) {
     }
 }
 
+/// What the program finds, and the agent keeps: made for the first program, and left to those behind it.
+fn pipes_of(entry: &mut Entry, stdio: Stdio) -> io::Result<Option<Pipes>> {
+    let Some(handlers) = &mut entry.handlers else {
+        return make_pipes(stdio);
+    };
+    let mut pipes = match handlers.take_streams()? {
+        Some(theirs) => Some(Pipes { theirs, ours: None }),
+        None => make_pipes(stdio)?,
+    };
+    if let Some(pipes) = &mut pipes {
+        handlers.keep_streams(&mut pipes.theirs)?;
+    }
+    Ok(pipes)
+}
+
 /// None for a terminal: the child opens that in its app's root.
 fn make_pipes(stdio: Stdio) -> io::Result<Option<Pipes>> {
     let Stdio::Pipes { stdin } = stdio else {
@@ -354,7 +387,9 @@ fn make_pipes(stdio: Stdio) -> io::Result<Option<Pipes>> {
     ioctl_fionbio(&stderr, true)?;
     Ok(Some(Pipes {
         theirs: [their_input, their_stdout, their_stderr],
-        input,
-        outputs: [stdout, stderr],
+        ours: Some(OurEnds {
+            input,
+            outputs: [stdout, stderr],
+        }),
     }))
 }

@@ -358,6 +358,8 @@ pub(crate) fn process(id: u32, app: &str, arguments: &[&str]) -> Process {
         id: ProcessId(id),
         app: AppName::try_from(app.to_owned()).unwrap(),
         arguments: arguments.try_into().unwrap(),
+        pre_start: Vec::new().try_into().unwrap(),
+        post_stop: Vec::new().try_into().unwrap(),
         environment: vec!["PATH=/nowhere:/bin".try_into().unwrap()]
             .try_into()
             .unwrap(),

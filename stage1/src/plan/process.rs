@@ -1,8 +1,8 @@
 //! The main program of an app.
 
-use bulkhead_pod::manifest::{App, Isolator};
-use bulkhead_protocol::bounded::Text;
-use bulkhead_protocol::plan::{AppName, Process, ProcessId};
+use bulkhead_pod::manifest::{App, Argument, Event, Isolator};
+use bulkhead_protocol::bounded::{List, Text};
+use bulkhead_protocol::plan::{AppName, MAX_ARGUMENT, MAX_ARGUMENTS, Process, ProcessId};
 
 use super::environment::environment;
 use super::{Input, PlanError, bound, bounded};
@@ -15,8 +15,10 @@ pub(super) fn process(
     input: &Input<'_>,
 ) -> Result<Process, PlanError> {
     let whose = |what: &str| format!("app {name}: {what}");
-    let arguments = app.exec.iter();
-    let arguments: Result<Vec<_>, _> = arguments.map(|a| Text::try_from(a.as_str())).collect();
+    let handler = |event| {
+        let of_event = app.event_handlers.iter().find(|h| h.name == event);
+        of_event.map_or(&[][..], |handler| &handler.exec)
+    };
     let environment = environment(app, name, input.stdio, input.terminal);
     let environment: Result<Vec<_>, _> = environment.into_iter().map(Text::try_from).collect();
     let directory = app.working_directory.as_ref();
@@ -31,10 +33,9 @@ pub(super) fn process(
     Ok(Process {
         id,
         app: name.clone(),
-        arguments: bounded(
-            whose("its arguments"),
-            arguments.map_err(bound(whose("an argument")))?,
-        )?,
+        arguments: command_line(&app.exec, whose("its arguments"))?,
+        pre_start: command_line(handler(Event::PreStart), whose("its pre-start handler"))?,
+        post_stop: command_line(handler(Event::PostStop), whose("its post-stop handler"))?,
         environment: bounded(
             whose("its environment"),
             environment.map_err(bound(whose("an environment variable")))?,
@@ -54,6 +55,15 @@ pub(super) fn process(
         oom_score_adj: oom_score_adjust(app),
         rlimits: bounded(whose("its resource limits"), limits)?,
     })
+}
+
+fn command_line(
+    words: &[Argument],
+    what: String,
+) -> Result<List<Text<MAX_ARGUMENT>, MAX_ARGUMENTS>, PlanError> {
+    let words: Result<Vec<_>, _> = words.iter().map(|w| Text::try_from(w.as_str())).collect();
+    let words = words.map_err(bound(format!("{what}: an argument")))?;
+    bounded(what, words)
 }
 
 fn oom_score_adjust(app: &App) -> i16 {

@@ -10,11 +10,12 @@
 //! | `resource/*` and `os/unix/sysctl` of the pod, `os/unix/sysctl` of an app | applied |
 //! | every other isolator, of an app or the pod | refused: it promises isolation or a limit |
 //! | an isolator of the pod that appc does not know | passed over, as the specification has it |
-//! | event handlers, exposed ports | refused: the app would miss something it relies on |
+//! | event handlers | run, but on a terminal: refused, for the terminal is one program's |
+//! | exposed ports | refused: the app would miss something it relies on |
 //! | ports of the image | accepted: they only document |
 
 use bulkhead_pod::manifest::{App, Isolator, PodIsolator, PodManifest};
-use bulkhead_protocol::plan::AppName;
+use bulkhead_protocol::plan::{AppName, Stdio};
 
 use super::PlanError;
 
@@ -36,7 +37,7 @@ pub(super) fn refuse_pod(manifest: &PodManifest) -> Result<(), PlanError> {
     Ok(())
 }
 
-pub(super) fn refuse_app(app: &App, name: &AppName) -> Result<(), PlanError> {
+pub(super) fn refuse_app(app: &App, name: &AppName, stdio: Stdio) -> Result<(), PlanError> {
     let refuse = |what| {
         let whose = format!("app {name}: ");
         Err(PlanError::Unsupported { whose, what })
@@ -44,8 +45,8 @@ pub(super) fn refuse_app(app: &App, name: &AppName) -> Result<(), PlanError> {
     if let Some(isolator) = app.isolators.iter().find(|i| !is_honoured(i)) {
         return refuse(format!("isolator {}", isolator.name()));
     }
-    if !app.event_handlers.is_empty() {
-        return refuse("an event handler".to_owned());
+    if matches!(stdio, Stdio::Terminal { .. }) && !app.event_handlers.is_empty() {
+        return refuse("an event handler of an app on a terminal".to_owned());
     }
     Ok(())
 }

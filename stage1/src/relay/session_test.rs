@@ -17,6 +17,8 @@ fn process(id: u32, name: &str, stdio: Stdio) -> Process {
         id: ProcessId(id),
         app: AppName::try_from(name.to_owned()).unwrap(),
         arguments: List::try_from(vec![Text::try_from("/bin/app").unwrap()]).unwrap(),
+        pre_start: List::default(),
+        post_stop: List::default(),
         environment: List::default(),
         working_directory: Text::try_from("/").unwrap(),
         user: Text::try_from("0").unwrap(),

@@ -326,6 +326,8 @@ fn spec(names: &[&str], stdio: Stdio) -> RelaySpec {
         id: ProcessId(id),
         app: AppName::try_from((*name).to_owned()).unwrap(),
         arguments: List::try_from(vec![text("/bin/app")]).unwrap(),
+        pre_start: List::default(),
+        post_stop: List::default(),
         environment: List::default(),
         working_directory: text("/"),
         user: text("0"),
