@@ -14,6 +14,7 @@ mod exit;
 mod files;
 mod formats;
 mod handlers;
+mod harm;
 mod host_volumes;
 mod isolators;
 mod killed;
