@@ -16,6 +16,7 @@ mod formats;
 mod handlers;
 mod harm;
 mod host_volumes;
+mod i386;
 mod isolators;
 mod killed;
 mod layers;
