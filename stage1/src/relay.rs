@@ -20,6 +20,7 @@ pub mod event_loop;
 pub mod inlet;
 pub mod kernel;
 pub mod label;
+pub mod metadata;
 pub mod outlet;
 pub mod readable;
 pub mod session;
