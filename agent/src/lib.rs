@@ -23,6 +23,7 @@ pub mod program;
 pub mod provided;
 pub mod reason;
 pub mod report;
+pub mod request;
 pub mod root;
 pub mod setup;
 pub mod sys;
