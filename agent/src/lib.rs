@@ -14,6 +14,7 @@ pub mod handlers;
 pub mod incoming;
 pub mod launch;
 pub mod links;
+pub mod metadata;
 pub mod mounts;
 pub mod outgoing;
 pub mod pod;

@@ -3,6 +3,7 @@
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
+use bulkhead_protocol::metadata::RequestId;
 use bulkhead_protocol::plan::ProcessId;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
@@ -26,6 +27,10 @@ pub enum Token {
     Stdout(ProcessId),
     /// Standard error.
     Stderr(ProcessId),
+    /// Clients of the metadata service that come.
+    Metadata,
+    /// One of them.
+    MetadataClient(RequestId),
 }
 
 /// Bits of a token that say which kind it is.
@@ -33,19 +38,22 @@ const KIND_BITS: u32 = 3;
 
 impl Token {
     fn encode(self) -> u64 {
-        let (kind, process) = match self {
+        let (kind, number) = match self {
             Self::Connection => (0, 0),
             Self::Children => (1, 0),
             Self::Reports(process) => (2, process.0),
             Self::Stdin(process) => (3, process.0),
             Self::Stdout(process) => (4, process.0),
             Self::Stderr(process) => (5, process.0),
+            Self::Metadata => (6, 0),
+            Self::MetadataClient(request) => (7, request.0),
         };
-        u64::from(process) << KIND_BITS | kind
+        u64::from(number) << KIND_BITS | kind
     }
 
     fn decode(bits: u64) -> Option<Self> {
-        let process = ProcessId(u32::try_from(bits >> KIND_BITS).ok()?);
+        let number = u32::try_from(bits >> KIND_BITS).ok()?;
+        let process = ProcessId(number);
         Some(match bits & ((1 << KIND_BITS) - 1) {
             0 => Self::Connection,
             1 => Self::Children,
@@ -53,6 +61,8 @@ impl Token {
             3 => Self::Stdin(process),
             4 => Self::Stdout(process),
             5 => Self::Stderr(process),
+            6 => Self::Metadata,
+            7 => Self::MetadataClient(RequestId(number)),
             _ => return None,
         })
     }
@@ -122,6 +132,7 @@ fn timespec(ns: u64) -> Timespec {
 
 #[cfg(test)]
 mod tests {
+    use bulkhead_protocol::metadata::RequestId;
     use bulkhead_protocol::plan::ProcessId;
 
     use super::Token;
@@ -136,6 +147,8 @@ mod tests {
             Token::Stdin(id),
             Token::Stdout(ProcessId(0)),
             Token::Stderr(id),
+            Token::Metadata,
+            Token::MetadataClient(RequestId(u32::MAX)),
         ] {
             assert_eq!(Token::decode(token.encode()), Some(token));
         }

@@ -3,6 +3,7 @@
 //! One request a connection, so that nothing has to be found behind a body. What would make a length ambiguous is refused:
 //! `Transfer-Encoding`, and more than one `Content-Length`.
 
+use bulkhead_protocol::metadata::MAX_FORM;
 use httparse::{EMPTY_HEADER, Status};
 
 /// Longest head, request line and headers, in bytes.
@@ -10,9 +11,6 @@ pub const MAX_HEAD: usize = 4 << 10;
 
 /// Header lines of a head.
 pub const MAX_HEADERS: usize = 32;
-
-/// Longest body in bytes: a form.
-pub const MAX_BODY: usize = 64 << 10;
 
 /// A whole request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +84,7 @@ fn decimal(value: &[u8]) -> Result<usize, u16> {
         return Err(400);
     }
     let number = std::str::from_utf8(value).ok().and_then(|v| v.parse().ok());
-    number.filter(|n| *n <= MAX_BODY).ok_or(413)
+    number.filter(|n| *n <= MAX_FORM).ok_or(413)
 }
 
 #[cfg(test)]

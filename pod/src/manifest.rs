@@ -37,7 +37,7 @@ pub use isolator::{
     AppArmorProfile, CpuShares, Isolator, OomScoreAdjust, PodIsolator, SeLinuxContext,
     UnknownIsolator,
 };
-pub use metadata::{Annotation, Label, TextMap, set_annotation};
+pub use metadata::{Annotation, Label, TextMap, annotations_json, set_annotation};
 pub use name::{AcIdentifier, AcName, AcVersion, ImageId};
 pub use pod::{Mount, PodContents, PodKind, PodManifest, RuntimeApp, RuntimeImage};
 pub use port::{ExposedPort, Port, PortNumber, Protocol};

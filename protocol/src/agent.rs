@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bounded::{Blob, Text};
 use crate::exit::Exit;
+use crate::metadata::{Answer, Request, RequestId};
 use crate::plan::{Plan, Process, ProcessId, WindowSize};
 
 /// Bytes of one [`Chunk`].
@@ -33,7 +34,7 @@ pub const WINDOW: u64 = 256 << 10;
 /// Longest reason or note in a message from the agent.
 pub const MAX_REASON: usize = 1024;
 
-/// Longest pod manifest, in bytes of JSON.
+/// Longest manifest, in bytes of JSON.
 pub const MAX_MANIFEST: usize = 1 << 20;
 
 /// Processes of a pod that run at one time: the apps, and what was started in them.
@@ -101,8 +102,6 @@ pub enum ToAgent {
     Pod {
         /// What to build.
         plan: Box<Plan>,
-        /// The pod manifest as JSON: data for the pod, never instructions to the agent.
-        manifest: Blob<MAX_MANIFEST>,
     },
     /// Run a process.
     Start(Box<Process>),
@@ -128,6 +127,13 @@ pub enum ToAgent {
     Stop {
         /// Milliseconds between the two.
         grace_ms: u32,
+    },
+    /// The answer to a [`FromAgent::Metadata`].
+    Metadata {
+        /// Which.
+        request: RequestId,
+        /// The answer.
+        answer: Box<Answer>,
     },
     /// Write everything back, unmount, say [`FromAgent::Down`] and reset the machine.
     Shutdown,
@@ -169,6 +175,8 @@ pub enum FromAgent {
     Data(Chunk),
     /// Input was passed on.
     Ack(Ack),
+    /// An app asks the metadata service. At most [`crate::metadata::MAX_REQUESTS`] wait for an answer; a lost connection ends them all.
+    Metadata(Box<Request>),
     /// The pod could not be built. The machine will be reset.
     Failed {
         /// What was tried, on what, and why it failed.

@@ -1,10 +1,11 @@
 //! Every byte that crosses a process or VM boundary: message types and framing, nothing else.
 //!
-//! Three conversations, each in a module of its own:
+//! Three conversations, each in a module of its own, and what one of them carries:
 //!
 //! * [`agent`]: relay ↔ guest agent, over one vsock connection, in [`frame`]s;
 //! * [`vmm`]: supervisor and relay ↔ VMM, one message a `SOCK_SEQPACKET` packet, file descriptors beside it;
-//! * [`relay`]: supervisor → relay, one way: the supervisor reads nothing that a guest can influence.
+//! * [`relay`]: supervisor → relay, one way: the supervisor reads nothing that a guest can influence;
+//! * [`metadata`]: what apps ask of the metadata service, part of [`agent`].
 //!
 //! Host and agent are built together, so there is one version and no negotiation ([`VERSION`]).
 //!
@@ -16,6 +17,7 @@ pub mod agent;
 pub mod bounded;
 pub mod exit;
 pub mod frame;
+pub mod metadata;
 pub mod plan;
 pub mod relay;
 pub mod vmm;

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::MAX_APPS;
 use crate::agent::MAX_MANIFEST;
 use crate::bounded::{Blob, List};
+use crate::metadata::MetadataSpec;
 use crate::plan::{Plan, Process};
 
-/// Longest frame to the relay.
-pub const MAX_TO_RELAY: usize = crate::frame::MAX_TO_AGENT + (1 << 20);
+/// Longest frame to the relay: what the agent gets, and manifests.
+pub const MAX_TO_RELAY: usize = crate::frame::MAX_TO_AGENT + (16 << 20);
 
 /// To the relay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,8 +28,10 @@ pub enum ToRelay {
 pub struct RelaySpec {
     /// For the agent.
     pub plan: Plan,
-    /// For the agent: the pod manifest as JSON.
+    /// The pod manifest as JSON.
     pub manifest: Blob<MAX_MANIFEST>,
+    /// For the metadata service.
+    pub metadata: MetadataSpec,
     /// The apps' main processes, one an app in the order of the plan, with ids 0, 1, ….
     pub processes: List<Process, MAX_APPS>,
     /// How long the agent may take to say hello, in milliseconds of host time.

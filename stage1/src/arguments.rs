@@ -5,6 +5,8 @@
 
 use std::ffi::OsString;
 
+use bulkhead_protocol::metadata::MAX_TOKEN;
+
 /// A call of the `run` entrypoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arguments {
@@ -14,6 +16,8 @@ pub struct Arguments {
     pub interactive: bool,
     /// The pod's host name, if one was chosen.
     pub hostname: Option<String>,
+    /// What the path of every request to the metadata service begins with, if it was chosen.
+    pub metadata_token: Option<String>,
     /// Restrictions of the apps that are left out.
     pub insecure: Insecure,
     /// The pod's UUID.
@@ -78,6 +82,7 @@ impl Arguments {
             debug: false,
             interactive: false,
             hostname: None,
+            metadata_token: None,
             insecure: Insecure::default(),
             uuid: String::new(),
         };
@@ -120,13 +125,7 @@ impl Arguments {
                     "an app's users are the guest's own",
                 ));
             }
-            "--mds-token" => {
-                return Err(unsupported(
-                    "--mds-token",
-                    None,
-                    "there is no metadata service",
-                ));
-            }
+            "--mds-token" => self.metadata_token = Some(check_token(value.unwrap_or(""))?),
             "--mutable" => {
                 return Err(unsupported(
                     "--mutable",
@@ -204,6 +203,19 @@ fn check_hostname(name: &str) -> Result<String, ArgumentError> {
         flag: "--hostname",
         value: name.to_owned(),
         expected: "a host name of at most 64 characters",
+    })
+}
+
+fn check_token(token: &str) -> Result<String, ArgumentError> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    if !token.is_empty() && token.len() <= MAX_TOKEN && token.bytes().all(plain) {
+        return Ok(token.to_owned());
+    }
+    Err(ArgumentError::Value {
+        flag: "--mds-token",
+        // It may be most of a secret.
+        value: "…".to_owned(),
+        expected: "1 to 64 letters and digits",
     })
 }
 

@@ -29,6 +29,7 @@ fn the_whole_vector_of_interface_version_6_is_known() {
         debug: true,
         interactive: true,
         hostname: Some("web-1.example".to_owned()),
+        metadata_token: None,
         insecure: Insecure {
             capabilities: true,
             paths: true,
@@ -56,10 +57,6 @@ fn what_is_not_there_yet_is_refused_by_name() {
     assert_eq!(
         error("--private-users=1000:65536"),
         "--private-users=1000:65536 is not supported yet: an app's users are the guest's own"
-    );
-    assert_eq!(
-        error("--mds-token=secret"),
-        "--mds-token is not supported yet: there is no metadata service"
     );
     assert_eq!(
         error("--mutable"),
@@ -94,4 +91,21 @@ fn nonsense_is_refused() {
         error("../../etc"),
         "UUID: \"../../etc\" is not a pod's UUID"
     );
+}
+
+#[test]
+fn the_metadata_service_s_token_is_letters_and_digits() {
+    let token = |text: &str| {
+        let uuid = "6733c088-a507-4694-aabf-fb7c31d0b9c2";
+        Arguments::parse([format!("--mds-token={text}"), uuid.to_owned()].map(OsString::from))
+    };
+    let good = "00f1e2".to_owned();
+    assert_eq!(token(&good).unwrap().metadata_token, Some(good));
+    for bad in ["", "a/b", "a b", &"a".repeat(65)] {
+        let error = token(bad).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "--mds-token: \"…\" is not 1 to 64 letters and digits"
+        );
+    }
 }

@@ -51,6 +51,8 @@ pub struct Input<'a> {
     pub terminal: Option<&'a str>,
     /// What the host has at each source of a host volume, or why it cannot be shared.
     pub sources: &'a BTreeMap<String, Result<ShareKind, String>>,
+    /// What the path of every request to the metadata service begins with.
+    pub metadata_token: &'a str,
     /// CPUs of the host.
     pub host_cpus: u32,
     /// Restrictions that are left out.
@@ -62,6 +64,8 @@ pub struct Input<'a> {
 pub struct Image {
     /// Its manifest.
     pub manifest: ImageManifest,
+    /// The manifest as it was stored.
+    pub json: Vec<u8>,
     /// Bytes of its EROFS file.
     pub length: u64,
 }

@@ -16,6 +16,7 @@ fn image(fields: &str) -> Image {
     );
     Image {
         manifest: ImageManifest::parse(json.as_bytes()).unwrap(),
+        json: Vec::new(),
         length: MIB,
     }
 }
@@ -46,6 +47,7 @@ fn input<'a>(manifest: &'a PodManifest, images: &'a [Image]) -> Input<'a> {
         stdio: PIPES,
         terminal: None,
         sources: &NO_SOURCES,
+        metadata_token: "token",
         host_cpus: 4,
         insecure: Insecure::default(),
     }
@@ -139,6 +141,7 @@ fn defaults_fill_what_the_environment_leaves_open() {
             "A=b=c",
             "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "AC_APP_NAME=web",
+            "AC_METADATA_URL=http://127.0.0.1:18112/token",
             "container=bulkhead",
             "SHELL=/bin/sh",
             "USER=root",
@@ -153,7 +156,7 @@ fn only_root_is_called_root() {
         let own = format!(r#","app":{{"exec":["/x"],"user":"{user}","group":"0"}}"#);
         let pod = plan(&pod(&[("web", 'a', &own)], ""), &[image("")]).unwrap();
         let names = environment(&pod).into_iter().map(str::to_owned);
-        names.skip(4).collect::<Vec<_>>()
+        names.skip(5).collect::<Vec<_>>()
     };
     assert_eq!(of("root"), ["USER=root", "LOGNAME=root", "HOME=/root"]);
     assert_eq!(of("redis"), ["USER=redis", "LOGNAME=redis"]);
@@ -390,6 +393,7 @@ fn converted_images_fill_their_volumes() {
     );
     let converted = Image {
         manifest: ImageManifest::parse(json.as_bytes()).unwrap(),
+        json: Vec::new(),
         length: MIB,
     };
     let pod = plan(&pod(&[("web", 'a', "")], ""), &[converted]).unwrap();

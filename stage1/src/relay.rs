@@ -13,7 +13,7 @@
 //!   and belong to others too, so that they cannot be switched to non-blocking mode.
 //!
 //! **Invariant.** A guest can make the relay hold no more than [`WINDOW`](bulkhead_protocol::agent::WINDOW) bytes for each
-//! stream of its processes, one frame, and one bounded queue of answers.
+//! stream of its processes, one frame, one bounded queue of answers, and of requests to the metadata service.
 
 pub mod descriptors;
 pub mod event_loop;

@@ -23,6 +23,7 @@ mod layers;
 mod machine;
 mod many;
 mod memory;
+mod metadata;
 mod no_kvm;
 mod paths;
 mod pod_manifest;

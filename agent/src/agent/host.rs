@@ -167,6 +167,7 @@ impl Agent {
         if let Link::Up { connection, .. } = std::mem::replace(&mut self.link, down) {
             self.poller.remove(&connection);
         }
+        self.metadata_host_is_gone();
         self.host_is_gone();
     }
 
@@ -238,14 +239,14 @@ impl Agent {
                     what: "a second welcome",
                 });
             }
-            // The manifest is for a metadata service; nothing in the guest asks for it yet.
-            ToAgent::Pod { plan, manifest: _ } => self.build_pod(*plan)?,
+            ToAgent::Pod { plan } => self.build_pod(*plan)?,
             ToAgent::Start(process) => self.start(*process),
             ToAgent::Data(chunk) => self.take_input(&chunk)?,
             ToAgent::Ack(ack) => self.take_ack(&ack)?,
             ToAgent::Signal { process, signal } => self.signal(process, signal),
             ToAgent::Resize { process, size } => self.resize(process, size),
             ToAgent::Stop { grace_ms } => self.stop(grace_ms),
+            ToAgent::Metadata { request, answer } => self.take_metadata_answer(request, &answer),
             ToAgent::Shutdown => self.shut_down(),
         }
         Ok(())
@@ -345,6 +346,11 @@ impl Agent {
                 source,
             })?;
         }
+        self.open_metadata_service()
+            .map_err(|errno| Fatal::System {
+                what: "open the metadata service",
+                source: errno.into(),
+            })?;
         self.pod = Some(Pod::new(plan, &self.machine)?);
         Ok(())
     }

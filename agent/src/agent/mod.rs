@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `mod.rs` | the loop, its deadlines |
 //! | `host.rs` | the connection: dial, greet, lose, take messages |
+//! | `metadata.rs` | what apps ask of the metadata service |
 //! | `start.rs` | from `Start` to a running program |
 //! | `streams.rs` | bytes between pipes and the connection |
 //! | `end.rs` | reaping, stop, shutdown |
@@ -12,6 +13,7 @@
 
 mod end;
 mod host;
+mod metadata;
 mod start;
 mod streams;
 
@@ -65,6 +67,7 @@ pub struct Agent {
     ended: VecDeque<ProcessId>,
     /// Streams that have something to send, in turn.
     line: VecDeque<(ProcessId, Stream)>,
+    metadata: metadata::Service,
     ending: Ending,
 }
 
@@ -164,6 +167,7 @@ impl Agent {
             processes: BTreeMap::new(),
             ended: VecDeque::new(),
             line: VecDeque::new(),
+            metadata: metadata::Service::default(),
             ending: Ending::No,
         })
     }
@@ -206,6 +210,8 @@ impl Agent {
                 Token::Stdin(process) => self.input_event(process, flags),
                 Token::Stdout(process) => self.read_output(process, Stream::Stdout),
                 Token::Stderr(process) => self.read_output(process, Stream::Stderr),
+                Token::Metadata => self.accept_metadata_client(),
+                Token::MetadataClient(id) => self.metadata_event(id),
             }
         }
         self.advance_ending();
@@ -216,7 +222,11 @@ impl Agent {
 
     fn wait(&self) -> Result<Vec<(Token, EventFlags)>, Fatal> {
         let timeout_ns = if self.setup.is_empty() {
-            let deadlines = [self.link.deadline_ns(), self.ending.deadline_ns()];
+            let deadlines = [
+                self.link.deadline_ns(),
+                self.ending.deadline_ns(),
+                self.metadata.deadline_ns(),
+            ];
             let next = deadlines.into_iter().flatten().min();
             next.map(|deadline| deadline.saturating_sub(monotonic_ns()))
         } else {
@@ -233,6 +243,9 @@ impl Agent {
         let is_due = |deadline: Option<u64>| deadline.is_some_and(|deadline| deadline <= now_ns);
         if is_due(self.link.deadline_ns()) {
             self.dial_host();
+        }
+        if is_due(self.metadata.deadline_ns()) {
+            self.metadata_clients_are_due();
         }
         if is_due(self.ending.deadline_ns()) {
             self.ending_is_due();

@@ -101,7 +101,6 @@ impl Relay {
     pub(crate) fn build(&mut self, plan: Plan) {
         self.send(&ToAgent::Pod {
             plan: Box::new(plan),
-            manifest: Vec::new().try_into().unwrap(),
         });
     }
 
@@ -168,6 +167,7 @@ impl Relay {
                 outcome.input_closed |= ack.closed;
             }
             FromAgent::Failed { reason } => self.failed = Some(reason.to_string()),
+            FromAgent::Metadata(_) => panic!("no app of these tests asks the metadata service"),
             FromAgent::Down => self.is_down = true,
         }
         true

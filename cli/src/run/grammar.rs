@@ -42,7 +42,7 @@ enum Owner {
 const FOR_EVERY_APP: [&str; 1] = ["--mount"];
 
 /// Flags of rkt that are still to come, each with what it belongs to.
-const NOT_SUPPORTED_YET: [(&str, &str); 26] = [
+const NOT_SUPPORTED_YET: [(&str, &str); 25] = [
     ("port", "networking"),
     ("dns", "networking"),
     ("dns-search", "networking"),
@@ -57,7 +57,6 @@ const NOT_SUPPORTED_YET: [(&str, &str); 26] = [
     ("no-store", "fetching of images"),
     ("signature", "verification of signatures"),
     ("trust-keys-from-https", "verification of signatures"),
-    ("mds-register", "the metadata service"),
     (
         "stage1-url",
         "fetching of stage1 images (--stage1 takes a name or directory)",

@@ -110,6 +110,19 @@ pub(crate) struct PodOptions {
     )]
     pub(crate) inherit_env: bool,
 
+    /// Taken for the sake of rkt's command lines: every pod has the metadata service (AC_METADATA_URL)
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = true,
+        hide_default_value = true,
+        hide_possible_values = true,
+        default_missing_value = "true"
+    )]
+    pub(crate) mds_register: bool,
+
     /// Set a variable in all apps
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) set_env: Vec<Variable>,

@@ -38,3 +38,11 @@ pub fn set_annotation(annotations: &mut Vec<Annotation>, name: AcIdentifier, val
         None => annotations.push(Annotation { name, value }),
     }
 }
+
+/// Annotations as a JSON list: what a metadata service answers.
+///
+/// # Panics
+/// Never: two strings always have a JSON form.
+pub fn annotations_json(annotations: &[Annotation]) -> Vec<u8> {
+    serde_json::to_vec(annotations).expect("strings have a JSON form")
+}

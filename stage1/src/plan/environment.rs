@@ -1,10 +1,11 @@
 //! The environment of an app: what its manifest says, then the defaults that the appc specification and rkt promise, for
 //! names that the manifest leaves open.
-//!
-//! `AC_METADATA_URL` is absent: there is no metadata service.
 
 use bulkhead_pod::manifest::{App, PrincipalForm};
+use bulkhead_protocol::metadata::PORT;
 use bulkhead_protocol::plan::{AppName, Stdio};
+
+use super::Input;
 
 /// The appc specification's default.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -16,15 +17,12 @@ const TERM: &str = "vt100";
 const TERM_MAX: usize = 64;
 
 /// `NAME=value` strings, complete.
-pub(super) fn environment(
-    app: &App,
-    name: &AppName,
-    stdio: Stdio,
-    terminal: Option<&str>,
-) -> Vec<String> {
+pub(super) fn environment(app: &App, name: &AppName, input: &Input<'_>) -> Vec<String> {
+    let metadata = format!("http://127.0.0.1:{PORT}/{}", input.metadata_token);
     let mut defaults = vec![
         ("PATH", PATH),
         ("AC_APP_NAME", name.as_str()),
+        ("AC_METADATA_URL", &metadata),
         ("container", "bulkhead"),
         ("SHELL", "/bin/sh"),
     ];
@@ -37,9 +35,9 @@ pub(super) fn environment(
         PrincipalForm::Name(user) => defaults.extend([("USER", user), ("LOGNAME", user)]),
         PrincipalForm::Id(_) | PrincipalForm::OwnerOf(_) => {}
     }
-    if matches!(stdio, Stdio::Terminal { .. }) {
+    if matches!(input.stdio, Stdio::Terminal { .. }) {
         let plain = |t: &&str| t.len() <= TERM_MAX && t.bytes().all(|b| b.is_ascii_graphic());
-        defaults.push(("TERM", terminal.filter(plain).unwrap_or(TERM)));
+        defaults.push(("TERM", input.terminal.filter(plain).unwrap_or(TERM)));
     }
     let given = app.environment.iter();
     let open = |default: &&(&str, &str)| !given.clone().any(|v| v.name.as_str() == default.0);

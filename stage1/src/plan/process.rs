@@ -19,7 +19,7 @@ pub(super) fn process(
         let of_event = app.event_handlers.iter().find(|h| h.name == event);
         of_event.map_or(&[][..], |handler| &handler.exec)
     };
-    let environment = environment(app, name, input.stdio, input.terminal);
+    let environment = environment(app, name, input);
     let environment: Result<Vec<_>, _> = environment.into_iter().map(Text::try_from).collect();
     let directory = app.working_directory.as_ref();
     let directory = directory.map_or("/", |path| path.as_str());

@@ -22,6 +22,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::kernel;
+use super::metadata::{MetadataError, Service};
 use super::outlet::Report;
 use super::readable;
 use super::session::{Action, Session};
@@ -49,6 +50,9 @@ pub enum RelayError {
         /// Why it failed.
         source: io::Error,
     },
+    /// What apps may ask for.
+    #[error("prepare the metadata service")]
+    Metadata(#[from] MetadataError),
     /// The wait itself.
     #[error("wait for events")]
     Wait(#[source] io::Error),
@@ -81,9 +85,10 @@ pub fn run(descriptors: Descriptors) -> Result<u8, RelayError> {
         .map_err(io::Error::from)
         .map_err(setup("choose the session's name"))?;
     let streams = Streams::start(&spec).map_err(setup("attend to the standard streams"))?;
+    let metadata = Service::new(&spec.metadata, &spec.manifest)?;
     let start = Instant::now();
     let mut relay = Relay {
-        session: Session::new(spec, SessionId(id), Duration::ZERO),
+        session: Session::new(spec, metadata, SessionId(id), Duration::ZERO),
         start,
         commands,
         vmm: Some(VmmLink::new(descriptors.vmm)),

@@ -3,7 +3,7 @@
 //! They are made on the host, because the key that signs must never enter the guest, and because manifests that lie here
 //! cost an idle guest no memory. What arrives is a request that an app wrote and an agent passed on: neither is trusted.
 //!
-//! Pure: no descriptor, thread or clock. The first path element, the token, is gone when a request comes here.
+//! Pure: no descriptor, thread or clock.
 //!
 //! `Metadata-Flavor` is absent on purpose: the specification's last version no longer asks for it, so clients that leave it
 //! out are right too.
@@ -11,123 +11,136 @@
 mod form;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bulkhead_pod::Uuid;
+use bulkhead_pod::manifest::{
+    ImageManifest, ManifestError, PodManifest, annotations_json, set_annotation,
+};
+use bulkhead_protocol::bounded::{Blob, BoundError};
+use bulkhead_protocol::metadata::{
+    Answer, KEY_LENGTH, MediaType, MetadataSpec, Method, Request, Status,
+};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha512;
 
 use form::Form;
 
-/// Bytes of a pod's key: the output length of SHA-512, as RFC 2104 recommends at least.
-pub const KEY_LENGTH: usize = 64;
+/// Where everything lies, behind the token.
+const ROOT: &str = "acMetadata/v1/";
 
-/// Longest form that is taken, in bytes as they arrive.
-pub const MAX_FORM: usize = 64 << 10;
+/// A specification that is none. The supervisor has read the same manifests before.
+#[derive(Debug, thiserror::Error)]
+pub enum MetadataError {
+    /// A manifest.
+    #[error("what the metadata service is to answer")]
+    Manifest(#[from] ManifestError),
+    /// The pod's name.
+    #[error("the pod's name {0:?}")]
+    Uuid(String),
+    /// Annotations of image and pod together are longer than a manifest.
+    #[error("the annotations of app {app}")]
+    Annotations {
+        /// Which.
+        app: String,
+        /// How long they are.
+        source: BoundError,
+    },
+    /// The images are not those of the apps.
+    #[error("{apps} apps and {images} images")]
+    Images {
+        /// In the pod manifest.
+        apps: usize,
+        /// Given.
+        images: usize,
+    },
+}
 
-/// Where everything lies.
-const ROOT: &str = "/acMetadata/v1/";
+type Json = Blob<{ bulkhead_protocol::agent::MAX_MANIFEST }>;
 
 /// What the service knows of an app.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AppMetadata {
-    /// The image's annotations with the app's over them, as JSON.
-    pub annotations: Vec<u8>,
-    /// The image manifest as it was stored, JSON.
-    pub image_manifest: Vec<u8>,
+struct AppMetadata {
+    /// The image's annotations with the app's over them.
+    annotations: Json,
+    /// As it was stored.
+    image_manifest: Json,
     /// `sha512-…`.
-    pub image_id: String,
+    image_id: String,
 }
 
 /// What the service knows of a pod.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PodMetadata {
-    /// The pod's name.
-    pub uuid: Uuid,
-    /// The pod's annotations as JSON.
-    pub annotations: Vec<u8>,
-    /// The pod manifest, JSON.
-    pub manifest: Vec<u8>,
-    /// By name.
-    pub apps: BTreeMap<String, AppMetadata>,
+struct PodMetadata {
+    uuid: Uuid,
+    annotations: Json,
+    manifest: Json,
+    apps: BTreeMap<String, AppMetadata>,
 }
 
-/// The status codes that there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    /// 200.
-    Ok,
-    /// 400: the form lacks a field, or is not a form.
-    BadRequest,
-    /// 403: a signature that does not hold.
-    Forbidden,
-    /// 404.
-    NotFound,
-    /// 405: with the method that there is.
-    MethodNotAllowed {
-        /// For the header `Allow`.
-        allow: &'static str,
-    },
-    /// 413: over [`MAX_FORM`].
-    TooLarge,
-}
-
-/// The media types that there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MediaType {
-    /// `application/json`.
-    Json,
-    /// `text/plain; charset=us-ascii`.
-    Text,
-}
-
-impl MediaType {
-    /// The value of `Content-Type`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Json => "application/json",
-            Self::Text => "text/plain; charset=us-ascii",
+impl PodMetadata {
+    fn read(spec: &MetadataSpec, manifest: &Json) -> Result<Self, MetadataError> {
+        let pod = PodManifest::parse(manifest)?;
+        if pod.apps.len() != spec.images.len() {
+            return Err(MetadataError::Images {
+                apps: pod.apps.len(),
+                images: spec.images.len(),
+            });
         }
+        let annotations = |whose: &str, annotations: &[_]| {
+            Json::try_from(annotations_json(annotations)).map_err(|source| {
+                MetadataError::Annotations {
+                    app: whose.to_owned(),
+                    source,
+                }
+            })
+        };
+        let mut apps = BTreeMap::new();
+        for (app, image_manifest) in pod.apps.iter().zip(&spec.images) {
+            let mut merged = ImageManifest::parse(image_manifest)?.annotations.clone();
+            for own in &app.annotations {
+                set_annotation(&mut merged, own.name.clone(), own.value.clone());
+            }
+            let known = AppMetadata {
+                annotations: annotations(app.name.as_str(), &merged)?,
+                image_manifest: image_manifest.clone(),
+                image_id: app.image.id.to_string(),
+            };
+            apps.insert(app.name.to_string(), known);
+        }
+        let uuid = spec.uuid.parse();
+        Ok(Self {
+            uuid: uuid.map_err(|_| MetadataError::Uuid(spec.uuid.to_string()))?,
+            annotations: annotations("of the pod", &pod.annotations)?,
+            manifest: manifest.clone(),
+            apps,
+        })
     }
 }
 
-/// An answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// Whether it worked.
-    pub status: Status,
-    /// What `body` is.
-    pub media_type: MediaType,
-    /// The answer, or nothing where the status says it all.
-    pub body: Vec<u8>,
+fn only(status: Status) -> Answer {
+    text(status, "")
 }
 
-impl Answer {
-    fn only(status: Status) -> Self {
-        Self::text(status, String::new())
+fn text(status: Status, text: &str) -> Answer {
+    Answer {
+        status,
+        media_type: MediaType::Text,
+        body: Blob::try_from(text.as_bytes()).expect("an id or a signature"),
     }
+}
 
-    fn text(status: Status, text: String) -> Self {
-        Self {
-            status,
-            media_type: MediaType::Text,
-            body: text.into_bytes(),
-        }
-    }
-
-    fn json(body: &[u8]) -> Self {
-        Self {
-            status: Status::Ok,
-            media_type: MediaType::Json,
-            body: body.to_vec(),
-        }
+fn json(body: &Json) -> Answer {
+    Answer {
+        status: Status::Ok,
+        media_type: MediaType::Json,
+        body: body.clone(),
     }
 }
 
 /// What a path names.
 enum Endpoint<'a> {
-    Json(&'a [u8]),
+    Json(&'a Json),
     Text(String),
     Sign,
     Verify,
@@ -136,36 +149,60 @@ enum Endpoint<'a> {
 /// The metadata service of one pod.
 pub struct Service {
     pod: PodMetadata,
+    token: String,
     key: [u8; KEY_LENGTH],
 }
 
+impl fmt::Debug for Service {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service")
+            .field("pod", &self.pod.uuid)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Service {
-    /// A service that signs with `key`, which is random and this pod's alone.
-    pub fn new(pod: PodMetadata, key: [u8; KEY_LENGTH]) -> Self {
-        Self { pod, key }
+    /// A service for the pod of this manifest.
+    ///
+    /// # Errors
+    /// Manifests that are none.
+    pub fn new(spec: &MetadataSpec, manifest: &Json) -> Result<Self, MetadataError> {
+        let mut key = [0; KEY_LENGTH];
+        // A shorter key is one with zeros behind it (RFC 2104, section 2).
+        key[..spec.key.len()].copy_from_slice(&spec.key);
+        Ok(Self {
+            pod: PodMetadata::read(spec, manifest)?,
+            token: spec.token.to_string(),
+            key,
+        })
     }
 
-    /// Answers one request. `path` is what follows the token, without a query.
-    pub fn answer(&self, method: &str, path: &str, body: &[u8]) -> Answer {
-        let Some(endpoint) = self.endpoint(path) else {
-            return Answer::only(Status::NotFound);
+    /// Answers one request.
+    pub fn answer(&self, request: &Request) -> Answer {
+        let Some(endpoint) = self.endpoint(&request.path) else {
+            return only(Status::NotFound);
         };
-        let allow = match endpoint {
-            Endpoint::Json(_) | Endpoint::Text(_) => "GET",
-            Endpoint::Sign | Endpoint::Verify => "POST",
+        let allowed = match endpoint {
+            Endpoint::Json(_) | Endpoint::Text(_) => Method::Get,
+            Endpoint::Sign | Endpoint::Verify => Method::Post,
         };
-        if method != allow {
-            return Answer::only(Status::MethodNotAllowed { allow });
+        if request.method != allowed {
+            return only(Status::Only(allowed));
         }
         match endpoint {
-            Endpoint::Json(json) => Answer::json(json),
-            Endpoint::Text(text) => Answer::text(Status::Ok, text),
-            Endpoint::Sign => with_form(body, |form| self.sign(form)),
-            Endpoint::Verify => with_form(body, |form| self.verify(form)),
+            Endpoint::Json(body) => json(body),
+            Endpoint::Text(body) => text(Status::Ok, &body),
+            Endpoint::Sign => with_form(&request.form, |form| self.sign(form)),
+            Endpoint::Verify => with_form(&request.form, |form| self.verify(form)),
         }
     }
 
     fn endpoint(&self, path: &str) -> Option<Endpoint<'_>> {
+        let (token, path) = path.strip_prefix('/')?.split_once('/')?;
+        if token != self.token {
+            return None;
+        }
         let path = path.strip_prefix(ROOT)?;
         match path {
             "pod/annotations" => return Some(Endpoint::Json(&self.pod.annotations)),
@@ -187,7 +224,7 @@ impl Service {
 
     fn sign(&self, form: &Form) -> Option<Answer> {
         let signature = self.mac(form.field("content")?).finalize().into_bytes();
-        Some(Answer::text(Status::Ok, STANDARD.encode(signature)))
+        Some(text(Status::Ok, &STANDARD.encode(signature)))
     }
 
     /// Another pod's signature never holds here: each pod has a key of its own, so that a guest that takes over its relay
@@ -200,7 +237,7 @@ impl Service {
         // In constant time: a guest must not find a signature byte by byte.
         let holds = self.mac(content).verify_slice(&signature).is_ok() && uuid == self.pod.uuid;
         let status = if holds { Status::Ok } else { Status::Forbidden };
-        Some(Answer::only(status))
+        Some(only(status))
     }
 
     /// HMAC-SHA512 of the pod's UUID in text, which has one length, and `content`.
@@ -215,12 +252,9 @@ impl Service {
 
 /// Reads the form and asks `answer`, whose `None` says that a field is missing or makes no sense.
 fn with_form(body: &[u8], answer: impl FnOnce(&Form) -> Option<Answer>) -> Answer {
-    if body.len() > MAX_FORM {
-        return Answer::only(Status::TooLarge);
-    }
     let form = Form::parse(body);
     form.and_then(|form| answer(&form))
-        .unwrap_or_else(|| Answer::only(Status::BadRequest))
+        .unwrap_or_else(|| only(Status::BadRequest))
 }
 
 #[cfg(test)]

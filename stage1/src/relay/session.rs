@@ -21,12 +21,13 @@ mod process;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use bulkhead_protocol::agent::{FromAgent, MAX_MANIFEST, Session as SessionId, Stream, ToAgent};
-use bulkhead_protocol::bounded::Blob;
+use bulkhead_protocol::agent::{FromAgent, Session as SessionId, Stream, ToAgent};
 use bulkhead_protocol::exit::Exit;
+use bulkhead_protocol::metadata::{MAX_REQUESTS, Request};
 use bulkhead_protocol::plan::{Plan, Process, ProcessId, Stdio, WindowSize};
 use bulkhead_protocol::relay::RelaySpec;
 
+use super::metadata::Service;
 use failure::Failure;
 use input::Input;
 use process::Processes;
@@ -71,11 +72,14 @@ pub struct Session {
     /// Until when a lost agent may come back.
     redial_until: Option<Duration>,
     /// To send once: the plan and the processes.
-    pod: Option<(Plan, Blob<MAX_MANIFEST>, Vec<Process>)>,
+    pod: Option<(Plan, Vec<Process>)>,
     /// Messages to send before anything else. Bounded: each kind is there at most once, but for the starts.
     control: VecDeque<Outgoing>,
     processes: Processes,
     input: Option<Input>,
+    metadata: Service,
+    /// What apps have asked the metadata service, at most [`MAX_REQUESTS`].
+    requests: VecDeque<Request>,
     resize: Option<WindowSize>,
     stopping: bool,
     stopped_early: bool,
@@ -85,7 +89,7 @@ pub struct Session {
 
 impl Session {
     /// A session that waits for its agent from `now` on. All times are those of one clock, from any origin.
-    pub fn new(spec: RelaySpec, id: SessionId, now: Duration) -> Self {
+    pub fn new(spec: RelaySpec, metadata: Service, id: SessionId, now: Duration) -> Self {
         let milliseconds = |ms: u32| Duration::from_millis(u64::from(ms));
         let ready_timeout = milliseconds(spec.ready_timeout_ms);
         let processes = spec.processes.into_vec();
@@ -104,7 +108,9 @@ impl Session {
             control: VecDeque::new(),
             input: input.map(|process| Input::new(process.id, process.stdio)),
             processes: Processes::new(&processes),
-            pod: Some((spec.plan, spec.manifest, processes)),
+            pod: Some((spec.plan, processes)),
+            metadata,
+            requests: VecDeque::new(),
             resize: None,
             stopping: false,
             stopped_early: false,
@@ -137,6 +143,12 @@ impl Session {
         if let Some(ack) = self.processes.next_ack() {
             return Some(Outgoing::Message(ToAgent::Ack(ack)));
         }
+        if let Some(request) = self.requests.pop_front() {
+            return Some(Outgoing::Message(ToAgent::Metadata {
+                request: request.id,
+                answer: Box::new(self.metadata.answer(&request)),
+            }));
+        }
         let input = self.input.as_mut()?;
         let process = input.process();
         if !self.processes.is_running(process) {
@@ -168,6 +180,7 @@ impl Session {
     /// The agent's connection ended.
     pub fn agent_lost(&mut self, now: Duration) {
         self.link = Link::Down;
+        self.requests.clear();
         if matches!(self.phase, Phase::Running | Phase::PoweringOff) {
             self.redial_until.get_or_insert(now + self.ready_timeout);
         }
@@ -245,6 +258,7 @@ impl Session {
                 Some(input) => input.acknowledged(ack)?,
                 None => return Err(Violation::Ack),
             },
+            FromAgent::Metadata(request) => self.metadata_request(*request)?,
             FromAgent::Failed { reason } => {
                 self.fail(now, Failure::guest(format!("the guest: {reason}")));
             }
@@ -284,11 +298,10 @@ impl Session {
         self.debug("the agent is ready");
         self.phase = Phase::Running;
         self.until = None;
-        if let Some((plan, manifest, processes)) = self.pod.take() {
+        if let Some((plan, processes)) = self.pod.take() {
             let mut send = |message| self.control.push_back(Outgoing::Message(message));
             send(ToAgent::Pod {
                 plan: Box::new(plan),
-                manifest,
             });
             processes
                 .into_iter()
@@ -312,6 +325,14 @@ impl Session {
             self.control
                 .push_back(Outgoing::Message(ToAgent::Stop { grace_ms }));
         }
+    }
+
+    fn metadata_request(&mut self, request: Request) -> Result<(), Violation> {
+        if self.requests.len() == MAX_REQUESTS {
+            return Err(Violation::Requests);
+        }
+        self.requests.push_back(request);
+        Ok(())
     }
 
     fn exited(

@@ -2,7 +2,7 @@ use bulkhead_protocol::agent::{Ack, FromAgent};
 use bulkhead_protocol::vmm::ExitReason;
 use proptest::prelude::*;
 
-use super::tests::{ID, ZERO, data, exited, seconds, spec};
+use super::tests::{ID, ZERO, data, exited, seconds, session as session_of, spec};
 use super::*;
 
 /// Anything that an agent can say, biased towards what comes close to sense.
@@ -76,7 +76,7 @@ proptest! {
     fn no_agent_can_make_it_panic_or_keep_it_from_ending(
         events in prop::collection::vec(any_event(), 0..200),
     ) {
-        let mut session = Session::new(spec(&["a", "b", "c"], Stdio::Pipes { stdin: true }), ID, ZERO);
+        let mut session = session_of(spec(&["a", "b", "c"], Stdio::Pipes { stdin: true }));
         let mut now = ZERO;
         let mut finished = 0;
         let mut statuses = 0;

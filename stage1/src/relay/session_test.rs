@@ -1,5 +1,6 @@
 use bulkhead_protocol::agent::{Ack, Chunk};
-use bulkhead_protocol::bounded::{List, Text};
+use bulkhead_protocol::bounded::{Blob, List, Text};
+use bulkhead_protocol::metadata::{MetadataSpec, Method, RequestId, Status};
 use bulkhead_protocol::plan::{AppName, Limits};
 use bulkhead_protocol::vmm::ExitReason;
 
@@ -45,7 +46,13 @@ pub(super) fn spec(names: &[&str], stdio: Stdio) -> RelaySpec {
             empty_volumes: List::default(),
             volume_scratch: None,
         },
-        manifest: Blob::default(),
+        manifest: Blob::try_from(&br#"{"acKind":"PodManifest","acVersion":"0.8.11"}"#[..]).unwrap(),
+        metadata: MetadataSpec {
+            uuid: Text::try_from("6733c088-a507-4694-aabf-fb7c31d0b9c2").unwrap(),
+            token: Text::try_from("token").unwrap(),
+            key: Blob::default(),
+            images: List::default(),
+        },
         processes: List::try_from(processes.collect::<Vec<_>>()).unwrap(),
         ready_timeout_ms: 30_000,
         stop_grace_ms: 10_000,
@@ -56,7 +63,12 @@ pub(super) fn spec(names: &[&str], stdio: Stdio) -> RelaySpec {
 }
 
 fn new(names: &[&str]) -> Session {
-    Session::new(spec(names, Stdio::Pipes { stdin: false }), ID, ZERO)
+    session(spec(names, Stdio::Pipes { stdin: false }))
+}
+
+pub(super) fn session(spec: RelaySpec) -> Session {
+    let metadata = Service::new(&spec.metadata, &spec.manifest).unwrap();
+    Session::new(spec, metadata, ID, ZERO)
 }
 
 fn hello(resume: Option<SessionId>) -> FromAgent {
@@ -436,7 +448,7 @@ fn an_agent_that_does_not_come_back_ends_the_pod() {
 
 #[test]
 fn input_goes_to_the_app_once_it_runs() {
-    let mut session = Session::new(spec(&["cat"], Stdio::Pipes { stdin: true }), ID, ZERO);
+    let mut session = session(spec(&["cat"], Stdio::Pipes { stdin: true }));
     session.input(b"abc");
     session.agent_connected(ZERO);
     session.agent_message(ZERO, hello(None));
@@ -449,4 +461,32 @@ fn input_goes_to_the_app_once_it_runs() {
     assert!(matches!(messages(&mut session)[..], [ToAgent::Data(_)]));
     session.agent_message(ZERO, exited(0, Exit::Code(0)));
     assert_eq!(session.input_room(), None);
+}
+
+#[test]
+fn requests_to_the_metadata_service_are_answered_within_a_bound_and_on_their_own_connection() {
+    let request = |id| {
+        FromAgent::Metadata(Box::new(Request {
+            id: RequestId(id),
+            method: Method::Get,
+            path: Text::try_from("/token/acMetadata/v1/pod/uuid").unwrap(),
+            form: Blob::default(),
+        }))
+    };
+    let mut session = running(&["a"]);
+    messages(&mut session);
+    session.agent_message(ZERO, request(1));
+    session.agent_lost(ZERO);
+    session.agent_connected(ZERO);
+    session.agent_message(ZERO, hello(Some(ID)));
+    session.agent_message(ZERO, request(2));
+    let sent = messages(&mut session);
+    let is_answer = |m: &&ToAgent| matches!(m, ToAgent::Metadata { request: RequestId(2), answer } if answer.status == Status::Ok);
+    assert_eq!(sent.iter().filter(is_answer).count(), 1, "{sent:?}");
+    for id in 0..=MAX_REQUESTS {
+        session.agent_message(ZERO, request(u32::try_from(id).unwrap()));
+    }
+    session.vmm_exited(&ExitReason::Stopped, b"");
+    let said = says(&mut session).concat();
+    assert!(said.contains("more than 16 requests"), "{said}");
 }

@@ -14,6 +14,7 @@ use bulkhead_protocol::agent::{Ack, Chunk, FromAgent, Session, Stream, ToAgent, 
 use bulkhead_protocol::bounded::{Blob, List, Text};
 use bulkhead_protocol::exit::Exit;
 use bulkhead_protocol::frame::{self, Decoder, MAX_FROM_AGENT, MAX_TO_AGENT};
+use bulkhead_protocol::metadata::MetadataSpec;
 use bulkhead_protocol::plan::{AppName, Limits, Plan, Process, ProcessId, Stdio};
 use bulkhead_protocol::relay::{MAX_TO_RELAY, RelaySpec, ToRelay};
 use bulkhead_protocol::vmm::{ExitReason, FromVmm, MAX_PACKET, ToVmm};
@@ -350,7 +351,13 @@ fn spec(names: &[&str], stdio: Stdio) -> RelaySpec {
             empty_volumes: List::default(),
             volume_scratch: None,
         },
-        manifest: Blob::default(),
+        manifest: Blob::try_from(&br#"{"acKind":"PodManifest","acVersion":"0.8.11"}"#[..]).unwrap(),
+        metadata: MetadataSpec {
+            uuid: Text::try_from("6733c088-a507-4694-aabf-fb7c31d0b9c2").unwrap(),
+            token: Text::try_from("token").unwrap(),
+            key: Blob::default(),
+            images: List::default(),
+        },
         processes: List::try_from(processes.collect::<Vec<_>>()).unwrap(),
         ready_timeout_ms: 60_000,
         stop_grace_ms: 60_000,

@@ -81,7 +81,11 @@ impl PodFiles {
             let whose = || format!("app {}", app.name);
             let manifest = ImageManifest::parse(&json).with_context(whose)?;
             let length = open_image(&app.name)?.metadata().with_context(whose)?.len();
-            Ok(Image { manifest, length })
+            Ok(Image {
+                manifest,
+                json,
+                length,
+            })
         })
         .collect()
     }

@@ -14,6 +14,7 @@ mod files;
 mod helpers;
 mod kvm;
 mod machine;
+mod metadata;
 mod shares;
 mod wait;
 
@@ -28,10 +29,11 @@ use anyhow::{Context, Result};
 use bulkhead_jail::inherited;
 use bulkhead_protocol::bounded::{Blob, List};
 use bulkhead_protocol::exit::CODE_RUNTIME_FAILED;
+use bulkhead_protocol::metadata::MetadataSpec;
 use bulkhead_protocol::plan::{Stdio, WindowSize};
 use bulkhead_protocol::relay::{MAX_TO_RELAY, RelaySpec, ToRelay};
 use bulkhead_stage1::arguments::Arguments;
-use bulkhead_stage1::plan::{self, Input, Pod};
+use bulkhead_stage1::plan::{self, Image, Input, Pod};
 use bulkhead_stage1::trace;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::termios::{isatty, tcgetwinsize};
@@ -39,6 +41,7 @@ use rustix::termios::{isatty, tcgetwinsize};
 use files::PodFiles;
 use helpers::Helpers;
 use machine::Sources;
+use metadata::Secrets;
 
 /// The environment variable with the number of the descriptor that holds the pod's lock.
 const LOCK_VARIABLE: &str = "RKT_LOCK_FD";
@@ -91,15 +94,10 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
         arguments.interactive,
     )?;
 
-    let pod = plan_pod(&files, &arguments)?;
-    for warning in &pod.warnings {
-        eprintln!("stage1: warning: {warning}");
-    }
-    if arguments.debug {
-        eprintln!("stage1: machine: {}", pod.size);
-        eprintln!("stage1: plan: {:?}", pod.plan);
-        eprintln!("stage1: processes: {:?}", pod.processes);
-    }
+    let images = files.images()?;
+    let secrets = Secrets::draw(arguments.metadata_token.clone())?;
+    let pod = plan_pod(&files, &images, &secrets.token, &arguments)?;
+    announce(&pod, arguments.debug);
     let scratch = files.create_scratch(&pod.plan)?;
     let (file_servers, connections) = shares::start(&pod.shares, arguments.debug)?;
     let sources = Sources {
@@ -110,7 +108,8 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
     machine::send(&vmm_socket, &files, &pod, &sources, arguments.debug)?;
     drop(connections);
     drop(vmm_socket);
-    send_plan(&mut commands, &files, pod, arguments.debug)?;
+    let metadata = secrets.into_spec(&arguments.uuid, images)?;
+    send_plan(&mut commands, &files, pod, metadata, arguments.debug)?;
     files.write_pid()?;
     // From here on the machine may have written to its disks: they stay for those who look at an exited pod.
     scratch.keep();
@@ -147,9 +146,13 @@ fn open_trace() -> Result<Option<File>> {
     file.map(Some).with_context(context)
 }
 
-fn plan_pod(files: &PodFiles, arguments: &Arguments) -> Result<Pod> {
+fn plan_pod(
+    files: &PodFiles,
+    images: &[Image],
+    metadata_token: &str,
+    arguments: &Arguments,
+) -> Result<Pod> {
     let manifest = files.manifest();
-    let images = files.images()?;
     let terminal = std::env::var("TERM").ok();
     let cpus = rustix::thread::sched_getaffinity(None).context("count the host's CPUs")?;
     let sources = shares::examine(manifest);
@@ -157,15 +160,27 @@ fn plan_pod(files: &PodFiles, arguments: &Arguments) -> Result<Pod> {
         uuid: &arguments.uuid,
         hostname: arguments.hostname.as_deref(),
         manifest,
-        images: &images,
+        images,
         scratch_length: files.scratch_length()?,
         stdio: stdio(arguments.interactive),
         terminal: terminal.as_deref(),
         sources: &sources,
+        metadata_token,
         host_cpus: cpus.count(),
         insecure: arguments.insecure,
     })?;
     Ok(pod)
+}
+
+fn announce(pod: &Pod, debug: bool) {
+    for warning in &pod.warnings {
+        eprintln!("stage1: warning: {warning}");
+    }
+    if debug {
+        eprintln!("stage1: machine: {}", pod.size);
+        eprintln!("stage1: plan: {:?}", pod.plan);
+        eprintln!("stage1: processes: {:?}", pod.processes);
+    }
 }
 
 /// A terminal gets a terminal; anything else is a stream.
@@ -188,11 +203,18 @@ fn stdio(interactive: bool) -> Stdio {
     }
 }
 
-fn send_plan(commands: &mut UnixStream, files: &PodFiles, pod: Pod, debug: bool) -> Result<()> {
+fn send_plan(
+    commands: &mut UnixStream,
+    files: &PodFiles,
+    pod: Pod,
+    metadata: MetadataSpec,
+    debug: bool,
+) -> Result<()> {
     let several = pod.plan.apps.len() > 1;
     let spec = RelaySpec {
         plan: pod.plan,
         manifest: Blob::try_from(files.manifest_json()).context("the pod's manifest")?,
+        metadata,
         processes: List::try_from(pod.processes).context("the pod's processes")?,
         ready_timeout_ms: READY_TIMEOUT_MS,
         stop_grace_ms: wait::STOP_GRACE_MS,

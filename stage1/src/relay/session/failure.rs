@@ -1,6 +1,7 @@
 //! What ends a pod before its time.
 
 use bulkhead_protocol::agent::{Stream, WINDOW};
+use bulkhead_protocol::metadata::MAX_REQUESTS;
 use bulkhead_protocol::plan::ProcessId;
 
 /// What a working agent never says.
@@ -60,6 +61,9 @@ pub enum Violation {
     /// An acknowledgement of what was never sent.
     #[error("it acknowledges bytes that were not sent")]
     Ack,
+    /// Requests to the metadata service that nobody waits for.
+    #[error("it has more than {MAX_REQUESTS} requests to the metadata service on the way")]
+    Requests,
     /// Not asked to.
     #[error("it says that the guest is down, and nobody asked for it")]
     Down,
