@@ -28,6 +28,7 @@ extern "C" fn main(_argument_count: c_int, _arguments: *const *const c_char) -> 
         base: base.clone(),
         image_disk: image_disk.clone(),
         scratch_disk: scratch_disk.clone(),
+        volume_disks: [PathBuf::new(), PathBuf::new()],
         cgroups: cgroups.clone(),
     };
     let socket = socket.clone();

@@ -9,6 +9,7 @@ pub mod connection;
 pub mod console;
 pub mod dial;
 pub mod disk;
+pub mod disk_volumes;
 pub mod fill;
 pub mod handlers;
 pub mod incoming;

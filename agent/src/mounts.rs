@@ -89,6 +89,9 @@ const LINKS: [(&str, &str); 6] = [
 /// Of a directory of the host: its device nodes are none here.
 pub const SHARE_FLAGS: MountFlags = MountFlags::NODEV;
 
+/// Of the file system on a disk of the host: what it holds is the user's, and gains no program a privilege.
+pub const DISK_FLAGS: MountFlags = MountFlags::NODEV.union(MountFlags::NOSUID);
+
 /// Does the mounts, in order, each with the volume that it shows. Missing targets are made (0755, root). The process's file
 /// mode mask must be 0.
 ///
@@ -126,7 +129,10 @@ fn apply_one(
             target: planned.target.as_str().to_owned(),
         });
     }
-    let is_file = matches!(planned.source, MountSource::Share { file: true, .. });
+    let is_file = matches!(
+        planned.source,
+        MountSource::Share { file: true, .. } | MountSource::Disk { node: true, .. }
+    );
     let target = make_target(written, is_file)?;
     let target = target.as_path();
     let flags = match planned.source {
@@ -141,6 +147,8 @@ fn apply_one(
         }
         MountSource::EmptyVolume { .. } => put_volume(volume, target)?,
         MountSource::Share { .. } => put_volume(volume, target)? | SHARE_FLAGS,
+        MountSource::Disk { node: false, .. } => put_volume(volume, target)? | DISK_FLAGS,
+        MountSource::Disk { node: true, .. } => put_volume(volume, target)? | MountFlags::NOSUID,
     };
     Ok((target.to_owned(), flags))
 }

@@ -6,7 +6,8 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use bulkhead_protocol::plan::{
-    App, AppName, EmptyVolume, Limits, MountSource, Plan, ProcessId, VOLUME_PARTITION,
+    App, AppName, DiskVolume, EmptyVolume, Limits, MAX_VOLUME_DISKS, MountSource, Plan, ProcessId,
+    VOLUME_PARTITION,
 };
 use rustix::process::Pid;
 
@@ -24,6 +25,7 @@ pub struct Pod {
     plan: Plan,
     images: Disk,
     scratch: Disk,
+    volume_disks: [Disk; MAX_VOLUME_DISKS],
     apps: Vec<AppState>,
     /// Directory of the apps' control groups, once one was made.
     cgroup: Option<PathBuf>,
@@ -96,6 +98,14 @@ pub enum PlanError {
         /// Volumes of the plan.
         count: usize,
     },
+    /// An app has a disk that is not there.
+    #[error("app {app} has disk {index}, which the machine has not")]
+    NoDisk {
+        /// Which.
+        app: AppName,
+        /// As planned.
+        index: u8,
+    },
     /// A volume has nowhere to be, or nothing to be filled from.
     #[error("volume {index} has no disk")]
     NoVolumeDisk {
@@ -134,6 +144,8 @@ pub struct Devices {
     pub volume_scratch: Option<PathBuf>,
     /// Images that its volumes are filled from, with their numbers.
     pub fills: Vec<(u16, PathBuf)>,
+    /// Disks of the host among its volumes, with their numbers.
+    pub disks: Vec<(u8, DiskVolume, PathBuf)>,
 }
 
 impl Pod {
@@ -175,6 +187,18 @@ impl Pod {
                     count,
                 });
             }
+            let is_there = |volume: &DiskVolume| usize::from(volume.disk) < MAX_VOLUME_DISKS;
+            let known = |index: u8| {
+                plan.disk_volumes
+                    .get(usize::from(index))
+                    .is_some_and(is_there)
+            };
+            if let Some(index) = disks_of(app).find(|&index| !known(index)) {
+                return Err(PlanError::NoDisk {
+                    app: app.name.clone(),
+                    index,
+                });
+            }
         }
         let has_disk = |volume: &EmptyVolume| {
             let layers = volume.fill.iter().flat_map(|fill| fill.layers.iter());
@@ -187,6 +211,10 @@ impl Pod {
         Ok(Self {
             images: Disk::new(&machine.image_disk),
             scratch: Disk::new(&machine.scratch_disk),
+            volume_disks: [
+                Disk::new(&machine.volume_disks[0]),
+                Disk::new(&machine.volume_disks[1]),
+            ],
             apps: plan.apps.iter().map(|_| AppState::default()).collect(),
             plan,
             cgroup: None,
@@ -229,7 +257,10 @@ impl Pod {
         let app = &self.plan.apps[index];
         let state = &mut self.apps[index];
         if state.cgroup.is_none() {
-            let disks: [&Path; 2] = [&machine.image_disk, &machine.scratch_disk];
+            let used = self.plan.disk_volumes.iter().map(|volume| volume.disk);
+            let used = used.max().map_or(0, |last| usize::from(last) + 1);
+            let mut disks: Vec<&Path> = vec![&machine.image_disk, &machine.scratch_disk];
+            disks.extend(machine.volume_disks.iter().take(used).map(PathBuf::as_path));
             let parent = match &mut self.cgroup {
                 Some(parent) => parent,
                 parent => parent.insert(parent_group(machine, self.plan.limits, &disks)?),
@@ -253,7 +284,14 @@ impl Pod {
             scratch,
             volume_scratch: None,
             fills: Vec::new(),
+            disks: Vec::new(),
         };
+        for index in disks_of(app) {
+            let volume = &self.plan.disk_volumes[usize::from(index)];
+            let disk = &mut self.volume_disks[usize::from(volume.disk)];
+            let device = disk.partition(index.into(), volume.partition)?;
+            devices.disks.push((index, volume.clone(), device));
+        }
         for index in volumes_of(app) {
             let volume = &self.plan.empty_volumes[usize::from(index)];
             if let (true, Some(range)) = (volume.shared, self.plan.volume_scratch) {
@@ -340,6 +378,14 @@ impl Pod {
 fn volumes_of(app: &App) -> impl Iterator<Item = u16> {
     app.mounts.iter().filter_map(|mount| match mount.source {
         MountSource::EmptyVolume { index } => Some(index),
+        _ => None,
+    })
+}
+
+/// Numbers of the host's disks that an app mounts.
+fn disks_of(app: &App) -> impl Iterator<Item = u8> {
+    app.mounts.iter().filter_map(|mount| match mount.source {
+        MountSource::Disk { index, .. } => Some(index),
         _ => None,
     })
 }

@@ -33,6 +33,7 @@ fn check(apps: Vec<App>) -> Option<PlanError> {
         apps: apps.try_into().unwrap(),
         empty_volumes: Vec::new().try_into().unwrap(),
         volume_scratch: None,
+        disk_volumes: Vec::new().try_into().unwrap(),
     };
     Pod::new(plan, &Machine::guest()).err()
 }

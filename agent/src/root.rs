@@ -18,13 +18,16 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use bulkhead_protocol::plan::{EmptyVolume, Mount, MountSource, SHARED_FILE, share_tag};
+use bulkhead_protocol::plan::{
+    DiskVolume, EmptyVolume, Mount, MountSource, SHARED_FILE, share_tag,
+};
 use rustix::io::Errno;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, mount_remount, unmount,
 };
 use rustix::process::{chdir, pivot_root};
 
+use crate::disk_volumes::{self, DiskVolumeError};
 use crate::mounts::{self, MountError};
 use crate::provided;
 use crate::volumes::{self, VolumeError};
@@ -56,6 +59,8 @@ pub struct Root<'a> {
     pub volume_scratch: Option<&'a Path>,
     /// Image partitions that the volumes of the mounts are filled from, as in `layers`.
     pub fills: &'a [(u16, PathBuf)],
+    /// Disks of the host that the mounts show, with their numbers and partitions.
+    pub disks: &'a [(u8, DiskVolume, PathBuf)],
     /// What is hidden, where it exists.
     pub masked: &'a [bulkhead_protocol::plan::Path],
     /// What becomes read-only, where it exists.
@@ -108,6 +113,14 @@ pub enum RootError {
     /// A mount of the plan fails.
     #[error(transparent)]
     Mounts(#[from] MountError),
+    /// A disk of the host.
+    #[error("volume for {target:?}")]
+    DiskVolume {
+        /// In the app's root.
+        target: String,
+        /// Why.
+        source: DiskVolumeError,
+    },
     /// A volume.
     #[error("volume for {target:?}")]
     Volume {
@@ -166,6 +179,17 @@ impl Root<'_> {
                 }
                 MountSource::Share { index, file } => {
                     Some(self.take_share(index, file, &mut directories)?)
+                }
+                MountSource::Disk { index, .. } => {
+                    let disk = self.disks.iter().find(|(number, ..)| *number == index);
+                    let directory = self.base.join("disks").join(index.to_string());
+                    let taken = disk.map(|(_, volume, device)| {
+                        disk_volumes::take(volume, device, &directory, mount.read_only)
+                    });
+                    taken.transpose().map_err(|source| RootError::DiskVolume {
+                        target: mount.target.as_str().to_owned(),
+                        source,
+                    })?
                 }
                 _ => None,
             };

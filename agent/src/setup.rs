@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use bulkhead_protocol::plan::MAX_VOLUME_DISKS;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount, mount_move};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
@@ -22,6 +23,8 @@ pub struct Machine {
     pub image_disk: PathBuf,
     /// The disk of all writable layers.
     pub scratch_disk: PathBuf,
+    /// The disks of the host's disks, as many as the plan uses.
+    pub volume_disks: [PathBuf; MAX_VOLUME_DISKS],
     /// Root of the control groups.
     pub cgroups: PathBuf,
 }
@@ -33,6 +36,7 @@ impl Machine {
             base: PathBuf::from("/"),
             image_disk: PathBuf::from("/dev/vda"),
             scratch_disk: PathBuf::from("/dev/vdb"),
+            volume_disks: ["/dev/vdc", "/dev/vdd"].map(PathBuf::from),
             cgroups: PathBuf::from("/cgroup"),
         }
     }

@@ -45,7 +45,7 @@ pub use quantity::Quantity;
 pub use resource::{Bandwidth, Resource};
 pub use syscall::{Errno, SyscallFilter, SyscallName};
 pub use text::{AbsolutePath, Argument, EnvironmentName, Principal, PrincipalForm, Text};
-pub use volume::{FileMode, Volume, VolumeKind};
+pub use volume::{FileMode, FsType, Volume, VolumeKind};
 
 /// Version of the appc specification that generated manifests carry.
 pub const APPC_VERSION: &str = "0.8.11";

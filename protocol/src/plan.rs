@@ -47,6 +47,13 @@ pub const MAX_EMPTY_VOLUMES: usize = 512;
 pub const VOLUME_PARTITION: u16 = 100;
 const _: () = assert!(VOLUME_PARTITION as usize >= MAX_APPS);
 
+/// Volumes of one pod that are disks: each is a partition in the guest.
+pub const MAX_DISK_VOLUMES: usize = 16;
+
+/// Disks of the machine that such volumes lie on, behind the images' and the scratch disk: one of those that the guest may write to
+/// and one of the others.
+pub const MAX_VOLUME_DISKS: usize = 2;
+
 /// The name of a share's only file, where the host shares a file.
 pub const SHARED_FILE: &str = "file";
 
@@ -137,6 +144,37 @@ pub struct Plan {
     pub empty_volumes: List<EmptyVolume, MAX_EMPTY_VOLUMES>,
     /// The ext4 on the scratch disk of those that several apps mount; none when there are none.
     pub volume_scratch: Option<Partition>,
+    /// Disks of the host that apps mount.
+    pub disk_volumes: List<DiskVolume, MAX_DISK_VOLUMES>,
+}
+
+/// A block device or file of the host that the guest has as a disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskVolume {
+    /// Which of the machine's [`MAX_VOLUME_DISKS`].
+    pub disk: u8,
+    /// Where on it; start and length are multiples of 512 alone.
+    pub partition: Partition,
+    /// What apps see of it.
+    pub shown: ShownDisk,
+}
+
+/// What apps see of a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ShownDisk {
+    /// A device node.
+    Node {
+        /// Permission bits.
+        mode: u16,
+        /// Owner.
+        uid: u32,
+        /// Group.
+        gid: u32,
+    },
+    /// The root of an ext4 that is on it.
+    Ext4,
+    /// The root of an EROFS that is on it.
+    Erofs,
 }
 
 /// A directory that lives as long as the pod, in a file system of the scratch disk.
@@ -242,6 +280,13 @@ pub enum MountSource {
         index: u8,
         /// Whether it is the one file [`SHARED_FILE`] of the share, and not its root.
         file: bool,
+    },
+    /// A disk of the host.
+    Disk {
+        /// Index into [`Plan::disk_volumes`].
+        index: u8,
+        /// Whether it is a device node, and not a file system's root.
+        node: bool,
     },
 }
 

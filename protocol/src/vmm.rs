@@ -41,8 +41,11 @@ pub const MAX_MEMORY_MIB: u32 = 1 << 20;
 /// Longest kernel command line, without its NUL (`COMMAND_LINE_SIZE`, `arch/x86/include/asm/setup.h`).
 pub const MAX_COMMAND_LINE: usize = 2047;
 
-/// Every extent starts and ends at a multiple of this many bytes, in its file and so on its disk.
+/// Every extent starts at a multiple of this many bytes in its file, and those that are ours are as long.
 pub const EXTENT_ALIGNMENT: u64 = 4096;
+
+/// Every extent is a multiple of this many bytes long (virtio 1.2, section 5.2: a sector).
+pub const SECTOR: u64 = 512;
 
 /// The place of a file descriptor among those that came with the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +83,8 @@ pub struct DiskSpec {
     pub extents: List<Extent, MAX_EXTENTS>,
     /// Whether the guest may write. The descriptors of a read-only disk are opened read-only too.
     pub writable: bool,
+    /// Whether a thread of its own serves it, because its files may be slow; else the one of vsock does.
+    pub own_thread: bool,
 }
 
 /// A directory of the host, by virtio-fs.
@@ -98,7 +103,7 @@ pub struct Extent {
     pub file: FdIndex,
     /// First byte in the file; a multiple of [`EXTENT_ALIGNMENT`].
     pub offset: u64,
-    /// Bytes; a multiple of [`EXTENT_ALIGNMENT`], not 0.
+    /// Bytes; a multiple of [`SECTOR`], not 0.
     pub length: u64,
 }
 

@@ -4,6 +4,7 @@
 //! ([`unsupported`]): a pod never runs with less isolation, or with fewer limits, than its manifest asks for.
 
 mod capabilities;
+mod disk_volumes;
 mod disks;
 mod environment;
 mod limits;
@@ -28,6 +29,7 @@ use bulkhead_protocol::plan::{App, AppName, AppNameError, Plan, Process, Process
 
 use crate::arguments::Insecure;
 
+pub use disk_volumes::{HostDisk, Raw};
 pub use disks::DiskError;
 pub use shares::{Share, ShareKind};
 pub use size::VmSize;
@@ -49,14 +51,23 @@ pub struct Input<'a> {
     pub stdio: Stdio,
     /// The caller's `TERM`, for apps on a terminal.
     pub terminal: Option<&'a str>,
-    /// What the host has at each source of a host volume, or why it cannot be shared.
-    pub sources: &'a BTreeMap<String, Result<ShareKind, String>>,
+    /// What the host has at each source of a volume, or why it is of no use.
+    pub sources: &'a BTreeMap<String, Result<Source, String>>,
     /// What the path of every request to the metadata service begins with.
     pub metadata_token: &'a str,
     /// CPUs of the host.
     pub host_cpus: u32,
     /// Restrictions that are left out.
     pub insecure: Insecure,
+}
+
+/// What lies at a volume's source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// A directory.
+    Directory,
+    /// A regular file or a block device.
+    Raw(Raw),
 }
 
 /// What is known of an app's image.
@@ -83,6 +94,8 @@ pub struct Pod {
     pub size: VmSize,
     /// Directories and files of the host that the machine has, in the order of their indexes.
     pub shares: Vec<Share>,
+    /// Disks of the host that it has, each for a disk volume of the plan.
+    pub disks: Vec<HostDisk>,
     /// What the user should know.
     pub warnings: Vec<String>,
 }
@@ -228,11 +241,8 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
             name,
         });
     }
-    let size = VmSize::of(
-        planned.iter().map(|app| app.limits),
-        limits,
-        input.host_cpus,
-    )?;
+    let of_apps = planned.iter().map(|app| app.limits);
+    let size = VmSize::of(of_apps, limits, input.host_cpus)?;
     let plan = Plan {
         hostname: hostname(input)?,
         images: bounded("the pod's images", images.partitions)?,
@@ -241,6 +251,7 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
         apps: bounded::<_, MAX_APPS>("the pod's apps", planned)?,
         empty_volumes: bounded("the pod's empty volumes", volumes.empty)?,
         volume_scratch,
+        disk_volumes: bounded("the pod's disks", volumes.disks.0)?,
     };
     Ok(Pod {
         plan,
@@ -248,6 +259,7 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
         image_apps: images.apps,
         size,
         shares: volumes.shares,
+        disks: volumes.disks.1,
         warnings: volumes.warnings,
     })
 }

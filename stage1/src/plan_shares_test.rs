@@ -2,11 +2,21 @@
 
 use super::*;
 
+const fn file(length: u64) -> Source {
+    Source::Raw(Raw {
+        device: false,
+        length,
+        mode: 0o640,
+        uid: 7,
+        gid: 8,
+    })
+}
+
 /// The plan of an app with these mounts on a host that has a directory, a file and a socket.
 fn with_sources(mounts: &str) -> Result<Pod, PlanError> {
     let sources = BTreeMap::from([
-        ("/srv".to_owned(), Ok(ShareKind::Directory)),
-        ("/etc/hosts".to_owned(), Ok(ShareKind::File)),
+        ("/srv".to_owned(), Ok(Source::Directory)),
+        ("/etc/hosts".to_owned(), Ok(file(1234))),
         ("/run/s".to_owned(), Err("is a socket".to_owned())),
     ]);
     let volumes = r#","volumes":[{"name":"v","kind":"host","source":"/srv","recursive":false},

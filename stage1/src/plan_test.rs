@@ -5,7 +5,7 @@ use super::*;
 const UUID: &str = "6733f7f2-2f4b-4f0c-8f1c-0d2f1a1b2c3d";
 const MIB: u64 = 1 << 20;
 const SCRATCH: u64 = 1 << 30;
-static NO_SOURCES: BTreeMap<String, Result<ShareKind, String>> = BTreeMap::new();
+static NO_SOURCES: BTreeMap<String, Result<Source, String>> = BTreeMap::new();
 const PIPES: Stdio = Stdio::Pipes { stdin: false };
 
 /// An image whose app has these fields beside user and group.
@@ -469,6 +469,9 @@ fn pods_that_make_no_sense_are_refused() {
 
 #[path = "plan_isolators_test.rs"]
 mod isolators;
+
+#[path = "plan_disks_test.rs"]
+mod disks;
 
 #[path = "plan_shares_test.rs"]
 mod shares;

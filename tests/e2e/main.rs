@@ -6,6 +6,7 @@ mod leftovers;
 
 mod bad_archives;
 mod bad_images;
+mod block_volumes;
 mod cgroup;
 mod disk;
 mod doctor;

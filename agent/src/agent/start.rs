@@ -161,6 +161,7 @@ impl Agent {
                     empty_volumes: pod.empty_volumes(),
                     volume_scratch: devices.volume_scratch.as_deref(),
                     fills: &devices.fills,
+                    disks: &devices.disks,
                     masked: &plan.masked_paths,
                     closed: &plan.read_only_paths,
                 }),

@@ -306,6 +306,7 @@ fn plan(apps: Vec<App>, image_length: u64) -> Plan {
         apps: apps.try_into().unwrap(),
         empty_volumes: Vec::new().try_into().unwrap(),
         volume_scratch: None,
+        disk_volumes: Vec::new().try_into().unwrap(),
     }
 }
 

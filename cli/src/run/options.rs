@@ -24,6 +24,7 @@ Flags before the first image are the pod's; flags after an image are that app's:
 
 A volume is what apps of a pod can share, or have of the host:
   bulkhead run --volume=data,kind=host,source=/srv/data db.aci --mount=volume=data,target=/data
+  bulkhead run --volume=d,kind=disk,source=/srv/d.img,fsType=ext4 db.aci --mount=volume=d,target=/data
 
 -- begins the arguments of an image's program, --- ends them:
   bulkhead run worker.aci -- --queue=fast --- redis.oci -- --port 6380
@@ -132,7 +133,9 @@ pub(crate) struct PodOptions {
     pub(crate) set_env_file: Option<PathBuf>,
 
     /// Declare a volume: NAME,kind=host,source=PATH[,readOnly=BOOL][,recursive=BOOL] or
-    /// NAME,kind=empty[,mode=MODE][,uid=UID][,gid=GID]; commas in values are written %2C
+    /// NAME,kind=empty[,mode=MODE][,uid=UID][,gid=GID] or
+    /// NAME,kind=disk,source=PATH[,readOnly=BOOL][,fsType=ext4|erofs]; commas in values are
+    /// written %2C
     #[arg(long, value_name = "NAME,kind=KIND,...", value_parser = volumes::volume)]
     pub(crate) volume: Vec<Volume>,
 

@@ -1,8 +1,9 @@
-//! The values of `--volume` and `--mount`: rkt's form, in which a value is written as in the query of a URL.
+//! The values of `--volume` and `--mount`: rkt's form (`kind=disk` is ours), in which a value is written as in the query of a URL.
 //!
 //! ```text
 //! --volume NAME,kind=host,source=/srv/data,readOnly=true,recursive=false
 //! --volume NAME,kind=empty,mode=0700,uid=100,gid=100
+//! --volume NAME,kind=disk,source=/srv/disk.img,readOnly=true,fsType=ext4
 //! --mount  volume=NAME,target=/data
 //! ```
 //!
@@ -48,7 +49,7 @@ pub(crate) enum VolumeError {
 }
 
 /// What a volume can be told.
-const VOLUME_FIELDS: [&str; 7] = [
+const VOLUME_FIELDS: [&str; 8] = [
     "kind",
     "source",
     "readOnly",
@@ -56,6 +57,7 @@ const VOLUME_FIELDS: [&str; 7] = [
     "mode",
     "uid",
     "gid",
+    "fsType",
 ];
 
 /// What a mount can be told.
@@ -69,20 +71,14 @@ pub(crate) fn volume(text: &str) -> Result<Volume, VolumeError> {
     let read_only = fields.read("readOnly", "true or false", truth)?;
     let kind = match fields.take("kind").as_deref() {
         None => return Err(VolumeError::Missing("kind")),
-        Some("host") => {
-            let source = fields
-                .take("source")
-                .ok_or(VolumeError::Missing("source"))?;
-            let path = AbsolutePath::try_from(source.clone());
-            VolumeKind::Host {
-                source: path.map_err(|error| VolumeError::Field {
-                    field: "source",
-                    value: source,
-                    source: error,
-                })?,
-                recursive: fields.read("recursive", "true or false", truth)?,
-            }
-        }
+        Some("host") => VolumeKind::Host {
+            source: fields.source()?,
+            recursive: fields.read("recursive", "true or false", truth)?,
+        },
+        Some("disk") => VolumeKind::Disk {
+            source: fields.source()?,
+            fs_type: fields.read("fsType", "ext4 or erofs", parsed)?,
+        },
         Some("empty") => VolumeKind::Empty {
             mode: fields.read("mode", "an octal file mode (as 0755)", parsed)?,
             uid: fields.read("uid", "a number", parsed)?,
@@ -92,13 +88,14 @@ pub(crate) fn volume(text: &str) -> Result<Volume, VolumeError> {
             return Err(VolumeError::Wrong {
                 field: "kind",
                 value: other.to_owned(),
-                wanted: "host or empty",
+                wanted: "host, empty or disk",
             });
         }
     };
     fields.end(match kind {
         VolumeKind::Host { .. } => "host",
         VolumeKind::Empty { .. } => "empty",
+        VolumeKind::Disk { .. } => "disk",
     })?;
     Ok(Volume {
         name,
@@ -149,7 +146,7 @@ impl Fields {
                 let all = if known.contains(&"target") {
                     "volume, target"
                 } else {
-                    "kind, source, readOnly, recursive, mode, uid, gid"
+                    "kind, source, readOnly, recursive, mode, uid, gid, fsType"
                 };
                 return Err(VolumeError::Unknown(name, all));
             };
@@ -164,6 +161,15 @@ impl Fields {
     fn take(&mut self, field: &str) -> Option<String> {
         let index = self.0.iter().position(|(name, _)| *name == field)?;
         Some(self.0.swap_remove(index).1)
+    }
+
+    fn source(&mut self) -> Result<AbsolutePath, VolumeError> {
+        let source = self.take("source").ok_or(VolumeError::Missing("source"))?;
+        AbsolutePath::try_from(source.clone()).map_err(|error| VolumeError::Field {
+            field: "source",
+            value: source,
+            source: error,
+        })
     }
 
     fn read<T>(

@@ -36,6 +36,20 @@ fn empty_volumes() {
 }
 
 #[test]
+fn disks() {
+    let node = volume("d,kind=disk,source=/dev/sdb,readOnly=1").unwrap();
+    assert_eq!(
+        json(&node),
+        r#"{"name":"d","kind":"disk","source":"/dev/sdb","readOnly":true}"#
+    );
+    let mounted = volume("d,kind=disk,source=/srv/d.img,fsType=ext4").unwrap();
+    assert_eq!(
+        json(&mounted),
+        r#"{"name":"d","kind":"disk","source":"/srv/d.img","fsType":"ext4"}"#
+    );
+}
+
+#[test]
 fn what_is_no_volume_is_refused_by_its_field() {
     for (text, error) in [
         ("data", "kind is missing"),
@@ -46,7 +60,7 @@ fn what_is_no_volume_is_refused_by_its_field() {
         ),
         (
             "data,kind=block,source=/x",
-            "kind=\"block\" is not host or empty",
+            "kind=\"block\" is not host, empty or disk",
         ),
         (
             "data,kind=empty,source=/x",
@@ -69,10 +83,23 @@ fn what_is_no_volume_is_refused_by_its_field() {
             "data,kind=empty,readOnly=yes",
             "readOnly=\"yes\" is not true or false",
         ),
+        (
+            "data,kind=disk,source=/x,fsType=ntfs",
+            "fsType=\"ntfs\" is not ext4 or erofs",
+        ),
+        (
+            "data,kind=disk,source=/x,recursive=false",
+            "a volume of kind disk has no recursive",
+        ),
+        (
+            "data,kind=host,source=/x,fsType=ext4",
+            "a volume of kind host has no fsType",
+        ),
+        ("data,kind=disk", "source is missing"),
         ("data,kind=empty,kind=host", "kind is given twice"),
         (
             "data,kind=empty,size=1",
-            "there is no \"size\" here, only kind, source, readOnly, recursive, mode, uid, gid",
+            "there is no \"size\" here, only kind, source, readOnly, recursive, mode, uid, gid, fsType",
         ),
         ("data,empty", "\"empty\" is not of the form NAME=VALUE"),
         (

@@ -173,7 +173,7 @@ const WRONG_FIELDS: &[(&str, &str, &str)] = &[
     (
         "/volumes/0/kind",
         r#""nfs""#,
-        "volumes[0].kind: unknown variant `nfs`, expected `host` or `empty`",
+        "volumes[0].kind: unknown variant `nfs`, expected one of `host`, `empty`, `disk`",
     ),
     (
         "/volumes/1/source",

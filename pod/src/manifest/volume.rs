@@ -37,6 +37,36 @@ pub enum VolumeKind {
         /// Group; none: 0.
         gid: Option<u32>,
     },
+    /// A disk of the machine: a block device of the host, or a file with a disk's bytes. appc knows no such kind: a runtime
+    /// without it refuses the volume, where it would pass over an unknown field of another kind.
+    Disk {
+        /// The device's or file's path on the host.
+        source: AbsolutePath,
+        /// The file system on it, which apps then see; none: they see the disk itself, as a device node.
+        fs_type: Option<FsType>,
+    },
+}
+
+/// A file system that a guest mounts from a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FsType {
+    /// Readable and writable.
+    Ext4,
+    /// Read-only.
+    Erofs,
+}
+
+impl std::str::FromStr for FsType {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        match text {
+            "ext4" => Ok(Self::Ext4),
+            "erofs" => Ok(Self::Erofs),
+            _ => Err(ValueError::form(text, "a file system type (ext4, erofs)")),
+        }
+    }
 }
 
 /// Permission bits, written in octal: `0755`.
@@ -95,13 +125,16 @@ struct RawVolume {
     uid: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     gid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fs_type: Option<FsType>,
 }
 
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum RawKind {
     Host,
     Empty,
+    Disk,
 }
 
 impl TryFrom<RawVolume> for Volume {
@@ -109,6 +142,9 @@ impl TryFrom<RawVolume> for Volume {
 
     fn try_from(raw: RawVolume) -> Result<Self, ValueError> {
         let rule = |text: &str| Err(ValueError::Rule(text.to_owned()));
+        if raw.fs_type.is_some() && raw.kind != RawKind::Disk {
+            return rule("only a disk volume has an fsType");
+        }
         let kind = match raw.kind {
             RawKind::Host => {
                 if raw.mode.is_some() || raw.uid.is_some() || raw.gid.is_some() {
@@ -136,6 +172,21 @@ impl TryFrom<RawVolume> for Volume {
                     gid: raw.gid,
                 }
             }
+            RawKind::Disk => {
+                if raw.mode.is_some() || raw.uid.is_some() || raw.gid.is_some() {
+                    return rule("a disk volume has no mode, uid or gid");
+                }
+                if raw.recursive.is_some() {
+                    return rule("a disk volume has nothing below it to be recursive");
+                }
+                let Some(source) = raw.source else {
+                    return rule("a disk volume needs a source");
+                };
+                VolumeKind::Disk {
+                    source: source.try_into()?,
+                    fs_type: raw.fs_type,
+                }
+            }
         };
         Ok(Self {
             name: raw.name,
@@ -147,27 +198,33 @@ impl TryFrom<RawVolume> for Volume {
 
 impl From<Volume> for RawVolume {
     fn from(volume: Volume) -> Self {
-        let (name, read_only) = (volume.name, volume.read_only);
+        let bare = |kind| Self {
+            name: volume.name,
+            kind,
+            source: None,
+            read_only: volume.read_only,
+            recursive: None,
+            mode: None,
+            uid: None,
+            gid: None,
+            fs_type: None,
+        };
         match volume.kind {
             VolumeKind::Host { source, recursive } => Self {
-                name,
-                kind: RawKind::Host,
                 source: Some(source.into()),
-                read_only,
                 recursive,
-                mode: None,
-                uid: None,
-                gid: None,
+                ..bare(RawKind::Host)
             },
             VolumeKind::Empty { mode, uid, gid } => Self {
-                name,
-                kind: RawKind::Empty,
-                source: None,
-                read_only,
-                recursive: None,
                 mode,
                 uid,
                 gid,
+                ..bare(RawKind::Empty)
+            },
+            VolumeKind::Disk { source, fs_type } => Self {
+                source: Some(source.into()),
+                fs_type,
+                ..bare(RawKind::Disk)
             },
         }
     }

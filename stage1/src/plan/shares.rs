@@ -20,7 +20,7 @@ pub struct Share {
     pub recursive: bool,
 }
 
-/// What lies at a volume's source.
+/// What of it is shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShareKind {
     /// A directory: the share's root.

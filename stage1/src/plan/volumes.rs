@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 
 use bulkhead_pod::manifest::{
-    AcName, App, ImageManifest, MountPoint, RuntimeApp, Volume, VolumeKind,
+    AbsolutePath, AcName, App, FsType, ImageManifest, MountPoint, RuntimeApp, Volume, VolumeKind,
 };
 use bulkhead_protocol::bounded::Text;
-use bulkhead_protocol::plan::{AppName, EmptyVolume, Fill, Mount, MountSource};
+use bulkhead_protocol::plan::{AppName, DiskVolume, EmptyVolume, Fill, Mount, MountSource};
 
+use super::disk_volumes::HostDisks;
 use super::shares::Shares;
-use super::{Input, PlanError, Share, ShareKind, bound, bounded};
+use super::{HostDisk, Input, PlanError, Share, ShareKind, Source, bound, bounded};
 
 /// Annotations of images that were converted from Docker's or OCI's form begin with this.
 const CONVERTED: &str = "appc.io/docker/";
@@ -27,11 +28,20 @@ pub(super) struct Volumes {
     pub(super) mounts: Vec<Vec<Mount>>,
     /// Of the host.
     pub(super) shares: Vec<Share>,
+    /// Disks of the host, as the agent and as the host see them.
+    pub(super) disks: (Vec<DiskVolume>, Vec<HostDisk>),
     pub(super) warnings: Vec<String>,
 }
 
 /// What tells volumes apart: a name of the pod, or of one app (by its place).
 type Key = (Option<usize>, String);
+
+/// What of the host the machine has, so far.
+#[derive(Default)]
+struct OfHost {
+    shares: Shares<Key>,
+    disks: HostDisks<Key>,
+}
 
 /// A volume at a place of an app.
 struct Place<'a> {
@@ -67,7 +77,7 @@ pub(super) fn resolve(
         places.push(of_app);
     }
     let mut known = BTreeMap::new();
-    let mut shares = Shares::default();
+    let mut of_host = OfHost::default();
     for (index, (of_app, (_, name))) in places.iter().zip(apps).enumerate() {
         for place in of_app {
             let layer = is_converted(&input.images[index].manifest).then_some(layer_of_app[index]);
@@ -84,8 +94,10 @@ pub(super) fn resolve(
                 let source = match place.kind {
                     VolumeKind::Empty { .. } => place.empty_volume(&known),
                     VolumeKind::Host { source, recursive } => {
-                        let source = source.as_str();
-                        place.share(source, *recursive, input, name, &mut shares)?
+                        place.of_host(source, *recursive, input, name, &mut of_host)?
+                    }
+                    VolumeKind::Disk { source, fs_type } => {
+                        place.disk(source, *fs_type, input, name, &mut of_host.disks)?
                     }
                 };
                 place.mount(name, source)
@@ -93,7 +105,8 @@ pub(super) fn resolve(
             .collect();
         volumes.mounts.push(mounts?);
     }
-    volumes.shares = shares.all;
+    volumes.shares = of_host.shares.all;
+    volumes.disks = of_host.disks.lay_out()?;
     Ok(volumes)
 }
 
@@ -234,43 +247,81 @@ impl Place<'_> {
         MountSource::EmptyVolume { index }
     }
 
-    fn share(
+    /// A host volume: a share, or a disk where the source is a block device.
+    fn of_host(
         &self,
-        source: &str,
+        source: &AbsolutePath,
         recursive: Option<bool>,
         input: &Input<'_>,
         app: &AppName,
-        shares: &mut Shares<Key>,
+        of_host: &mut OfHost,
     ) -> Result<MountSource, PlanError> {
-        let volume = &self.key.1;
-        let refuse = |problem: String| PlanError::Volume {
-            app: app.clone(),
-            field: self.field.clone(),
-            problem,
-        };
-        let kind = match input.sources.get(source) {
-            Some(Ok(kind)) => *kind,
-            Some(Err(problem)) => {
-                return Err(refuse(format!("volume {volume}: {source}: {problem}")));
+        let kind = match self.look_at(source, input, app)? {
+            Source::Raw(raw) if raw.device => {
+                return self.disk(source, None, input, app, &mut of_host.disks);
             }
-            None => {
-                return Err(refuse(format!(
-                    "volume {volume}: {source} was not looked at"
-                )));
-            }
+            Source::Raw(_) => ShareKind::File,
+            Source::Directory => ShareKind::Directory,
         };
         let share = Share {
-            volume: volume.clone(),
-            source: source.to_owned(),
+            volume: self.key.1.clone(),
+            source: source.to_string(),
             kind,
             read_only: self.read_only,
             recursive: recursive.unwrap_or(true),
         };
-        let index = shares.index(self.key.clone(), share).map_err(refuse)?;
+        let index = of_host.shares.index(self.key.clone(), share);
         Ok(MountSource::Share {
-            index,
+            index: index.map_err(|problem| self.refuse(app, problem))?,
             file: kind == ShareKind::File,
         })
+    }
+
+    fn disk(
+        &self,
+        source: &AbsolutePath,
+        fs_type: Option<FsType>,
+        input: &Input<'_>,
+        app: &AppName,
+        disks: &mut HostDisks<Key>,
+    ) -> Result<MountSource, PlanError> {
+        let volume = self.key.1.clone();
+        let Source::Raw(raw) = self.look_at(source, input, app)? else {
+            let problem = format!("volume {volume}: {source}: is a directory, and no disk");
+            return Err(self.refuse(app, problem));
+        };
+        let disk = HostDisk {
+            volume,
+            source: source.to_string(),
+            raw,
+            read_only: self.read_only,
+        };
+        let index = disks.index(self.key.clone(), disk, fs_type);
+        let (index, node) = index.map_err(|problem| self.refuse(app, problem))?;
+        Ok(MountSource::Disk { index, node })
+    }
+
+    fn look_at(
+        &self,
+        source: &AbsolutePath,
+        input: &Input<'_>,
+        app: &AppName,
+    ) -> Result<Source, PlanError> {
+        let problem = match input.sources.get(source.as_str()) {
+            Some(Ok(found)) => return Ok(*found),
+            Some(Err(problem)) => problem,
+            None => "was not looked at",
+        };
+        let volume = &self.key.1;
+        Err(self.refuse(app, format!("volume {volume}: {source}: {problem}")))
+    }
+
+    fn refuse(&self, app: &AppName, problem: String) -> PlanError {
+        PlanError::Volume {
+            app: app.clone(),
+            field: self.field.clone(),
+            problem,
+        }
     }
 
     fn mount(&self, app: &AppName, source: MountSource) -> Result<Mount, PlanError> {

@@ -45,6 +45,7 @@ pub(super) fn spec(names: &[&str], stdio: Stdio) -> RelaySpec {
             apps: List::default(),
             empty_volumes: List::default(),
             volume_scratch: None,
+            disk_volumes: Vec::new().try_into().unwrap(),
         },
         manifest: Blob::try_from(&br#"{"acKind":"PodManifest","acVersion":"0.8.11"}"#[..]).unwrap(),
         metadata: MetadataSpec {

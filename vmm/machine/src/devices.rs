@@ -65,7 +65,7 @@ pub struct Buses {
 
 /// The devices that run queues, each to be given to the thread that owns it.
 pub struct Devices {
-    /// All disks, with whether the guest may write.
+    /// All disks, with whether they have a thread of their own.
     pub disks: Vec<(Slot, Blk, bool)>,
     /// The guest's connections.
     pub vsock: (Slot, Vsock),
@@ -162,7 +162,7 @@ pub fn build(
         let (slot, blk) = plugged.plug(memory, |interrupt| {
             Blk::new(opened, &id, memory.clone(), interrupt)
         })?;
-        disks.push((slot, blk, disk.writable));
+        disks.push((slot, blk, disk.own_thread));
     }
     let vsock = plugged.plug(memory, |interrupt| {
         Vsock::new(spec.vsock_cid, memory.clone(), interrupt)

@@ -1,4 +1,4 @@
-//! The thread of one writable disk: a host file that is slow holds up this thread alone.
+//! The thread of one disk: a host file that is slow holds up this thread alone.
 
 use std::io;
 use std::os::fd::AsFd;

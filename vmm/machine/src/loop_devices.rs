@@ -1,5 +1,5 @@
-//! The devices that the event loop itself runs: read-only disks, vsock, rng, balloon. None of them waits for a slow file but a
-//! read-only disk, whose images are in the host's page cache or on their way there.
+//! The devices that the event loop itself runs: the images' disk, vsock, rng, balloon. None of them waits for a slow file but that
+//! disk, whose images are in the host's page cache or on their way there.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

@@ -167,9 +167,9 @@ fn run(made: Made, control: Arc<Control>, times: StartTimes) -> Result<EventLoop
     let mut owners = Vec::new();
     let mut slots = Vec::new();
     let (mut loop_disks, mut worker_disks) = (Vec::new(), Vec::new());
-    for (slot, disk, writable) in made.devices.disks {
+    for (slot, disk, own_thread) in made.devices.disks {
         slots.push(slot);
-        if writable {
+        if own_thread {
             let own = Arc::new(Mailbox::new()?);
             owners.push(Arc::clone(&own));
             worker_disks.push((slot, disk, own));

@@ -77,6 +77,7 @@ fn descriptors_that_did_not_come_are_refused() {
             let disk = DiskSpec {
                 extents: List::try_from(vec![extent]).unwrap(),
                 writable: false,
+                own_thread: false,
             };
             spec.disks = List::try_from(vec![disk]).unwrap();
         },

@@ -8,9 +8,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use anyhow::{Context, Result};
 use bulkhead_protocol::bounded::{List, Text};
 use bulkhead_protocol::frame;
-use bulkhead_protocol::plan::{Partition, share_tag};
+use bulkhead_protocol::plan::{MAX_VOLUME_DISKS, Partition, share_tag};
 use bulkhead_protocol::vmm::{
-    DiskSpec, Extent, FdIndex, MAX_FDS, MAX_PACKET, MachineSpec, ShareSpec, ToVmm,
+    DiskSpec, Extent, FdIndex, MAX_DISKS, MAX_FDS, MAX_PACKET, MachineSpec, ShareSpec, ToVmm,
 };
 use bulkhead_stage1::command_line::command_line;
 use bulkhead_stage1::plan::Pod;
@@ -43,6 +43,8 @@ pub(crate) struct Sources<'a> {
     pub(crate) scratch: &'a Scratch,
     /// In the order of the plan's shares.
     pub(crate) shares: &'a [Connection],
+    /// In the order of the plan's disk volumes.
+    pub(crate) disks: &'a [File],
 }
 
 /// Writes the machine's description into the VMM's socket.
@@ -62,8 +64,6 @@ pub(crate) fn send(
         .collect::<Result<_>>()?;
 
     let mut descriptors = Descriptors::default();
-    let partitions = pod.plan.apps.iter().map(|app| app.scratch);
-    let partitions = partitions.chain(pod.plan.volume_scratch);
     let mut shares = Vec::new();
     for (index, connection) in (0..).zip(sources.shares) {
         shares.push(ShareSpec {
@@ -78,16 +78,7 @@ pub(crate) fn send(
         kernel: descriptors.add(&kernel)?,
         initramfs: Some(descriptors.add(&initramfs)?),
         command_line: Text::try_from(command_line(debug)).context("the kernel's command line")?,
-        disks: List::try_from(vec![
-            disk(
-                &mut descriptors,
-                &images,
-                pod.plan.images.iter().copied(),
-                false,
-            )?,
-            disk(&mut descriptors, &sources.scratch.files, partitions, true)?,
-        ])
-        .context("the machine's disks")?,
+        disks: disks(&mut descriptors, &images, pod, sources)?,
         shares: List::try_from(shares).context("the machine's shares")?,
         vsock_cid: GUEST_CID,
         debug_console: debug,
@@ -98,15 +89,47 @@ pub(crate) fn send(
         .context("send the machine's description to the VMM")
 }
 
+/// Images, scratch file systems, and where the pod has them, disks of the host.
+fn disks<'a>(
+    descriptors: &mut Descriptors<'a>,
+    images: &'a [File],
+    pod: &Pod,
+    sources: &Sources<'a>,
+) -> Result<List<DiskSpec, MAX_DISKS>> {
+    let plan = &pod.plan;
+    let of_images = images.iter().zip(plan.images.iter().copied());
+    let partitions = plan.apps.iter().map(|app| app.scratch);
+    let partitions = partitions.chain(plan.volume_scratch);
+    let scratch = sources.scratch.files.iter().zip(partitions);
+    let mut disks = vec![
+        disk(descriptors, of_images, false, false)?,
+        disk(descriptors, scratch, true, true)?,
+    ];
+    for number in 0..MAX_VOLUME_DISKS {
+        let volumes = plan.disk_volumes.iter().zip(&pod.disks).zip(sources.disks);
+        let mut of_disk: Vec<_> = volumes
+            .filter(|((volume, _), _)| usize::from(volume.disk) == number)
+            .collect();
+        let Some(((_, first), _)) = of_disk.first() else {
+            break;
+        };
+        let writable = !first.read_only;
+        of_disk.sort_by_key(|((volume, _), _)| volume.partition.start);
+        let extents = of_disk
+            .into_iter()
+            .map(|((volume, _), file)| (file, volume.partition));
+        disks.push(disk(descriptors, extents, writable, true)?);
+    }
+    List::try_from(disks).context("the machine's disks")
+}
+
 fn disk<'a>(
     descriptors: &mut Descriptors<'a>,
-    files: &'a [File],
-    partitions: impl Iterator<Item = Partition>,
+    parts: impl Iterator<Item = (&'a File, Partition)>,
     writable: bool,
+    own_thread: bool,
 ) -> Result<DiskSpec> {
-    let extents: Result<Vec<_>> = files
-        .iter()
-        .zip(partitions)
+    let extents: Result<Vec<_>> = parts
         .map(|(file, partition)| {
             Ok(Extent {
                 file: descriptors.add(file)?,
@@ -116,7 +139,11 @@ fn disk<'a>(
         })
         .collect();
     let extents = List::try_from(extents?).context("the parts of a disk")?;
-    Ok(DiskSpec { extents, writable })
+    Ok(DiskSpec {
+        extents,
+        writable,
+        own_thread,
+    })
 }
 
 fn send_packet(socket: &OwnedFd, bytes: &[u8], files: &[BorrowedFd<'_>]) -> std::io::Result<()> {

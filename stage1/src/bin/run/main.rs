@@ -12,10 +12,12 @@
 
 mod files;
 mod helpers;
+mod host_disks;
 mod kvm;
 mod machine;
 mod metadata;
 mod shares;
+mod sources;
 mod wait;
 
 use std::ffi::OsString;
@@ -98,15 +100,18 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
     let secrets = Secrets::draw(arguments.metadata_token.clone())?;
     let pod = plan_pod(&files, &images, &secrets.token, &arguments)?;
     announce(&pod, arguments.debug);
+    let disks = host_disks::open(&pod.disks)?;
     let scratch = files.create_scratch(&pod.plan)?;
     let (file_servers, connections) = shares::start(&pod.shares, arguments.debug)?;
     let sources = Sources {
         kvm: &kvm,
         scratch: &scratch,
         shares: &connections,
+        disks: &disks,
     };
     machine::send(&vmm_socket, &files, &pod, &sources, arguments.debug)?;
     drop(connections);
+    drop(disks);
     drop(vmm_socket);
     let metadata = secrets.into_spec(&arguments.uuid, images)?;
     send_plan(&mut commands, &files, pod, metadata, arguments.debug)?;
@@ -155,7 +160,7 @@ fn plan_pod(
     let manifest = files.manifest();
     let terminal = std::env::var("TERM").ok();
     let cpus = rustix::thread::sched_getaffinity(None).context("count the host's CPUs")?;
-    let sources = shares::examine(manifest);
+    let sources = sources::examine(manifest);
     let pod = plan::resolve(&Input {
         uuid: &arguments.uuid,
         hostname: arguments.hostname.as_deref(),

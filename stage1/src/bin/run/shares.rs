@@ -5,18 +5,16 @@
 //! then makes that directory its root, in further mount, PID and network namespaces, gives up what privileges it does not need to
 //! serve files of any owner, and puts its system call filter in place.
 
-use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs::{self, DirBuilder, File};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use bulkhead_jail::{Child, Descriptor, Jail, Placed, Program, Tree, TreeOptions, spawn};
-use bulkhead_pod::manifest::{PodManifest, VolumeKind};
 use bulkhead_protocol::plan::SHARED_FILE;
 use bulkhead_stage1::plan::{Share, ShareKind};
 
@@ -54,33 +52,6 @@ pub(crate) struct FileServer {
 
 /// What the machine gets.
 pub(crate) type Connection = UnixStream;
-
-/// What lies at the source of each host volume, links followed, or why it cannot be shared.
-pub(crate) fn examine(manifest: &PodManifest) -> BTreeMap<String, Result<ShareKind, String>> {
-    let mounts = manifest.apps.iter().flat_map(|app| &app.mounts);
-    let of_apps = mounts.filter_map(|mount| mount.app_volume.as_ref());
-    let mut sources = BTreeMap::new();
-    for volume in manifest.volumes.iter().chain(of_apps) {
-        if let VolumeKind::Host { source, .. } = &volume.kind {
-            sources.insert(source.as_str().to_owned(), kind(Path::new(source.as_str())));
-        }
-    }
-    sources
-}
-
-fn kind(source: &Path) -> Result<ShareKind, String> {
-    let metadata = fs::metadata(source).map_err(|error| format!("the host says: {error}"))?;
-    let kind = metadata.file_type();
-    if kind.is_dir() {
-        Ok(ShareKind::Directory)
-    } else if kind.is_file() {
-        Ok(ShareKind::File)
-    } else if kind.is_block_device() {
-        Err("is a block device, and only directories and regular files are shared".to_owned())
-    } else {
-        Err("is neither a directory nor a regular file".to_owned())
-    }
-}
 
 /// Starts the process of each share, and connects to it.
 pub(crate) fn start(shares: &[Share], debug: bool) -> Result<(Vec<FileServer>, Vec<Connection>)> {

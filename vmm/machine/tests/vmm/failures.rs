@@ -43,6 +43,7 @@ fn a_read_only_disk_on_a_writable_descriptor_is_told() {
     let disk = DiskSpec {
         extents: List::try_from(vec![extent]).unwrap(),
         writable: false,
+        own_thread: false,
     };
     spec.disks = List::try_from(vec![disk]).unwrap();
     let descriptors = [kvm(), kernel(&LOOP), temporary(&[0; 4096])];

@@ -196,8 +196,8 @@ fn a_disk_grows_and_bad_growth_changes_nothing() {
     end.assert(&ExitReason::Stopped, 2);
     assert_eq!(
         end.stderr,
-        "vmm: cannot grow the disk in slot 0: extent offset 0 and length 5000 must be multiples of 4096, the length not \
-         0\n"
+        "vmm: cannot grow the disk in slot 0: extent offset 0 must be a multiple of 4096, and its length 5000 one of 512 and \
+         not 0\n"
     );
 }
 
@@ -210,6 +210,7 @@ fn disks<const MAX: usize>(list: &[(u8, bool)]) -> List<DiskSpec, MAX> {
         }])
         .unwrap(),
         writable: *writable,
+        own_thread: *writable,
     };
     List::try_from(list.iter().map(disk).collect::<Vec<_>>()).unwrap()
 }

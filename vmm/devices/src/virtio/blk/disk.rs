@@ -12,13 +12,18 @@ use rustix::fs::{FallocateFlags, OFlags, fallocate, fcntl_getfl};
 use rustix::io::Errno;
 use thiserror::Error;
 
-/// Alignment of an extent's offset and length, bytes: the page size, so that images of a shared file stay
-/// page-aligned.
+use super::wire::SECTOR;
+
+/// Alignment of an extent's offset in its file, bytes: the page size. Extents whose length is a multiple of it too keep what
+/// follows them page-aligned on the disk.
 pub const EXTENT_ALIGNMENT: u64 = 4096;
 /// Extents of one disk: every image layer of the largest pod several times over.
 pub const MAX_EXTENTS: usize = 256;
 /// Size of one disk, bytes: far above any host file, far below what 64-bit offsets can sum to.
 pub const MAX_DISK_BYTES: u64 = 1 << 56;
+
+const HOLE: FallocateFlags = FallocateFlags::PUNCH_HOLE.union(FallocateFlags::KEEP_SIZE);
+const ZERO: FallocateFlags = FallocateFlags::ZERO_RANGE.union(FallocateFlags::KEEP_SIZE);
 
 static ZEROES: [u8; 64 * 1024] = [0; 64 * 1024];
 
@@ -59,9 +64,9 @@ pub enum DiskError {
         /// Its length.
         length: u64,
     },
-    /// Offset or length is no multiple of [`EXTENT_ALIGNMENT`], or the length is 0.
+    /// The offset is no multiple of [`EXTENT_ALIGNMENT`], the length none of a sector, or the length is 0.
     #[error(
-        "extent offset {offset} and length {length} must be multiples of {EXTENT_ALIGNMENT}, the length not 0"
+        "extent offset {offset} must be a multiple of {EXTENT_ALIGNMENT}, and its length {length} one of {SECTOR} and not 0"
     )]
     Alignment {
         /// As given.
@@ -196,20 +201,22 @@ impl Disk {
         Ok(())
     }
 
-    /// Gives the range's blocks back to the host; it then reads as zeroes.
-    pub(super) fn punch(&mut self, position: u64, length: u64) -> io::Result<()> {
+    /// Gives the range's blocks back to the host, where its file or device can do so: the guest no longer needs their content.
+    pub(super) fn discard(&mut self, position: u64, length: u64) -> io::Result<()> {
         self.each(position, length, |file, offset, length| {
-            let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-            Ok(fallocate(file, hole, offset, length)?)
+            match fallocate(file, HOLE, offset, length) {
+                Err(errno) if is_beyond_the_file(errno) => Ok(()),
+                other => Ok(other?),
+            }
         })
     }
 
-    /// Makes the range read as zeroes and keeps its blocks.
-    pub(super) fn zero(&mut self, position: u64, length: u64) -> io::Result<()> {
+    /// Makes the range read as zeroes, and gives its blocks back to the host where `unmap` says so and the host can.
+    pub(super) fn zero(&mut self, position: u64, length: u64, unmap: bool) -> io::Result<()> {
         self.each(position, length, |file, offset, length| {
-            let zero = FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE;
-            match fallocate(file, zero, offset, length) {
-                Err(Errno::OPNOTSUPP) => write_zeroes(file, offset, length),
+            let how = if unmap { HOLE } else { ZERO };
+            match fallocate(file, how, offset, length) {
+                Err(errno) if is_beyond_the_file(errno) => write_zeroes(file, offset, length),
                 other => Ok(other?),
             }
         })
@@ -275,7 +282,7 @@ fn check_extent(extent: &Extent, access: Access) -> Result<(), DiskError> {
         offset,
         length,
     } = extent;
-    let aligned = (offset | length).is_multiple_of(EXTENT_ALIGNMENT);
+    let aligned = offset.is_multiple_of(EXTENT_ALIGNMENT) && length.is_multiple_of(SECTOR);
     if !aligned || length == 0 {
         return Err(DiskError::Alignment { offset, length });
     }
@@ -310,6 +317,11 @@ fn check_access_mode(file: &File, access: Access) -> Result<(), DiskError> {
     } else {
         Err(DiskError::AccessMode(name))
     }
+}
+
+/// What a file system or device answers that does not know the operation, or only for larger blocks than a sector.
+fn is_beyond_the_file(errno: Errno) -> bool {
+    matches!(errno, Errno::OPNOTSUPP | Errno::INVAL)
 }
 
 fn write_zeroes(file: &File, offset: u64, length: u64) -> io::Result<()> {

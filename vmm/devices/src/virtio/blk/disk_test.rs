@@ -59,15 +59,23 @@ fn nothing_beyond_the_disk_is_reached() {
     for position in [PAGE - 1, PAGE, u64::MAX, u64::MAX - 1] {
         assert!(disk.read_at(position, &mut data).is_err(), "{position}");
         assert!(disk.write_at(position, &data).is_err(), "{position}");
-        assert!(disk.punch(position, 2).is_err(), "{position}");
-        assert!(disk.zero(position, u64::MAX).is_err(), "{position}");
+        assert!(disk.discard(position, 2).is_err(), "{position}");
+        assert!(disk.zero(position, u64::MAX, false).is_err(), "{position}");
     }
     assert!(disk.read_at(PAGE, &mut []).is_ok());
 }
 
+fn zero(disk: &mut Disk, position: u64, length: u64) -> io::Result<()> {
+    disk.zero(position, length, false)
+}
+
+fn zero_and_unmap(disk: &mut Disk, position: u64, length: u64) -> io::Result<()> {
+    disk.zero(position, length, true)
+}
+
 #[test]
 fn zeroed_and_punched_ranges_read_as_zeroes_and_leave_their_neighbours() {
-    for change in [Disk::zero, Disk::punch] {
+    for change in [zero, zero_and_unmap, Disk::discard] {
         let (a, b) = (file(3, b'a'), file(3, b'b'));
         let extents = vec![extent(&a, 0, 3), extent(&b, 0, 3)];
         let mut disk = Disk::new(extents, Access::Writable).unwrap();
@@ -84,13 +92,13 @@ fn zeroed_and_punched_ranges_read_as_zeroes_and_leave_their_neighbours() {
 }
 
 #[test]
-fn punching_gives_blocks_back_to_the_host() {
+fn discarding_gives_blocks_back_to_the_host() {
     use std::os::unix::fs::MetadataExt;
     let a = file(64, b'a');
     a.sync_all().unwrap();
     let before = a.metadata().unwrap().blocks();
     let mut disk = Disk::new(vec![extent(&a, 0, 64)], Access::Writable).unwrap();
-    disk.punch(0, 64 * PAGE).unwrap();
+    disk.discard(0, 64 * PAGE).unwrap();
     assert!(a.metadata().unwrap().blocks() < before);
 }
 
@@ -120,7 +128,7 @@ fn extents_that_cannot_be_part_of_a_disk_are_named() {
     };
     assert_eq!(
         message(with(512, PAGE)),
-        "extent offset 512 and length 4096 must be multiples of 4096, the length not 0"
+        "extent offset 512 must be a multiple of 4096, and its length 4096 one of 512 and not 0"
     );
     assert!(matches!(with(0, 0), Err(DiskError::Alignment { .. })));
     assert!(matches!(with(0, 100), Err(DiskError::Alignment { .. })));
@@ -220,8 +228,8 @@ proptest! {
             let result = match kind {
                 0 => disk.read_at(position, &mut vec![0; length]),
                 1 => disk.write_at(position, &vec![fill; length]),
-                2 => disk.punch(position, bytes.max(1)),
-                _ => disk.zero(position, bytes.max(1)),
+                2 => disk.discard(position, bytes.max(1)),
+                _ => disk.zero(position, bytes.max(1), false),
             };
             let length = if kind > 1 { length.max(1) } else { length };
             let fits = fits && start + length <= model.len();

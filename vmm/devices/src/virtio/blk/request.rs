@@ -212,16 +212,16 @@ impl Requests {
             ranges.push(self.check_range(operation, SectorRange::parse(bytes))?);
         }
         for (start, length, unmap) in ranges {
-            if unmap {
-                self.disk.punch(start, length)?;
+            if operation == Operation::Discard {
+                self.disk.discard(start, length)?;
             } else {
-                self.disk.zero(start, length)?;
+                self.disk.zero(start, length, unmap)?;
             }
         }
         Ok(0)
     }
 
-    /// A range as byte position, byte length, and whether its blocks go back to the host.
+    /// A range as byte position, byte length, and whether its blocks may go back to the host.
     fn check_range(
         &self,
         operation: Operation,
@@ -241,7 +241,7 @@ impl Requests {
         if !allowed || length == 0 {
             return Err(Failure::Refused);
         }
-        Ok((start, length, discard || range.unmap))
+        Ok((start, length, range.unmap))
     }
 }
 

@@ -1,0 +1,261 @@
+//! Disks of the host as volumes: block devices and image files, as a device node or by the file system on them.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use bulkhead_tests::images::busybox_oci;
+use nix::sys::signal::Signal;
+
+use crate::bulkhead::{Call, own_data, pod};
+use crate::leftovers::Mounts;
+
+/// No multiple of a page.
+const LENGTH: u64 = (1 << 20) + 512;
+
+#[track_caller]
+fn host(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output();
+    let output = output.expect("the program starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {arguments:?}: {errors}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// A file of so many zeroes.
+fn file(directory: &Path, name: &str, length: u64) -> PathBuf {
+    let path = directory.join(name);
+    File::create(&path).unwrap().set_len(length).unwrap();
+    path
+}
+
+/// A loop device with a file behind it.
+struct Loop(PathBuf);
+
+impl Loop {
+    fn of(file: &Path) -> Self {
+        let name = host(
+            "losetup",
+            &["--find", "--show", &file.display().to_string()],
+        );
+        Self(PathBuf::from(name.trim()))
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        host("losetup", &["--detach", &self.0.display().to_string()]);
+    }
+}
+
+fn volume(kind: &str, source: &Path, fields: &str) -> String {
+    format!("--volume=v,kind={kind},source={}{fields}", source.display())
+}
+
+/// An app that sees this volume.
+fn with(volume: &str, target: &str) -> Call {
+    pod(&busybox_oci())
+        .pod_flag(volume)
+        .flag(format!("--mount=volume=v,target={target}"))
+}
+
+#[test]
+fn a_block_device_is_the_app_s_to_read_and_write_to_its_last_sector() {
+    let files = own_data();
+    let backing = file(files.path(), "disk", LENGTH);
+    let mut content: Vec<u8> = (0..LENGTH).map(|n| (n / 512 % 251) as u8).collect();
+    fs::write(&backing, &content).unwrap();
+    let digest = host("sha256sum", &[backing.to_str().unwrap()]);
+    let digest = &digest[..64];
+    let device = Loop::of(&backing);
+    chown(&device.0, Some(33), Some(34)).unwrap();
+    fs::set_permissions(&device.0, fs::Permissions::from_mode(0o640)).unwrap();
+    with(&volume("host", &device.0, ""), "/dev/made/for/it")
+        .shell(
+            "d=/dev/made/for/it; test -b $d && stat -c '%a %u %g' $d; blockdev --getsize64 $d; sha256sum < $d; \
+             echo first | dd of=$d conv=notrunc 2>/dev/null; \
+             yes last | head -c 512 | dd of=$d bs=512 seek=2048 conv=notrunc,fsync 2>/dev/null; \
+             dd if=/dev/zero of=$d bs=512 seek=2049 count=1 2>/dev/null || echo end",
+        )
+        .run()
+        .exits(0)
+        .prints(&format!("640 33 34\n{LENGTH}\n{digest}  -\nend\n"));
+    content[..6].copy_from_slice(b"first\n");
+    let last = content.len() - 512;
+    content[last..].copy_from_slice(&b"last\n".repeat(103)[..512]);
+    assert!(fs::read(&device.0).unwrap() == content);
+    drop(device);
+    assert!(fs::read(&backing).unwrap() == content);
+}
+
+#[test]
+fn a_read_only_disk_stays_so_whatever_root_in_the_guest_does() {
+    let files = own_data();
+    let backing = file(files.path(), "disk", 1 << 20);
+    let other = file(files.path(), "other", 1 << 20);
+    pod(&busybox_oci())
+        .pod_flag(volume("disk", &backing, ",readOnly=true"))
+        .pod_flag(format!("--volume=w,kind=disk,source={}", other.display()))
+        .pod_flag("--insecure-options=all-run")
+        .flag("--mount=volume=v,target=/disk")
+        .flag("--mount=volume=w,target=/other")
+        .shell("blockdev --setrw /disk; for n in $(cat /proc/partitions | grep -o 'vd.*'); do test -e /sys/class/block/$n/force_ro && echo 0 > /sys/class/block/$n/force_ro; done; \
+            echo x 2>/dev/null > /disk && sync && echo written; cat < /disk | tr -d '\\0'; echo y > /other")
+        .run()
+        .exits(0)
+        .prints("");
+    assert!(fs::read(&backing).unwrap().iter().all(|byte| *byte == 0));
+    assert_eq!(&fs::read(&other).unwrap()[..2], b"y\n");
+}
+
+#[test]
+fn a_file_system_in_a_file_is_mounted_by_the_guest_alone_and_survives_a_kill() {
+    let mounts = Mounts::now();
+    let files = own_data();
+    let image = file(files.path(), "image", 64 << 20);
+    host(
+        "mkfs.ext4",
+        &["-q", "-F", "-d", "/etc/apt", image.to_str().unwrap()],
+    );
+    let write = with(&volume("disk", &image, ",fsType=ext4"), "/data")
+        .shell("test -d /data/sources.list.d && echo durable > /data/file && sync /data/file && echo ready; sleep 600")
+        .start()
+        .wait_for("ready");
+    write
+        .signal(Signal::SIGKILL)
+        .finish()
+        .dies_of(Signal::SIGKILL);
+    mounts.are_all_that_is_left();
+    // Its journal is the guest's to recover; two apps see one file system.
+    with(&volume("disk", &image, ",fsType=ext4"), "/data")
+        .name("one")
+        .shell("cat /data/file; echo more > /data/.new; mv /data/.new /data/new; until test -e /data/seen; do sleep 0.1; done")
+        .app(busybox_oci())
+        .name("two")
+        .flag("--mount=volume=v,target=/other")
+        .shell("until test -e /other/new; do sleep 0.1; done; cat /other/new; touch /other/seen; mknod /other/node c 1 3 && ! echo x 2>/dev/null > /other/node")
+        .run()
+        .exits(0)
+        .shows("one: durable")
+        .shows("two: more");
+    host("e2fsck", &["-fn", image.to_str().unwrap()]);
+    let seen = host("debugfs", &["-R", "cat /new", image.to_str().unwrap()]);
+    assert_eq!(seen, "more\n");
+    // Read-only, for the descriptor is.
+    with(
+        &volume("disk", &image, ",fsType=ext4,readOnly=true"),
+        "/data",
+    )
+    .shell("cat /data/new; touch /data/x || echo refused")
+    .run()
+    .exits(0)
+    .prints("more\nrefused\n");
+}
+
+#[test]
+fn two_apps_have_one_disk() {
+    let files = own_data();
+    let image = file(files.path(), "image", 1 << 20);
+    pod(&busybox_oci())
+        .pod_flag(volume("disk", &image, ""))
+        .pod_flag("--mount=volume=v,target=/disk")
+        .name("writer")
+        .shell("echo hello | dd of=/disk conv=notrunc 2>/dev/null")
+        .app(busybox_oci())
+        .name("reader")
+        .shell("until dd if=/disk bs=6 count=1 2>/dev/null | grep hello; do sleep 0.1; done")
+        .run()
+        .exits(0)
+        .shows("reader: hello");
+    assert_eq!(&fs::read(&image).unwrap()[..6], b"hello\n");
+}
+
+#[test]
+fn what_is_in_use_is_refused_and_readers_share() {
+    let files = own_data();
+    let mounted = files.path().join("mounted");
+    fs::create_dir(&mounted).unwrap();
+    let image = file(files.path(), "image", 16 << 20);
+    host("mkfs.ext4", &["-q", "-F", image.to_str().unwrap()]);
+    let device = Loop::of(&image);
+    let refused = |kind: &str, source: &Path, fields: &str, text: &str| {
+        with(&volume(kind, source, fields), "/disk")
+            .exec("/bin/true")
+            .run()
+            .exits(254)
+            .says(&format!("volume v: {}: {text}", source.display()));
+    };
+    let name = device.0.to_str().unwrap();
+    host("mount", &[name, mounted.to_str().unwrap()]);
+    let in_use = "is in use on the host";
+    refused("host", &device.0, "", in_use);
+    refused("host", &device.0, ",readOnly=true", in_use);
+    host("umount", &[mounted.to_str().unwrap()]);
+
+    for (kind, source) in [("host", &device.0), ("disk", &image)] {
+        let run = |fields: &str| with(&volume(kind, source, fields), "/disk");
+        let reader = run(",readOnly=true")
+            .shell("echo ready; sleep 600")
+            .start()
+            .wait_for("ready");
+        run(",readOnly=true").shell("test -b /disk").run().exits(0);
+        refused(kind, source, "", "is in use");
+        reader
+            .signal(Signal::SIGKILL)
+            .finish()
+            .dies_of(Signal::SIGKILL);
+        let writer = run("")
+            .shell("echo ready; sleep 600")
+            .start()
+            .wait_for("ready");
+        refused(kind, source, "", "is in use");
+        refused(kind, source, ",readOnly=true", "is in use");
+        writer.signal(Signal::SIGTERM).finish();
+    }
+}
+
+#[test]
+fn what_is_no_disk_is_254_and_named() {
+    let files = own_data();
+    let path = |name: &str| files.path().join(name);
+    file(files.path(), "empty", 0);
+    file(files.path(), "odd", 513);
+    let _socket = UnixListener::bind(path("socket")).unwrap();
+    host("mkfifo", &[path("fifo").to_str().unwrap()]);
+    let nothing = "is neither a directory nor a regular file nor a block device";
+    for (kind, source, problem) in [
+        ("disk", path("missing"), "the host says: No such file"),
+        ("disk", path("empty"), "has no bytes"),
+        (
+            "disk",
+            path("odd"),
+            "has 513 bytes, and a disk has whole sectors of 512",
+        ),
+        (
+            "disk",
+            files.path().to_owned(),
+            "is a directory, and no disk",
+        ),
+        ("disk", path("socket"), nothing),
+        ("disk", path("fifo"), nothing),
+        ("host", path("fifo"), nothing),
+        ("host", PathBuf::from("/dev/null"), nothing),
+    ] {
+        with(&volume(kind, &source, ""), "/disk")
+            .exec("/bin/true")
+            .run()
+            .exits(254)
+            .says(&format!(
+                "app busybox: mounts[0].path: volume v: {}: {problem}",
+                source.display()
+            ));
+    }
+    let page = file(files.path(), "page", 4096);
+    with(&volume("disk", &page, ",fsType=ext4"), "/data")
+        .exec("/bin/true")
+        .run()
+        .exits(203)
+        .says("volume for \"/data\": mount the disk as ext4: Invalid argument");
+}
