@@ -5,6 +5,7 @@
 
 mod environment;
 pub(crate) mod grammar;
+mod identity;
 mod images;
 mod manifest;
 pub(crate) mod options;
@@ -45,6 +46,11 @@ pub(crate) fn run(global: &GlobalOptions, request: &RunRequest, start: i128) -> 
         Some(file) => written::read(&global.dir, file)?,
         None => make_manifest(global, request)?,
     };
+    for (runtime, image) in manifest.apps.iter().zip(&images) {
+        if let Some(app) = runtime.app.as_ref().or(image.manifest.app.as_ref()) {
+            identity::check(runtime, app, &image.files, &image.accounts)?;
+        }
+    }
     let apps = manifest
         .apps
         .iter()
@@ -84,6 +90,7 @@ fn make_manifest(
         .map(|(image, request)| ImageForApp {
             id: image.id.clone(),
             manifest: image.manifest.clone(),
+            accounts: &image.accounts,
             request,
         })
         .collect();

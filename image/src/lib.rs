@@ -5,6 +5,7 @@
 //! onto the host's file system: its entries become a tree in memory (metadata only) and blocks of
 //! the image.
 
+mod accounts;
 mod aci;
 mod bytes;
 mod convert;
@@ -20,11 +21,12 @@ mod tar;
 mod test_archive;
 mod tree;
 
+pub use accounts::{Accounts, User};
 pub use aci::AciError;
 pub use bytes::Escaped;
 pub use convert::ConvertError;
 pub use digest::{BadDigest, Digest, ImageId};
-pub use erofs::ErofsError;
+pub use erofs::{ErofsError, Filesystem, Found, Lookup, ReadError};
 pub use oci::OciError;
 pub use source::SourceError;
 pub use store::{ImportCause, ImportError, Progress, Store, StoreError, StoredImage};

@@ -85,15 +85,68 @@ fn user_group_and_directory_are_taken_from_flags() {
 }
 
 #[test]
-fn a_user_that_the_image_does_not_know_is_an_error_that_names_it() {
-    let end = pod(&busybox_oci())
-        .exec("/bin/true")
-        .flag("--user=mallory")
-        .run()
-        .says("mallory");
-    if end.stdout != b"" {
-        end.fail("nothing may run");
+fn what_the_image_does_not_know_is_refused_before_the_machine_starts() {
+    for (flag, problem) in [
+        (
+            "--user=mallory",
+            "user: \"mallory\" is not in the image's /etc/passwd",
+        ),
+        (
+            "--group=mallory",
+            "group: \"mallory\" is not in the image's /etc/group",
+        ),
+        ("--user=/none", "user: there is no \"/none\" in the image"),
+        (
+            "--working-dir=/none",
+            "workingDirectory: \"/none\" is not in the image",
+        ),
+        (
+            "--working-dir=/etc/passwd",
+            "workingDirectory: \"/etc/passwd\" is no directory in the image",
+        ),
+    ] {
+        pod(&busybox_oci())
+            .name("web")
+            .exec("/bin/true")
+            .flag(flag)
+            .run()
+            .exits(254)
+            .says(&format!("run: app \"web\": {problem}"));
     }
+}
+
+#[test]
+fn a_converted_image_s_user_has_its_own_group_and_home() {
+    for (flag, ids) in [
+        ("--user=nobody", "65534 65534 65534 /\n"),
+        ("--user=65534", "65534 65534 65534 /\n"),
+        ("--user=1234", "1234 0 0 /\n"),
+        ("--user=0", "0 0 0 /root\n"),
+    ] {
+        pod(&busybox_oci())
+            .shell("echo $(id -u) $(id -g) $(id -G) $HOME")
+            .flag(flag)
+            .run()
+            .exits(0)
+            .prints(ids);
+    }
+}
+
+#[test]
+fn an_app_container_image_s_user_keeps_the_group_that_its_manifest_names() {
+    pod(&busybox_aci())
+        .shell("echo $(id -u) $(id -g) $(id -G) ${HOME-none}")
+        .flag("--user=nobody")
+        .run()
+        .exits(0)
+        .prints("65534 0 0 none\n");
+    pod(&busybox_aci())
+        .shell("echo $(id -u) $(id -g)")
+        .flag("--user=/bin/busybox")
+        .flag("--group=/etc/passwd")
+        .run()
+        .exits(0)
+        .prints("0 0\n");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use bulkhead_image::{Progress, Store};
+use bulkhead_image::{Accounts, Filesystem, Progress, ReadError, Store};
 use bulkhead_pod::manifest::{ImageId, ImageManifest};
 
 use super::options::AppRequest;
@@ -17,6 +17,10 @@ pub(crate) struct StoredImage {
     pub(crate) manifest_json: Vec<u8>,
     /// The image's file system.
     pub(crate) erofs: PathBuf,
+    /// The same, to look at.
+    pub(crate) files: Filesystem,
+    /// Its users and groups.
+    pub(crate) accounts: Accounts,
 }
 
 /// Imports the image of each app, in order.
@@ -40,6 +44,8 @@ fn import_one(store: &Store, reference: &str, debug: bool) -> Result<StoredImage
     let image = store.import(reference, &mut say)?;
     let manifest =
         ImageManifest::parse(&image.manifest).with_context(|| format!("image \"{reference}\""))?;
+    let (files, accounts) =
+        look_into(&image.erofs_path).with_context(|| format!("image \"{reference}\""))?;
     let id = image
         .id
         .as_str()
@@ -50,7 +56,16 @@ fn import_one(store: &Store, reference: &str, debug: bool) -> Result<StoredImage
         manifest,
         manifest_json: image.manifest,
         erofs: image.erofs_path,
+        files,
+        accounts,
     })
+}
+
+/// Opens an image of the store, and reads who is known in it.
+pub(crate) fn look_into(erofs: &Path) -> Result<(Filesystem, Accounts), ReadError> {
+    let files = Filesystem::open(erofs)?;
+    let accounts = Accounts::of(&files)?;
+    Ok((files, accounts))
 }
 
 /// Warnings are for everyone, steps for `--debug`.

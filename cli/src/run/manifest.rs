@@ -1,5 +1,6 @@
 //! From images and flags to the pod manifest.
 
+use bulkhead_image::Accounts;
 use bulkhead_pod::manifest::{
     APPC_VERSION, AcName, Annotation, App, CapabilitySet, ImageId, ImageManifest, Isolator,
     ManifestError, Mount, PodContents, PodKind, PodManifest, Principal, Resource, RuntimeApp,
@@ -8,6 +9,7 @@ use bulkhead_pod::manifest::{
 use thiserror::Error;
 
 use super::environment::{self, EnvironmentError, PodEnvironment};
+use super::identity;
 use super::options::{AppOptions, AppRequest, RunRequest};
 use super::values::Pair;
 use super::volumes;
@@ -19,6 +21,8 @@ pub(crate) struct ImageForApp<'a> {
     pub(crate) id: ImageId,
     /// The image's manifest.
     pub(crate) manifest: ImageManifest,
+    /// The image's users and groups.
+    pub(crate) accounts: &'a Accounts,
     /// What the user asked for.
     pub(crate) request: &'a AppRequest,
 }
@@ -109,6 +113,7 @@ fn runtime_app(
             source,
         })?;
     apply_identity(&mut app, options);
+    identity::complete(&mut app, &image.manifest, options, image.accounts);
     apply_isolators(&mut app, options).map_err(|(flag, source)| PodManifestError::Flag {
         name: name.clone(),
         flag,

@@ -28,12 +28,15 @@ fn image_manifest(name: &str, os: &str, arch: &str) -> ImageManifest {
     ImageManifest::parse(manifest.to_string().as_bytes()).unwrap()
 }
 
+static NOBODY: std::sync::LazyLock<Accounts> = std::sync::LazyLock::new(Accounts::default);
+
 fn pod(images: &[(ImageManifest, AppRequest)]) -> Result<PodManifest, String> {
     let images: Vec<ImageForApp<'_>> = images
         .iter()
         .map(|(manifest, request)| ImageForApp {
             id: format!("sha512-{}", "ab".repeat(64)).parse().unwrap(),
             manifest: manifest.clone(),
+            accounts: &NOBODY,
             request,
         })
         .collect();

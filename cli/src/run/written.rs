@@ -51,10 +51,13 @@ fn stored(store: &Store, app: &RuntimeApp) -> Result<StoredImage> {
     };
     let manifest = ImageManifest::parse(&image.manifest).with_context(whose)?;
     check_system(&manifest, id)?;
+    let (files, accounts) = images::look_into(&image.erofs_path).with_context(whose)?;
     Ok(StoredImage {
         id: app.image.id.clone(),
         manifest,
         manifest_json: image.manifest,
         erofs: image.erofs_path,
+        files,
+        accounts,
     })
 }

@@ -198,3 +198,27 @@ fn a_uuid_file_that_cannot_be_written() {
     assert_error(&output, text);
     assert_nothing_left(&fixture);
 }
+
+#[test]
+fn a_user_group_or_directory_that_the_image_does_not_have_starts_no_pod() {
+    let fixture = Fixture::new();
+    let image = fixture.aci("app", |_| {});
+    for (flag, problem) in [
+        (
+            "--user=mallory",
+            "user: \"mallory\" is not in the image's /etc/passwd",
+        ),
+        (
+            "--group=mallory",
+            "group: \"mallory\" is not in the image's /etc/group",
+        ),
+        (
+            "--working-dir=/none",
+            "workingDirectory: \"/none\" is not in the image",
+        ),
+    ] {
+        let output = fixture.bulkhead(&["run", &image, flag]);
+        assert_error(&output, &format!("run: app \"app\": {problem}\n"));
+        assert!(fixture.pods().is_empty());
+    }
+}

@@ -77,7 +77,11 @@ impl Fixture {
         });
         change(&mut manifest);
         let tree = self.path(&format!("{name}.d"));
-        fs::create_dir_all(tree.join("rootfs/bin")).unwrap();
+        for directory in ["rootfs/bin", "rootfs/etc", "rootfs/srv"] {
+            fs::create_dir_all(tree.join(directory)).unwrap();
+        }
+        let passwd = "nobody:x:65534:65534::/nonexistent:/bin/false\n";
+        fs::write(tree.join("rootfs/etc/passwd"), passwd).unwrap();
         fs::write(tree.join("rootfs/bin/app"), format!("program of {name}")).unwrap();
         fs::write(tree.join("manifest"), manifest.to_string()).unwrap();
         let file = self.path(&format!("{name}.aci"));

@@ -46,3 +46,32 @@ pub(super) fn encode_block(entries: &[Dirent<'_>], out: &mut Vec<u8>) {
         out.extend_from_slice(entry.name);
     }
 }
+
+/// The inode number of `name` in a block, `None` in it when the name is not there. `None` at all: no block of a directory.
+#[expect(clippy::option_option, reason = "damage, and a name that is not there")]
+pub(super) fn find(block: &[u8], name: &[u8]) -> Option<Option<u64>> {
+    let name_at = |entry: usize| -> Option<usize> {
+        let offset = u16::from_le_bytes(*block.get(entry * ENTRY + 8..)?.first_chunk()?);
+        Some(usize::from(offset))
+    };
+    // The first name lies behind the last entry.
+    let count = name_at(0)? / ENTRY;
+    for entry in 0..count {
+        let start = name_at(entry)?;
+        let end = if entry + 1 < count {
+            name_at(entry + 1)?
+        } else {
+            block.len()
+        };
+        let mut found = block.get(start..end)?;
+        if entry + 1 == count {
+            // Padding; no name has a zero in it.
+            found = found.split(|&byte| byte == 0).next()?;
+        }
+        if found == name {
+            let nid = u64::from_le_bytes(*block.get(entry * ENTRY..)?.first_chunk()?);
+            return Some(Some(nid));
+        }
+    }
+    Some(None)
+}

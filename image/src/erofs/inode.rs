@@ -92,6 +92,50 @@ impl Inode {
     }
 }
 
+/// Whether the form is the extended one.
+pub(super) fn is_extended(bytes: &[u8; EXTENDED]) -> bool {
+    bytes[0] & 1 != 0
+}
+
+/// Reads an inode of either form, and says how long that is. `None`: a layout that we do not write.
+///
+/// Of a compact one only the first [`COMPACT`] bytes are looked at. Link count and times are nobody's need and left out.
+pub(super) fn decode(bytes: &[u8; EXTENDED]) -> Option<(Inode, usize)> {
+    let half =
+        |at: usize| -> Option<u16> { Some(u16::from_le_bytes(*bytes.get(at..)?.first_chunk()?)) };
+    let word =
+        |at: usize| -> Option<u32> { Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?)) };
+    let extended = is_extended(bytes);
+    let layout = match half(0)? >> 1 {
+        0 => DataLayout::FlatPlain,
+        2 => DataLayout::FlatInline,
+        _ => return None,
+    };
+    let (uid, gid, size) = if extended {
+        let size = u64::from_le_bytes(*bytes.get(8..)?.first_chunk()?);
+        (word(24)?, word(28)?, size)
+    } else {
+        (
+            u32::from(half(24)?),
+            u32::from(half(26)?),
+            u64::from(word(8)?),
+        )
+    };
+    let inode = Inode {
+        layout,
+        xattr_icount: half(2)?,
+        mode: half(4)?,
+        links: 0,
+        size,
+        data: word(16)?,
+        number: word(20)?,
+        uid,
+        gid,
+        mtime: Timestamp::default(),
+    };
+    Some((inode, if extended { EXTENDED } else { COMPACT }))
+}
+
 /// Linux's encoding of a device number on disk (`new_encode_dev`).
 pub(super) fn encode_device(major: u32, minor: u32) -> u32 {
     (minor & 0xff) | (major << 8) | ((minor & !0xff) << 12)

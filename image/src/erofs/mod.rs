@@ -1,4 +1,4 @@
-//! A writer of EROFS images: uncompressed, deterministic, in two steps.
+//! EROFS images: a writer, uncompressed and deterministic, in two steps; and [`Filesystem`], a reader of what it wrote.
 //!
 //! 1. While archives are read, [`Spool`] puts whole blocks of file data where they will stay in the
 //!    image, and the rest of each file ("tail") into a temporary file.
@@ -15,6 +15,7 @@ mod dirents;
 mod inode;
 mod layout;
 mod packer;
+mod read;
 mod spool;
 mod superblock;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod xattr;
 
 use std::io;
 
+pub use read::{Filesystem, Found, Lookup, ReadError};
 pub(crate) use spool::Spool;
 pub(crate) use write::write;
 pub(crate) use xattr::is_supported as is_supported_xattr;

@@ -4,7 +4,9 @@ use super::BLOCK;
 use crate::tar::Timestamp;
 
 /// Where it lies in block 0.
-const OFFSET: usize = 1024;
+pub(super) const OFFSET: usize = 1024;
+/// Its length, of `erofs_super_block`.
+pub(super) const LENGTH: usize = 128;
 const MAGIC: u32 = 0xE0F5_E1E2;
 /// `EROFS_FEATURE_COMPAT_SB_CHKSUM` and `EROFS_FEATURE_COMPAT_MTIME`.
 const FEATURE_COMPAT: u32 = 0x1 | 0x2;
@@ -41,6 +43,25 @@ impl Superblock {
         block[OFFSET + 4..OFFSET + 8].copy_from_slice(&checksum);
         block
     }
+}
+
+/// What a reader needs of a superblock.
+pub(super) struct Places {
+    pub(super) root: u16,
+    pub(super) blocks: u32,
+    pub(super) metadata_block: u32,
+}
+
+/// Reads a superblock; `None` for what is none of ours.
+pub(super) fn decode(bytes: &[u8; LENGTH]) -> Option<Places> {
+    let word =
+        |at: usize| -> Option<u32> { Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?)) };
+    let root = u16::from_le_bytes(*bytes.get(14..)?.first_chunk()?);
+    (word(0)? == MAGIC).then_some(Places {
+        root,
+        blocks: word(36)?,
+        metadata_block: word(40)?,
+    })
 }
 
 /// The kernel's `crc32c(~0, …)`: without the usual inversion at the end.

@@ -48,6 +48,14 @@ pub(super) fn icount(size: usize) -> u16 {
     }
 }
 
+/// Bytes of the attributes behind an inode with this `i_xattr_icount`.
+pub(super) fn size_of(icount: u16) -> usize {
+    match usize::from(icount) {
+        0 => 0,
+        count => HEADER + (count - 1) * 4,
+    }
+}
+
 /// Appends the attributes.
 pub(super) fn encode(xattrs: &Xattrs, out: &mut Vec<u8>) {
     if size(xattrs) == 0 {

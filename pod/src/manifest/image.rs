@@ -12,6 +12,9 @@ use super::name::{AcIdentifier, AcVersion, ImageId};
 use super::text::AbsolutePath;
 use super::unique::{unique_annotations, unique_labels};
 
+/// Annotations of images that were converted from Docker's or OCI's form begin with this.
+const CONVERTED: &str = "appc.io/docker/";
+
 /// A valid image manifest. Read its fields through [`ImageContents`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
@@ -133,6 +136,13 @@ impl ImageManifest {
             .iter()
             .find(|note| note.name.as_str() == name)
             .map(|n| n.value.as_str())
+    }
+
+    /// Whether it was converted from Docker's or OCI's form.
+    #[must_use]
+    pub fn is_converted(&self) -> bool {
+        let mut names = self.annotations.iter().map(|a| a.name.as_str());
+        names.any(|name| name.starts_with(CONVERTED))
     }
 
     /// The manifest as JSON.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use bulkhead_pod::manifest::{
-    AbsolutePath, AcName, App, FsType, ImageManifest, MountPoint, RuntimeApp, Volume, VolumeKind,
+    AbsolutePath, AcName, App, FsType, MountPoint, RuntimeApp, Volume, VolumeKind,
 };
 use bulkhead_protocol::bounded::Text;
 use bulkhead_protocol::plan::{AppName, DiskVolume, EmptyVolume, Fill, Mount, MountSource};
@@ -14,9 +14,6 @@ use bulkhead_protocol::plan::{AppName, DiskVolume, EmptyVolume, Fill, Mount, Mou
 use super::disk_volumes::HostDisks;
 use super::shares::Shares;
 use super::{HostDisk, Input, PlanError, Share, ShareKind, Source, bound, bounded};
-
-/// Annotations of images that were converted from Docker's or OCI's form begin with this.
-const CONVERTED: &str = "appc.io/docker/";
 
 /// The volumes of a pod.
 #[derive(Debug, Default)]
@@ -80,7 +77,10 @@ pub(super) fn resolve(
     let mut of_host = OfHost::default();
     for (index, (of_app, (_, name))) in places.iter().zip(apps).enumerate() {
         for place in of_app {
-            let layer = is_converted(&input.images[index].manifest).then_some(layer_of_app[index]);
+            let layer = input.images[index]
+                .manifest
+                .is_converted()
+                .then_some(layer_of_app[index]);
             if matches!(place.kind, VolumeKind::Empty { .. }) {
                 volumes.note(place, index, layer, name, &mut known)?;
             }
@@ -336,11 +336,6 @@ impl Place<'_> {
 
 fn volume_of<'a>(input: &Input<'a>, name: &AcName) -> Option<&'a Volume> {
     input.manifest.volumes.iter().find(|v| v.name == *name)
-}
-
-fn is_converted(image: &ImageManifest) -> bool {
-    let mut names = image.annotations.iter().map(|a| a.name.as_str());
-    names.any(|name| name.starts_with(CONVERTED))
 }
 
 /// The path without what means nothing in it: `/a//b/./` is `/a/b`. A manifest's path has no `..`.

@@ -1,0 +1,249 @@
+//! A reader of our own images: one file by its path, as a process whose root is the image would find it.
+//!
+//! For questions that are asked before a pod runs. An image that was damaged on disk gives an error and no panic, in bounded time:
+//! every offset is checked by the read itself, every walk by [`MAX_WALK`].
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use super::inode::{self, DataLayout};
+use super::{BLOCK, BLOCK_BYTES, packer, superblock, xattr};
+use crate::limits::{MAX_SYMLINK_TARGET, MAX_WALK};
+
+/// Bits of a mode that say what a file is (`S_IFMT`), and three of their values.
+const TYPE_MASK: u16 = 0o170_000;
+const DIRECTORY: u16 = 0o040_000;
+const REGULAR: u16 = 0o100_000;
+const SYMLINK: u16 = 0o120_000;
+
+/// An image of the store, open.
+#[derive(Debug)]
+pub struct Filesystem {
+    image: File,
+    root: u64,
+    blocks: u32,
+    metadata_block: u32,
+}
+
+/// An image that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The file system that holds it failed, or it is too short.
+    #[error("read the image")]
+    Io(#[from] io::Error),
+    /// What is there was not written by us.
+    #[error("the image is damaged: {0}")]
+    Damaged(&'static str),
+}
+
+/// A file of an image.
+#[derive(Debug, Clone, Copy)]
+pub struct Found {
+    /// Owner.
+    pub uid: u32,
+    /// Owning group.
+    pub gid: u32,
+    mode: u16,
+    size: u64,
+    layout: DataLayout,
+    first_block: u32,
+    /// Offset of what lies behind inode and attributes.
+    inline_at: u64,
+}
+
+impl Found {
+    /// Whether it is a directory.
+    pub fn is_directory(&self) -> bool {
+        self.mode & TYPE_MASK == DIRECTORY
+    }
+
+    /// Whether it is a regular file.
+    pub fn is_file(&self) -> bool {
+        self.mode & TYPE_MASK == REGULAR
+    }
+
+    fn is_symlink(&self) -> bool {
+        self.mode & TYPE_MASK == SYMLINK
+    }
+}
+
+/// What is at the end of a path.
+#[derive(Debug, Clone, Copy)]
+pub enum Lookup {
+    /// A file of any kind but a link.
+    Found(Found),
+    /// Nothing, or a loop of links.
+    Missing {
+        /// The path led over a symbolic link: it names another place than it seems to.
+        over_link: bool,
+    },
+}
+
+impl Lookup {
+    /// The file, if there is one.
+    pub fn found(self) -> Option<Found> {
+        match self {
+            Self::Found(found) => Some(found),
+            Self::Missing { .. } => None,
+        }
+    }
+}
+
+impl Filesystem {
+    /// Opens an image that [`Store`](crate::Store) holds.
+    ///
+    /// # Errors
+    /// When it is not there or no image.
+    pub fn open(path: &Path) -> Result<Self, ReadError> {
+        let image = File::open(path)?;
+        let mut bytes = [0; superblock::LENGTH];
+        image.read_exact_at(&mut bytes, superblock::OFFSET as u64)?;
+        let found = superblock::decode(&bytes).ok_or(ReadError::Damaged("no superblock"))?;
+        Ok(Self {
+            image,
+            root: u64::from(found.root),
+            blocks: found.blocks,
+            metadata_block: found.metadata_block,
+        })
+    }
+
+    /// Finds `path`, which is taken from the image's root, and follows links.
+    ///
+    /// # Errors
+    /// When the image cannot be read.
+    pub fn lookup(&self, path: &str) -> Result<Lookup, ReadError> {
+        self.walk(path, true)
+    }
+
+    /// The same, but for a link at its end, which is what is found.
+    ///
+    /// # Errors
+    /// When the image cannot be read.
+    pub fn lookup_itself(&self, path: &str) -> Result<Lookup, ReadError> {
+        self.walk(path, false)
+    }
+
+    /// The content of a regular file; `None` when it is longer than `most`.
+    ///
+    /// # Errors
+    /// When the image cannot be read.
+    pub fn read(&self, file: &Found, most: usize) -> Result<Option<Vec<u8>>, ReadError> {
+        match usize::try_from(file.size) {
+            Ok(size) if size <= most => self.data(file, 0, size).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn walk(&self, path: &str, follow_last: bool) -> Result<Lookup, ReadError> {
+        let mut way = vec![self.inode(self.root)?];
+        // The next one last.
+        let mut pending = components(path.as_bytes());
+        let (mut walked, mut over_link) = (0, false);
+        while let Some(name) = pending.pop() {
+            walked += 1;
+            if walked + pending.len() > MAX_WALK {
+                return Ok(Lookup::Missing { over_link });
+            }
+            if name == b".." {
+                if !way.last().is_some_and(Found::is_directory) {
+                    return Ok(Lookup::Missing { over_link });
+                }
+                // The root's parent is the root.
+                way.truncate((way.len() - 1).max(1));
+                continue;
+            }
+            let directory = way.last().expect("the root stays");
+            let Some(child) = self.child(directory, &name)? else {
+                return Ok(Lookup::Missing { over_link });
+            };
+            if !child.is_symlink() || (pending.is_empty() && !follow_last) {
+                way.push(child);
+                continue;
+            }
+            over_link = true;
+            let target = self.read(&child, MAX_SYMLINK_TARGET)?;
+            let target = target.ok_or(ReadError::Damaged("a link without end"))?;
+            if target.starts_with(b"/") {
+                way.truncate(1);
+            }
+            pending.extend(components(&target));
+        }
+        Ok(Lookup::Found(*way.last().expect("the root stays")))
+    }
+
+    fn child(&self, directory: &Found, name: &[u8]) -> Result<Option<Found>, ReadError> {
+        if !directory.is_directory() {
+            return Ok(None);
+        }
+        if directory.size > u64::from(self.blocks) * BLOCK_BYTES {
+            return Err(ReadError::Damaged("a directory larger than the image"));
+        }
+        let mut at = 0;
+        while at < directory.size {
+            let left = usize::try_from(directory.size - at).unwrap_or(BLOCK);
+            let block = self.data(directory, at, left.min(BLOCK))?;
+            let entry = super::dirents::find(&block, name);
+            if let Some(nid) = entry.ok_or(ReadError::Damaged("a directory's block"))? {
+                return self.inode(nid).map(Some);
+            }
+            at += BLOCK_BYTES;
+        }
+        Ok(None)
+    }
+
+    fn inode(&self, nid: u64) -> Result<Found, ReadError> {
+        let damaged = || ReadError::Damaged("an inode's place");
+        let at = nid
+            .checked_mul(packer::SLOT)
+            .and_then(|offset| offset.checked_add(u64::from(self.metadata_block) * BLOCK_BYTES))
+            .ok_or_else(damaged)?;
+        let mut bytes = [0; inode::EXTENDED];
+        // The last inode of an image may be a compact one.
+        self.image.read_exact_at(&mut bytes[..inode::COMPACT], at)?;
+        if inode::is_extended(&bytes) {
+            self.image.read_exact_at(&mut bytes, at)?;
+        }
+        let (inode, length) = inode::decode(&bytes).ok_or(ReadError::Damaged("an inode"))?;
+        let behind = length + xattr::size_of(inode.xattr_icount);
+        Ok(Found {
+            uid: inode.uid,
+            gid: inode.gid,
+            mode: inode.mode,
+            size: inode.size,
+            layout: inode.layout,
+            first_block: inode.data,
+            inline_at: at.checked_add(behind as u64).ok_or_else(damaged)?,
+        })
+    }
+
+    /// `length` bytes at `offset`, which does not lead beyond the file's end.
+    fn data(&self, file: &Found, offset: u64, length: usize) -> Result<Vec<u8>, ReadError> {
+        let mut bytes = vec![0; length];
+        let tail_from = match file.layout {
+            DataLayout::FlatPlain => file.size,
+            DataLayout::FlatInline => file.size - file.size % BLOCK_BYTES,
+        };
+        let whole = tail_from.saturating_sub(offset).min(length as u64);
+        let (blocks, tail) = bytes.split_at_mut(usize::try_from(whole).expect("of a length"));
+        let start = u64::from(file.first_block) * BLOCK_BYTES;
+        self.image.read_exact_at(blocks, start + offset)?;
+        let into_tail = (offset + whole).saturating_sub(tail_from);
+        self.image.read_exact_at(tail, file.inline_at + into_tail)?;
+        Ok(bytes)
+    }
+}
+
+/// The names of a path, the last one first.
+fn components(path: &[u8]) -> Vec<Vec<u8>> {
+    let names = path.rsplit(|&byte| byte == b'/');
+    names
+        .filter(|name| !matches!(*name, b"" | b"."))
+        .map(<[u8]>::to_vec)
+        .collect()
+}
+
+#[cfg(test)]
+#[path = "read_test.rs"]
+mod tests;
