@@ -19,10 +19,21 @@ pub(super) fn exists(name: &str) -> bool {
     x86_64_number(name).is_some() || i386_number(name).is_some()
 }
 
+/// Number and name of every call of 64-bit programs.
+pub(super) fn x86_64_calls() -> impl Iterator<Item = (u32, &'static str)> {
+    let number = |call: &x86_64::Sysno| u32::try_from(call.id()).ok();
+    x86_64::Sysno::iter().filter_map(move |call| Some((number(&call)?, call.name())))
+}
+
+/// Number and name of every call of 32-bit programs.
+pub(super) fn i386_calls() -> impl Iterator<Item = (u32, &'static str)> {
+    let number = |call: &x86::Sysno| u32::try_from(call.id()).ok();
+    x86::Sysno::iter().filter_map(move |call| Some((number(&call)?, call.name())))
+}
+
 /// Every name, of both tables.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    let native = x86_64::Sysno::iter().map(|call| call.name());
-    native.chain(x86::Sysno::iter().map(|call| call.name()))
+    x86_64_calls().chain(i386_calls()).map(|(_, name)| name)
 }
 
 /// The last error number that Linux has on x86.

@@ -22,12 +22,15 @@ const PERSONALITIES: &[u32] = &[0, 8, 0x2_0000, 0x2_0008, u32::MAX];
 const BY_CAPABILITY: &str = include_str!("sets/by-capability.txt");
 
 /// For an app with this bounding set. A call that no table knows fails as in an older kernel, so that programs do without.
+///
+/// It lies on the way of every start: each table is gone through once, and each text.
 pub(super) fn policy(bounding_set: u64) -> Policy {
     let denied = calls::errno("EPERM").map_or(Action::Kill, Action::Errno);
     let absent = calls::errno("ENOSYS").map_or(Action::Kill, Action::Errno);
     let whitelist: BTreeSet<&str> = sets::whitelist().collect();
+    let granted = granted(bounding_set);
     let of = |name: &str| match name {
-        name if is_granted(name, bounding_set) => Verdict::Always(Action::Allow),
+        name if granted.contains(name) => Verdict::Always(Action::Allow),
         "clone" => Verdict::If(Test::NoneOf(NEW_NAMESPACES), denied),
         // Its flags lie in memory, out of a filter's reach; C libraries then use clone.
         "clone3" => Verdict::Always(absent),
@@ -36,25 +39,23 @@ pub(super) fn policy(bounding_set: u64) -> Policy {
         name if whitelist.contains(name) => Verdict::Always(Action::Allow),
         _ => Verdict::Always(denied),
     };
-    let table = |number: fn(&str) -> Option<u32>| {
-        let all = calls::names().filter_map(|name| Some((number(name)?, of(name))));
-        Table {
-            verdicts: all.collect(),
-            other: absent,
-        }
+    let verdict = |(number, name)| (number, of(name));
+    let table = |verdicts| Table {
+        verdicts,
+        other: absent,
     };
     Policy {
-        x86_64: table(calls::x86_64_number),
-        i386: table(calls::i386_number),
+        x86_64: table(calls::x86_64_calls().map(verdict).collect()),
+        i386: table(calls::i386_calls().map(verdict).collect()),
         x32: absent,
     }
 }
 
-/// Whether a capability of the set opens a call.
-fn is_granted(name: &str, bounding_set: u64) -> bool {
-    grants().any(|(capability, mut names)| {
-        bounding_set & capabilities::bit(capability) != 0 && names.any(|granted| granted == name)
-    })
+/// The calls that a capability of the set opens.
+fn granted(bounding_set: u64) -> BTreeSet<&'static str> {
+    let held = |capability| bounding_set & capabilities::bit(capability) != 0;
+    let of_held = grants().filter(|(capability, _)| held(*capability));
+    of_held.flat_map(|(_, names)| names).collect()
 }
 
 fn grants() -> impl Iterator<Item = (Capability, std::str::SplitWhitespace<'static>)> {
