@@ -14,7 +14,7 @@ use std::ffi::CString;
 use std::fmt::Write;
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
@@ -27,9 +27,11 @@ use rustix::mount::{
 };
 use rustix::process::{chdir, pivot_root};
 
+use crate::device_policy::{self, Device};
 use crate::disk_volumes::{self, DiskVolumeError};
 use crate::mounts::{self, MountError};
 use crate::provided;
+use crate::sys;
 use crate::volumes::{self, VolumeError};
 
 /// `discard`: what an app deletes is given back to the host. The others: no background work on a disk that was made for this app,
@@ -61,6 +63,8 @@ pub struct Root<'a> {
     pub fills: &'a [(u16, PathBuf)],
     /// Disks of the host that the mounts show, with their numbers and partitions.
     pub disks: &'a [(u8, DiskVolume, PathBuf)],
+    /// The app's control group, which this process is in.
+    pub cgroup: Option<&'a OwnedFd>,
     /// What is hidden, where it exists.
     pub masked: &'a [bulkhead_protocol::plan::Path],
     /// What becomes read-only, where it exists.
@@ -113,6 +117,12 @@ pub enum RootError {
     /// A mount of the plan fails.
     #[error(transparent)]
     Mounts(#[from] MountError),
+    /// Devices cannot be closed to the app.
+    #[error("close the machine's devices to it")]
+    Devices {
+        /// Why.
+        source: io::Error,
+    },
     /// A disk of the host.
     #[error("volume for {target:?}")]
     DiskVolume {
@@ -143,6 +153,7 @@ impl Root<'_> {
         let layers = self.mount_layers(self.layers)?;
         let root = self.mount_overlay(&layers)?;
         let mounts = self.take_volumes()?;
+        let devices = self.own_devices()?;
         chdir(&root).map_err(change("chdir"))?;
         // Old and new root on one mount point: the old one is taken from under it.
         pivot_root(".", ".").map_err(change("pivot_root"))?;
@@ -161,7 +172,24 @@ impl Root<'_> {
             let flags = MountFlags::BIND | MountFlags::RDONLY;
             mount_remount("/", flags, "").map_err(change("make it read-only"))?;
         }
-        Ok(())
+        // After the last mount of a disk, which this process could not open any more.
+        match self.cgroup {
+            None => Ok(()),
+            Some(cgroup) => sys::limit_devices(cgroup.as_fd(), &device_policy::program(&devices))
+                .map_err(|source| RootError::Devices { source }),
+        }
+    }
+
+    /// The disks that the app has as nodes.
+    fn own_devices(&self) -> Result<Vec<Device>, RootError> {
+        let nodes = self
+            .disks
+            .iter()
+            .filter(|(_, volume, _)| volume.shown.is_node());
+        nodes
+            .map(|(_, _, device)| Device::of_block_node(device))
+            .collect::<io::Result<_>>()
+            .map_err(|source| RootError::Devices { source })
     }
 
     /// The mounts, each with its volume: taken before the root changes, when the file systems are still in sight.

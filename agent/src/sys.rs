@@ -6,12 +6,14 @@
 use std::fs::File;
 use std::io;
 use std::mem::size_of;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use bulkhead_protocol::agent::ENTROPY_LENGTH;
 use bulkhead_protocol::plan::FILTER_INSTRUCTION_LENGTH;
 use nix::libc;
 use rustix::process::Pid;
+
+use crate::device_policy::INSTRUCTION_LENGTH;
 
 /// Starts a child: a copy of this process that calls `run` and ends with the code it gives.
 ///
@@ -230,6 +232,74 @@ pub fn install_filter(program: &[u8]) -> io::Result<()> {
         )
     };
     check(if result < 0 { -1 } else { 0 })
+}
+
+/// Lets the processes of a control group use only the devices for which this program answers 1.
+///
+/// # Errors
+/// What the kernel says; it checks the program.
+pub fn limit_devices(cgroup: BorrowedFd, program: &[[u8; INSTRUCTION_LENGTH]]) -> io::Result<()> {
+    let load = LoadProgram {
+        kind: BPF_PROG_TYPE_CGROUP_DEVICE,
+        count: u32::try_from(program.len()).unwrap_or(u32::MAX),
+        instructions: program.as_ptr().expose_provenance() as u64,
+        // The program calls nothing that asks for a licence.
+        licence: c"".as_ptr().expose_provenance() as u64,
+    };
+    let loaded = bpf(BPF_PROG_LOAD, &load)?;
+    let loaded = i32::try_from(loaded).map_err(io::Error::other)?;
+    // SAFETY: the kernel just made this descriptor, and nobody else knows of it.
+    let loaded = unsafe { OwnedFd::from_raw_fd(loaded) };
+    let attach = AttachProgram {
+        target: cgroup.as_raw_fd(),
+        program: loaded.as_raw_fd(),
+        place: BPF_CGROUP_DEVICE,
+        flags: 0,
+    };
+    // The group holds the program from here on.
+    bpf(BPF_PROG_ATTACH, &attach).map(|_| ())
+}
+
+/// `enum bpf_cmd` and `enum bpf_attach_type`, `include/uapi/linux/bpf.h`.
+const BPF_PROG_LOAD: libc::c_long = 5;
+const BPF_PROG_ATTACH: libc::c_long = 8;
+const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
+const BPF_CGROUP_DEVICE: u32 = 6;
+
+/// The first members of `union bpf_attr` for `BPF_PROG_LOAD`; the kernel takes the others for 0.
+#[repr(C)]
+struct LoadProgram {
+    kind: u32,
+    count: u32,
+    instructions: u64,
+    licence: u64,
+}
+
+/// The same for `BPF_PROG_ATTACH`.
+#[repr(C)]
+struct AttachProgram {
+    target: i32,
+    program: i32,
+    place: u32,
+    flags: u32,
+}
+
+fn bpf<T>(command: libc::c_long, attributes: &T) -> io::Result<libc::c_long> {
+    // SAFETY: both structures above are beginnings of `union bpf_attr` without padding, whose length goes along; what they point to
+    // outlives the call, and the kernel only reads it.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            std::ptr::from_ref(attributes),
+            size_of::<T>(),
+        )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
 }
 
 /// Sends a signal of any number, real-time signals among them, which no crate names.

@@ -177,6 +177,14 @@ pub enum ShownDisk {
     Erofs,
 }
 
+impl ShownDisk {
+    /// Whether apps see the disk itself.
+    #[must_use]
+    pub fn is_node(self) -> bool {
+        matches!(self, Self::Node { .. })
+    }
+}
+
 /// A directory that lives as long as the pod, in a file system of the scratch disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EmptyVolume {

@@ -8,6 +8,7 @@ mod bad_archives;
 mod bad_images;
 mod block_volumes;
 mod cgroup;
+mod devices;
 mod disk;
 mod doctor;
 mod environment;

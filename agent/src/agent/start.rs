@@ -15,6 +15,7 @@ use rustix::process::Pid;
 use rustix::termios::tcsetwinsize;
 
 use super::Agent;
+use crate::cgroup::Cgroup;
 use crate::clock::monotonic_ns;
 use crate::launch::{ChildStdio, Launch, Place, window};
 use crate::pod::{PrepareError, RootState};
@@ -162,6 +163,7 @@ impl Agent {
                     volume_scratch: devices.volume_scratch.as_deref(),
                     fills: &devices.fills,
                     disks: &devices.disks,
+                    cgroup: pod.cgroup(app).map(Cgroup::directory),
                     masked: &plan.masked_paths,
                     closed: &plan.read_only_paths,
                 }),
