@@ -176,6 +176,26 @@ const WRONG_FIELDS: &[(&str, &str, &str)] = &[
         "volumes[0].kind: unknown variant `nfs`, expected one of `host`, `empty`, `disk`",
     ),
     (
+        "/volumes/0/fsType",
+        r#""ext4""#,
+        "volumes[0]: only a disk volume has an fsType",
+    ),
+    (
+        "/volumes/1",
+        r#"{"name":"d","kind":"disk"}"#,
+        "volumes[1]: a disk volume needs a source",
+    ),
+    (
+        "/volumes/1",
+        r#"{"name":"d","kind":"disk","source":"/x","recursive":true}"#,
+        "volumes[1]: a disk volume has nothing below it to be recursive",
+    ),
+    (
+        "/volumes/1",
+        r#"{"name":"d","kind":"disk","source":"/x","fsType":"ntfs"}"#,
+        "volumes[1].fsType: unknown variant `ntfs`, expected `ext4` or `erofs`",
+    ),
+    (
         "/volumes/1/source",
         r#""/x""#,
         "volumes[1]: an empty volume has no source",
