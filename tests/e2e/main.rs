@@ -8,6 +8,7 @@ mod bad_archives;
 mod bad_images;
 mod block_volumes;
 mod cgroup;
+mod database;
 mod devices;
 mod disk;
 mod doctor;

@@ -179,7 +179,6 @@ fn isolators(name: &str, value: Value) -> Value {
 
 fn nonsense_of_apps() -> Vec<Refused> {
     let app = |fields: Value, text| (json!({}), json!({}), fields, text);
-    let set = |names: &[&str]| json!({"set": names});
     vec![
         app(
             json!({"user": "mallory"}),
@@ -207,6 +206,13 @@ fn nonsense_of_apps() -> Vec<Refused> {
             json!({"exec": []}),
             "app web: the image does not say what to run",
         ),
+    ]
+}
+
+fn nonsense_of_isolators() -> Vec<Refused> {
+    let app = |fields: Value, text| (json!({}), json!({}), fields, text);
+    let set = |names: &[&str]| json!({"set": names});
+    vec![
         app(
             isolators("resource/memory", json!({"limit": "0"})),
             "apps[0].app.isolators[0]: isolator \"resource/memory\": limit: nothing runs with 0",
@@ -258,16 +264,22 @@ fn nonsense_of_apps() -> Vec<Refused> {
     ]
 }
 
-fn nonsense_of_pods() -> Vec<Refused> {
-    let mounts = |path: &str| json!({"mounts": [{"volume": "v", "path": path}]});
-    let volume = |fields: Value| {
-        let mut volume = json!({"name": "v", "kind": "empty"});
-        volume
-            .as_object_mut()
-            .unwrap()
-            .extend(fields.as_object().unwrap().clone());
-        json!({"volumes": [volume]})
-    };
+/// Of the app: this volume at a path.
+fn mounts(path: &str) -> Value {
+    json!({"mounts": [{"volume": "v", "path": path}]})
+}
+
+/// Of the pod: the volume.
+fn volume(fields: Value) -> Value {
+    let mut volume = json!({"name": "v", "kind": "empty"});
+    volume
+        .as_object_mut()
+        .unwrap()
+        .extend(fields.as_object().unwrap().clone());
+    json!({"volumes": [volume]})
+}
+
+fn nonsense_of_mounts() -> Vec<Refused> {
     let empty = || volume(json!({}));
     vec![
         (
@@ -294,6 +306,12 @@ fn nonsense_of_pods() -> Vec<Refused> {
             json!({}),
             "apps[0].mounts[0].path: ",
         ),
+    ]
+}
+
+fn nonsense_of_volumes() -> Vec<Refused> {
+    let empty = || volume(json!({}));
+    vec![
         (
             json!({"volumes": [{"name": "v", "kind": "empty"}, {"name": "v", "kind": "empty"}]}),
             mounts("/data"),
@@ -343,9 +361,13 @@ fn nonsense_of_pods() -> Vec<Refused> {
 #[test]
 fn what_makes_no_sense_is_254_and_named_and_no_machine_starts() {
     let pods = Written::new();
-    for (of_pod, of_runtime, of_app, text) in
-        nonsense_of_apps().into_iter().chain(nonsense_of_pods())
-    {
+    let nonsense = [
+        nonsense_of_apps(),
+        nonsense_of_isolators(),
+        nonsense_of_mounts(),
+        nonsense_of_volumes(),
+    ];
+    for (of_pod, of_runtime, of_app, text) in nonsense.into_iter().flatten() {
         let app = pods.app("web", "echo ran", of_runtime, of_app);
         pods.run(&[app], of_pod).exits(254).prints("").says(text);
     }

@@ -5,6 +5,7 @@
 //! recipes; the tests find them by the environment variable [`DIRECTORY_VARIABLE`].
 
 mod busybox;
+mod database;
 mod debian;
 mod layers;
 mod probe;
@@ -33,9 +34,10 @@ pub const PACKAGES: &[&str] = &[
 pub const DIRECTORY_VARIABLE: &str = "BULKHEAD_TEST_IMAGES";
 
 /// Everything that decides what the images are, but for the versions of Debian's packages.
-const RECIPES: [&str; 7] = [
+const RECIPES: [&str; 8] = [
     include_str!("images.rs"),
     include_str!("images/busybox.rs"),
+    include_str!("images/database.rs"),
     include_str!("images/debian.rs"),
     include_str!("images/layers.rs"),
     include_str!("images/probe.rs"),
@@ -70,6 +72,7 @@ pub use busybox::{
     busybox_aci, busybox_aci_bzip2, busybox_aci_gzip, busybox_aci_xz, busybox_docker_archive,
     busybox_oci, busybox_oci_archive, exits_aci,
 };
+pub use database::database_oci;
 pub use debian::{python_docker_archive, redis_oci};
 pub use layers::layers_oci;
 pub use probe::probe_oci;
@@ -91,6 +94,7 @@ pub fn prepare(progress: &mut dyn FnMut(&str)) -> Result<PathBuf> {
         busybox::build(directory)?;
         layers::build(directory)?;
         probe::build(directory)?;
+        database::build(directory)?;
         debian::build(directory)
     })
 }
