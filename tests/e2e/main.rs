@@ -13,6 +13,7 @@ mod devices;
 mod disk;
 mod doctor;
 mod environment;
+mod exerciser;
 mod exit;
 mod files;
 mod formats;

@@ -7,6 +7,7 @@
 mod busybox;
 mod database;
 mod debian;
+mod exerciser;
 mod layers;
 mod probe;
 mod tools;
@@ -34,11 +35,12 @@ pub const PACKAGES: &[&str] = &[
 pub const DIRECTORY_VARIABLE: &str = "BULKHEAD_TEST_IMAGES";
 
 /// Everything that decides what the images are, but for the versions of Debian's packages.
-const RECIPES: [&str; 8] = [
+const RECIPES: [&str; 9] = [
     include_str!("images.rs"),
     include_str!("images/busybox.rs"),
     include_str!("images/database.rs"),
     include_str!("images/debian.rs"),
+    include_str!("images/exerciser.rs"),
     include_str!("images/layers.rs"),
     include_str!("images/probe.rs"),
     include_str!("../../guest-kernel/probe/syscalls.c"),
@@ -74,6 +76,7 @@ pub use busybox::{
 };
 pub use database::database_oci;
 pub use debian::{python_docker_archive, redis_oci};
+pub use exerciser::exerciser_oci;
 pub use layers::layers_oci;
 pub use probe::probe_oci;
 
@@ -95,6 +98,7 @@ pub fn prepare(progress: &mut dyn FnMut(&str)) -> Result<PathBuf> {
         layers::build(directory)?;
         probe::build(directory)?;
         database::build(directory)?;
+        exerciser::build(directory)?;
         debian::build(directory)
     })
 }
