@@ -7,10 +7,11 @@ use std::path::Path;
 
 use bulkhead_tests::images::busybox_oci;
 use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::bulkhead::{Running, pod};
 use crate::killed::process;
-use crate::leftovers::Mounts;
+use crate::leftovers::{Mounts, processes};
 
 fn volume(source: &Path, fields: &str) -> String {
     format!("--volume=v,kind=host,source={}{fields}", source.display())
@@ -160,5 +161,21 @@ fn a_killed_file_server_is_told_and_the_pod_can_be_stopped() {
     pod.signal(Signal::SIGTERM)
         .finish()
         .says("volume v is not served any more: signal 9 killed it");
+    mounts.are_all_that_is_left();
+}
+
+#[test]
+fn a_file_server_that_hangs_does_not_hold_up_the_end_of_its_pod() {
+    let mounts = Mounts::now();
+    let host = tempfile::tempdir().unwrap();
+    let pod = with_a_volume(host.path());
+    for line in processes()
+        .iter()
+        .filter(|line| line.ends_with("/virtiofsd"))
+    {
+        let number = line.split(' ').next().and_then(|pid| pid.parse().ok());
+        kill(Pid::from_raw(number.unwrap()), Signal::SIGSTOP).unwrap();
+    }
+    pod.signal(Signal::SIGTERM).finish().exits(143);
     mounts.are_all_that_is_left();
 }
