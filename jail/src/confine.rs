@@ -111,8 +111,8 @@ pub(crate) struct Confinement {
     pub(crate) arguments: *const *const c_char,
     /// Null-terminated, as `execve` takes it.
     pub(crate) environment: *const *const c_char,
-    /// Process id of the parent.
-    pub(crate) parent: libc::pid_t,
+    /// The parent, by a descriptor: from a PID namespace of its own the child sees no number of it.
+    pub(crate) parent: RawFd,
     pub(crate) identity: Option<Identity>,
     pub(crate) open_files: u64,
     pub(crate) ignored_signals: &'static [c_int],
@@ -281,6 +281,7 @@ fn descriptors(c: &mut Confinement) -> Result<(), Failure> {
     };
     c.failure = above(c.failure)?;
     c.executable = above(c.executable)?;
+    c.parent = above(c.parent)?;
     for (source, moved) in c.descriptors.iter().zip(&mut c.moved) {
         if *source >= 0 {
             *moved = above(*source)?;
@@ -334,9 +335,10 @@ fn become_identity(identity: Identity) -> Result<(), Failure> {
     Ok(())
 }
 
-fn die_with(parent: libc::pid_t) -> Result<(), Failure> {
+fn die_with(parent: RawFd) -> Result<(), Failure> {
+    let call = |result| check(Step::ParentDeath, result);
     // SAFETY: no pointers.
-    check(Step::ParentDeath, unsafe {
+    call(unsafe {
         libc::syscall(
             libc::SYS_prctl,
             libc::PR_SET_PDEATHSIG,
@@ -346,11 +348,15 @@ fn die_with(parent: libc::pid_t) -> Result<(), Failure> {
             0,
         )
     })?;
-    // A parent that died before the call above sends nothing any more.
-    // SAFETY: no pointers.
-    if unsafe { libc::syscall(libc::SYS_getppid) } == c_long::from(parent) {
-        Ok(())
-    } else {
-        Err(Failure(Step::ParentDeath, libc::ESRCH))
+    // A parent that died before the call above sends nothing any more; its descriptor has something to read.
+    let mut gone = libc::pollfd {
+        fd: parent,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: one `struct pollfd`, valid for the call, which does not wait.
+    match call(unsafe { libc::syscall(libc::SYS_poll, &raw mut gone, 1, 0) })? {
+        0 => Ok(()),
+        _ => Err(Failure(Step::ParentDeath, libc::ESRCH)),
     }
 }

@@ -31,6 +31,7 @@ fn shell(tree: &Tree, target: &Path, script: &str) -> String {
         identity: None,
         open_files: 64,
         ignored_signals: &[],
+        own_pid_namespace: false,
     };
     let child = spawn(&program, &jail).unwrap();
     drop(output_end);

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Resource, getrlimit};
+use rustix::process::{PidfdFlags, Resource, getpid, getrlimit, pidfd_open};
 
 use crate::child::Child;
 use crate::confine::{Confinement, Place, enter};
@@ -73,6 +73,9 @@ pub struct Jail {
     pub open_files: u64,
     /// Signals that it ignores. All others have their default action.
     pub ignored_signals: &'static [libc::c_int],
+    /// Whether it is the first process of a PID namespace of its own: then all that it ever starts, stopped or not, has
+    /// ended when it has. This takes `CAP_SYS_ADMIN`.
+    pub own_pid_namespace: bool,
 }
 
 /// A process that could not be started.
@@ -120,6 +123,9 @@ pub fn spawn(program: &Program<'_>, jail: &Jail) -> Result<Child, SpawnError> {
     let (failure, failure_end) = pipe_with(PipeFlags::CLOEXEC)
         .map_err(io::Error::from)
         .map_err(prepare("make a pipe"))?;
+    let parent = pidfd_open(getpid(), PidfdFlags::empty())
+        .map_err(io::Error::from)
+        .map_err(prepare("open this process"))?;
 
     let descriptors = descriptor_table(&program.descriptors, null.as_raw_fd());
     let places = program.mounts.iter().map(|placed| Place {
@@ -136,18 +142,14 @@ pub fn spawn(program: &Program<'_>, jail: &Jail) -> Result<Child, SpawnError> {
         mounts: places.collect(),
         arguments: arguments.as_ptr(),
         environment: environment.as_ptr(),
-        parent: rustix::process::getpid().as_raw_nonzero().get(),
+        parent: parent.as_raw_fd(),
         identity: jail.identity,
         open_files: jail.open_files.min(most_open_files()),
         ignored_signals: jail.ignored_signals,
     };
 
     let mut pidfd: RawFd = -1;
-    // SAFETY: all zeroes is a valid `clone_args`: no flags, no pointers.
-    let mut clone: libc::clone_args = unsafe { std::mem::zeroed() };
-    clone.flags = u64::try_from(libc::CLONE_PIDFD).expect("a flag is not negative");
-    clone.pidfd = u64::try_from(ptr::from_mut(&mut pidfd).addr()).expect("an address has 64 bits");
-    clone.exit_signal = u64::try_from(libc::SIGCHLD).expect("a signal number is not negative");
+    let mut clone = clone_arguments(jail, &mut pidfd);
     // SAFETY: without CLONE_VM this is a fork: the child has its own copy of this memory, and `pidfd` outlives the call.
     let pid = unsafe {
         libc::syscall(
@@ -169,6 +171,21 @@ pub fn spawn(program: &Program<'_>, jail: &Jail) -> Result<Child, SpawnError> {
             Ok(Child::new(pidfd, failure))
         }
     }
+}
+
+/// A fork that gives a descriptor of the child. Valid while `pidfd` is where it is.
+fn clone_arguments(jail: &Jail, pidfd: &mut RawFd) -> libc::clone_args {
+    let namespace = if jail.own_pid_namespace {
+        libc::CLONE_NEWPID
+    } else {
+        0
+    };
+    // SAFETY: all zeroes is a valid `clone_args`: no flags, no pointers.
+    let mut clone: libc::clone_args = unsafe { std::mem::zeroed() };
+    clone.flags = u64::try_from(libc::CLONE_PIDFD | namespace).expect("flags are not negative");
+    clone.pidfd = u64::try_from(ptr::from_mut(pidfd).addr()).expect("an address has 64 bits");
+    clone.exit_signal = u64::try_from(libc::SIGCHLD).expect("a signal number is not negative");
+    clone
 }
 
 /// The hard limit of this process: raising it takes privileges.

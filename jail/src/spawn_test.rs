@@ -11,6 +11,7 @@ const OPEN: Jail = Jail {
     identity: None,
     open_files: 64,
     ignored_signals: &[],
+    own_pid_namespace: false,
 };
 
 /// Runs a program with its standard output in a pipe, and gives what it wrote and how it ended.
@@ -208,4 +209,39 @@ fn a_dropped_child_is_killed_and_reaped() {
     drop(child);
     let again = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
     assert_eq!(again.unwrap_err(), rustix::io::Errno::CHILD);
+}
+
+#[test]
+fn what_a_process_started_ends_with_its_pid_namespace() {
+    if !rustix::process::geteuid().is_root() {
+        // Only root can make the namespace: the caller's part of the contract.
+        return;
+    }
+    let executable = File::open("/bin/sh").unwrap();
+    let (output, output_end) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let script = c"sleep 1000 & kill -STOP $! && echo $$ && wait";
+    let program = Program {
+        executable: executable.as_fd(),
+        arguments: vec![c"sh".to_owned(), c"-c".to_owned(), script.to_owned()],
+        environment: Vec::new(),
+        mounts: Vec::new(),
+        descriptors: vec![Descriptor {
+            number: 1,
+            file: output_end.as_fd(),
+        }],
+    };
+    let jail = Jail {
+        own_pid_namespace: true,
+        ..OPEN
+    };
+    let child = spawn(&program, &jail).unwrap();
+    drop(output_end);
+    let mut output = File::from(output);
+    let mut first = [0; 2];
+    output.read_exact(&mut first).unwrap();
+    child.kill();
+    // The stopped one holds the pipe as long as it lives.
+    let mut rest = Vec::new();
+    output.read_to_end(&mut rest).unwrap();
+    assert_eq!((&first, rest.as_slice()), (b"1\n", &b""[..]));
 }

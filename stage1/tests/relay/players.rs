@@ -28,6 +28,7 @@ const JAIL: Jail = Jail {
     identity: None,
     open_files: 128,
     ignored_signals: &[],
+    own_pid_namespace: false,
 };
 
 /// A running relay, and the other ends of all that it has.

@@ -91,6 +91,7 @@ impl Vmm {
             identity: None,
             open_files: 256,
             ignored_signals: &[],
+            own_pid_namespace: false,
         };
         let child = spawn(&program, &jail)?;
         Ok(Self {

@@ -127,6 +127,7 @@ fn start(
         identity: geteuid().is_root().then_some(identity),
         open_files,
         ignored_signals: IGNORED_SIGNALS,
+        own_pid_namespace: false,
     };
     spawn(&program, &jail).with_context(|| format!("start the {name}"))
 }

@@ -1,8 +1,8 @@
 //! Directories and files of the host: each is served to the machine by a process of its own, `virtiofsd`.
 //!
 //! That process sees the shared tree and nothing else. It starts in a mount namespace of ours, where the tree lies on a directory of
-//! the pod: read-only throughout when the volume is, without device nodes or set-user-id programs. Its own sandbox, which stays on,
-//! then makes that directory its root, in further mount, PID and network namespaces, gives up what privileges it does not need to
+//! the pod: read-only throughout when the volume is, without device nodes or set-user-id programs. A PID namespace of ours sees to it
+//! that nothing of it is left when it has ended, in whatever state it was. Its own sandbox, which stays on, then makes that directory its root, in further mount, PID and network namespaces, gives up what privileges it does not need to
 //! serve files of any owner, and puts its system call filter in place.
 
 use std::ffi::CString;
@@ -108,6 +108,8 @@ fn start_one(
         identity: None,
         open_files: OPEN_FILES,
         ignored_signals: IGNORED_SIGNALS,
+        // Its sandbox is a process of its own, which would outlive the first one's death while somebody has it stopped.
+        own_pid_namespace: true,
     };
     let child = spawn(&program, &jail).context("start virtiofsd")?;
     let volume = share.volume.clone();
