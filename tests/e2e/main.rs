@@ -21,6 +21,7 @@ mod handlers;
 mod harm;
 mod host_volumes;
 mod i386;
+mod inspect;
 mod isolators;
 mod killed;
 mod layers;

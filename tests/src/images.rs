@@ -8,6 +8,7 @@ mod busybox;
 mod database;
 mod debian;
 mod exerciser;
+mod inspect;
 mod layers;
 mod probe;
 mod tools;
@@ -35,16 +36,23 @@ pub const PACKAGES: &[&str] = &[
 pub const DIRECTORY_VARIABLE: &str = "BULKHEAD_TEST_IMAGES";
 
 /// Everything that decides what the images are, but for the versions of Debian's packages.
-const RECIPES: [&str; 9] = [
+const RECIPES: [&str; 16] = [
     include_str!("images.rs"),
     include_str!("images/busybox.rs"),
     include_str!("images/database.rs"),
     include_str!("images/debian.rs"),
     include_str!("images/exerciser.rs"),
+    include_str!("images/inspect.rs"),
     include_str!("images/layers.rs"),
     include_str!("images/probe.rs"),
     include_str!("../../guest-kernel/probe/syscalls.c"),
     include_str!("images/tools.rs"),
+    include_str!("../inspect/Cargo.toml"),
+    include_str!("../inspect/src/devices.rs"),
+    include_str!("../inspect/src/main.rs"),
+    include_str!("../inspect/src/measure.rs"),
+    include_str!("../inspect/src/mounts.rs"),
+    include_str!("../inspect/src/process.rs"),
 ];
 
 /// Directory of the built images.
@@ -77,6 +85,7 @@ pub use busybox::{
 pub use database::database_oci;
 pub use debian::{python_docker_archive, redis_oci};
 pub use exerciser::exerciser_oci;
+pub use inspect::{INSPECT_ARCHIVE, inspect_oci_archive};
 pub use layers::layers_oci;
 pub use probe::probe_oci;
 
@@ -86,6 +95,14 @@ pub use probe::probe_oci;
 /// A tool is missing or fails; the message has its output.
 pub fn prepare_busybox(progress: &mut dyn FnMut(&str)) -> Result<PathBuf> {
     once("busybox", progress, busybox::build)
+}
+
+/// Builds the image of the program that inspects its surroundings, and returns its directory.
+///
+/// # Errors
+/// A tool is missing or fails; the message has its output.
+pub fn prepare_inspect(progress: &mut dyn FnMut(&str)) -> Result<PathBuf> {
+    once("inspect", progress, inspect::build)
 }
 
 /// Builds all images and returns their directory.
@@ -99,6 +116,7 @@ pub fn prepare(progress: &mut dyn FnMut(&str)) -> Result<PathBuf> {
         probe::build(directory)?;
         database::build(directory)?;
         exerciser::build(directory)?;
+        inspect::build(directory)?;
         debian::build(directory)
     })
 }
