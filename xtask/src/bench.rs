@@ -2,7 +2,8 @@
 //!
 //! Two clocks. What this machine can do natively (everything up to the first `KVM_RUN`) is timed natively. Boots are timed
 //! where KVM runs code; in the nested machine that is under `-icount`, whose clock counts instructions and idle waits:
-//! a "millisecond" there is a million instructions, and figures repeat to a percent whatever else the host does.
+//! a "millisecond" there is a million instructions, and figures repeat to a percent whatever else the host does. Volumes are
+//! measured in a boot of it without `-icount`, under which guests that do much I/O hang; their figures compare with each other.
 
 mod attempt;
 mod boots;
@@ -15,12 +16,14 @@ mod pods;
 mod report;
 mod statistics;
 mod vmm;
+mod volumes;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use bulkhead_tests::images::INSPECT_ARCHIVE;
 use serde_json::Value;
 
 use crate::process::progress;
@@ -64,6 +67,9 @@ pub(crate) struct Options {
     /// The part that runs where KVM works: write its figures to this file
     #[arg(long, hide = true)]
     inside: Option<PathBuf>,
+    /// The part that runs where KVM works measures volumes alone
+    #[arg(long, hide = true)]
+    volumes: bool,
     /// Files of the part that runs where KVM works
     #[arg(long, hide = true, default_value = "target/bench")]
     files: PathBuf,
@@ -81,13 +87,19 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let files = files(&dist, &directory);
     let mut native = Series::default();
     native::measure(&files, options.native_runs, &mut native)?;
-    let inside = if options.native {
-        Value::default()
+    let (inside, volumes) = if options.native {
+        (Value::default(), Value::default())
     } else {
-        run_inside(options, &dist, &directory)?
+        let part = |volumes| run_inside(options, volumes, &dist, &directory);
+        (part(false)?, part(true)?)
     };
-    let sizes = report::sizes(&dist)?;
-    report::print(options.json, &native.to_json(), &inside, &sizes)?;
+    let figures = report::Figures {
+        native: native.to_json(),
+        inside,
+        volumes,
+        sizes: report::sizes(&dist)?,
+    };
+    report::print(options.json, &figures)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -102,6 +114,12 @@ fn prepare() -> Result<PathBuf> {
     let image = directory.join(IMAGE);
     fs::copy(images.join("busybox.aci"), &image)
         .with_context(|| format!("copy the image to {}", image.display()))?;
+    let images = bulkhead_tests::images::prepare_inspect(&mut progress)?;
+    fs::copy(
+        images.join(INSPECT_ARCHIVE),
+        directory.join(INSPECT_ARCHIVE),
+    )
+    .with_context(|| format!("copy {INSPECT_ARCHIVE}"))?;
     Ok(directory)
 }
 
@@ -120,13 +138,16 @@ fn files(dist: &Path, directory: &Path) -> Files {
 }
 
 /// Runs this program again where KVM works, and returns what it measured.
-fn run_inside(options: &Options, dist: &Path, directory: &Path) -> Result<Value> {
+fn run_inside(options: &Options, volumes: bool, dist: &Path, directory: &Path) -> Result<Value> {
     let result = directory.join("inside.json");
     let _ = fs::remove_file(&result);
     let mut command = vec![text(&std::env::current_exe()?)?, "bench".to_owned()];
     command.extend(["--runs".to_owned(), options.runs.to_string()]);
     command.extend(["--inside".to_owned(), text(&result)?]);
     command.extend(["--files".to_owned(), text(directory)?]);
+    if volumes {
+        command.push("--volumes".to_owned());
+    }
     let peers = [
         ("--firecracker", &options.firecracker),
         ("--cloud-hypervisor", &options.cloud_hypervisor),
@@ -138,7 +159,7 @@ fn run_inside(options: &Options, dist: &Path, directory: &Path) -> Result<Value>
         }
     }
     let code = nested::run_to_end(&nested::Options {
-        icount: true,
+        icount: !volumes,
         memory: NESTED_MEMORY_MIB,
         timeout: NESTED_LIMIT_SECONDS,
         shares: vec![directory.to_owned()],
@@ -163,35 +184,45 @@ fn text(path: &Path) -> Result<String> {
 fn measure_inside(options: &Options) -> Result<Value> {
     let dist = std::env::var_os(nested::COPY_VARIABLE).context("run by `cargo xtask bench`")?;
     let dist = PathBuf::from(dist);
-    let files = files(&dist, &options.files);
-    let mut peers = vec![Peer::Qemu];
-    peers.extend(options.firecracker.clone().map(Peer::Firecracker));
-    peers.extend(options.cloud_hypervisor.clone().map(Peer::CloudHypervisor));
-    peers.extend(options.lkvm.clone().map(Peer::Lkvm));
     let pods = Pods {
         command: dist.join("bin/bulkhead"),
         data: PathBuf::from("/var/lib/bulkhead/bench"),
         image: options.files.join(IMAGE),
     };
     fs::create_dir_all(&pods.data)?;
-
     let mut series = Series::default();
+    if options.volumes {
+        progress("volumes");
+        let inspect = options.files.join(INSPECT_ARCHIVE);
+        volumes::measure(&pods, &inspect, options.runs, &mut series)?;
+    } else {
+        measure_starts(options, &dist, &pods, &mut series)?;
+    }
+    Ok(series.to_json())
+}
+
+/// Boots, starts, idle pods and exits.
+fn measure_starts(options: &Options, dist: &Path, pods: &Pods, series: &mut Series) -> Result<()> {
+    let files = files(dist, &options.files);
+    let mut peers = vec![Peer::Qemu];
+    peers.extend(options.firecracker.clone().map(Peer::Firecracker));
+    peers.extend(options.cloud_hypervisor.clone().map(Peer::CloudHypervisor));
+    peers.extend(options.lkvm.clone().map(Peer::Lkvm));
     set_huge_pages("always")?;
     progress("boots, each VMM in turn");
-    boots::measure(&files, &peers, options.runs, &mut series)?;
-    boots::count_exits(&files, &mut series)?;
+    boots::measure(&files, &peers, options.runs, series)?;
+    boots::count_exits(&files, series)?;
     progress("starts of pods");
-    pods::measure_starts(&pods, Size::Default, options.runs, &mut series)?;
-    pods::measure_starts(&pods, Size::Mib128, options.runs, &mut series)?;
+    pods::measure_starts(pods, Size::Default, options.runs, series)?;
+    pods::measure_starts(pods, Size::Mib128, options.runs, series)?;
     progress("idle pods");
-    pods::measure_idle(&pods, Size::Mib192, ".thp_always", &mut series)?;
+    pods::measure_idle(pods, Size::Mib192, ".thp_always", series)?;
     set_huge_pages("never")?;
-    pods::measure_idle(&pods, Size::Mib192, "", &mut series)?;
-    pods::measure_idle(&pods, Size::Mib128, "", &mut series)?;
+    pods::measure_idle(pods, Size::Mib192, "", series)?;
+    pods::measure_idle(pods, Size::Mib128, "", series)?;
     set_huge_pages("always")?;
     progress("exits by reason");
-    pods::count_exits(&pods, &mut series)?;
-    Ok(series.to_json())
+    pods::count_exits(pods, series)
 }
 
 fn set_huge_pages(mode: &str) -> Result<()> {

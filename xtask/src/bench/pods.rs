@@ -231,22 +231,28 @@ fn start_idle(pods: &Pods, size: Size) -> Result<Attempt<RunningPod>> {
 }
 
 impl Pods {
-    fn run(&self, trace: &Path) -> Command {
+    /// A run; its image and more are the caller's to add.
+    pub(super) fn command(&self) -> Command {
         let mut command = Command::new(&self.command);
         command
             .arg("--dir")
             .arg(&self.data)
             .args(["run", "--stage1=kvm", "--net=none"]);
+        command
+    }
+
+    fn run(&self, trace: &Path) -> Command {
+        let mut command = self.command();
         command.arg("--trace").arg(trace).arg(&self.image);
         command
     }
 }
 
 /// The running `bulkhead run`, stopped in order when dropped.
-struct RunningPod(Child);
+pub(super) struct RunningPod(pub(super) Child);
 
 impl RunningPod {
-    fn ends_within(&self, limit: Duration) -> Result<bool> {
+    pub(super) fn ends_within(&self, limit: Duration) -> Result<bool> {
         let process = pidfd_open(Pid::from_child(&self.0), PidfdFlags::empty())?;
         let limit = Timespec::try_from(limit)?;
         Ok(poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&limit))? != 0)

@@ -29,10 +29,23 @@ pub(super) fn sizes(dist: &Path) -> Result<Value> {
     Ok(Value::Object(sizes))
 }
 
-pub(super) fn print(as_json: bool, native: &Value, inside: &Value, sizes: &Value) -> Result<()> {
+/// All that was measured.
+pub(super) struct Figures {
+    pub(super) native: Value,
+    pub(super) inside: Value,
+    pub(super) volumes: Value,
+    pub(super) sizes: Value,
+}
+
+pub(super) fn print(as_json: bool, figures: &Figures) -> Result<()> {
+    let Figures {
+        native,
+        inside,
+        volumes,
+        sizes,
+    } = figures;
     if as_json {
-        let all =
-            json!({"native": native, "boot": inside, "bytes": sizes, "ratios": ratios(inside)});
+        let all = json!({"native": native, "boot": inside, "volumes": volumes, "bytes": sizes, "ratios": ratios(inside)});
         println!("{}", serde_json::to_string_pretty(&all)?);
         return Ok(());
     }
@@ -40,6 +53,10 @@ pub(super) fn print(as_json: bool, native: &Value, inside: &Value, sizes: &Value
     table(
         "where KVM works (nested: 1 ms = 1 million instructions; KiB for memory)",
         inside,
+    );
+    table(
+        "volumes there (nested: in seconds of its own, to compare with each other alone)",
+        volumes,
     );
     println!("\nratios of medians, exec to first program, peer / bulkhead");
     entries(&ratios(inside)).for_each(|(name, ratio)| println!("  {name:<52} {ratio:>10.2}"));
