@@ -37,8 +37,12 @@ pub(crate) fn build(kernel: &Kernel) -> Result<PathBuf> {
         .args(["--package", "bulkhead"]))?;
     run(cargo("build")
         .args(["--quiet", "--release", "--bins"])
-        .args(["--package", "bulkhead-stage1"])
         .args(["--package", "bulkhead-machine"])
+        .args(["--target", STATIC_TARGET])
+        .env("RUSTFLAGS", STAGE1_FLAGS))?;
+    run(cargo("build")
+        .args(["--quiet", "--profile", "helper", "--bins"])
+        .args(["--package", "bulkhead-stage1"])
         .args(["--target", STATIC_TARGET])
         .env("RUSTFLAGS", STAGE1_FLAGS))?;
     progress("building the agent");
@@ -64,13 +68,13 @@ pub(crate) fn build(kernel: &Kernel) -> Result<PathBuf> {
 }
 
 fn parts(kernel: &Kernel, virtiofsd: PathBuf) -> Parts {
-    let release = target().join(STATIC_TARGET).join("release");
+    let built = target().join(STATIC_TARGET);
     Parts {
-        run: release.join("stage1-run"),
-        relay: release.join("stage1-relay"),
-        vmm: release.join("vmm"),
+        run: built.join("helper/stage1-run"),
+        relay: built.join("helper/stage1-relay"),
+        vmm: built.join("release/vmm"),
         virtiofsd,
-        agent: target().join(STATIC_TARGET).join("agent/agent"),
+        agent: built.join("agent/agent"),
         vmlinux: kernel.vmlinux.clone(),
         bzimage: kernel.bzimage.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
