@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 
+use bulkhead_protocol::bounded::{List, Text};
 use bulkhead_protocol::exit::Exit;
 use bulkhead_protocol::plan::Process;
 
@@ -81,15 +82,23 @@ impl Handlers {
         self.stage
     }
 
-    /// That program, in the app's surroundings.
+    /// That program, in the app's surroundings. A handler is root's, as in rkt, whoever the app is: it makes ready what the app may
+    /// not, such as the owner of a volume.
     pub fn program(&self) -> Process {
         let mut process = self.process.clone();
-        match self.stage {
-            Stage::PreStart => process.arguments = std::mem::take(&mut process.pre_start),
-            Stage::Main => {}
-            Stage::PostStop => process.arguments = std::mem::take(&mut process.post_stop),
+        let handler = match self.stage {
+            Stage::Main => return process,
+            Stage::PreStart => std::mem::take(&mut process.pre_start),
+            Stage::PostStop => std::mem::take(&mut process.post_stop),
+        };
+        let root = || Text::truncated("0");
+        Process {
+            arguments: handler,
+            user: root(),
+            group: root(),
+            groups: List::default(),
+            ..process
         }
-        process
     }
 
     /// The streams that the programs before have left; none before the first one.

@@ -15,9 +15,9 @@ fn process(pre_start: &[&str], post_stop: &[&str]) -> Process {
         post_stop: words(post_stop).try_into().unwrap(),
         environment: Vec::new().try_into().unwrap(),
         working_directory: "/".try_into().unwrap(),
-        user: "0".try_into().unwrap(),
-        group: "0".try_into().unwrap(),
-        groups: Vec::new().try_into().unwrap(),
+        user: "web".try_into().unwrap(),
+        group: "100".try_into().unwrap(),
+        groups: vec![4, 20].try_into().unwrap(),
         stdio: Stdio::Pipes { stdin: false },
         capabilities: 0,
         no_new_privileges: false,
@@ -52,6 +52,23 @@ fn the_three_run_one_after_the_other() {
     assert_eq!(end, After::End(Exit::Code(0), None));
     let told = handlers.final_end(Exit::Code(0), None);
     assert_eq!(told, (Exit::Code(3), reason("why")));
+}
+
+#[test]
+fn handlers_are_root_s_whoever_the_app_is() {
+    let mut handlers = both();
+    let who = |handlers: &Handlers| {
+        let program = handlers.program();
+        let (user, group) = (program.user.as_str(), program.group.as_str());
+        (user.to_owned(), group.to_owned(), program.groups.to_vec())
+    };
+    let root = ("0".to_owned(), "0".to_owned(), vec![]);
+    assert_eq!(who(&handlers), root);
+    handlers.ended(Exit::Code(0), None, true, PodIs::Running);
+    let app = ("web".to_owned(), "100".to_owned(), vec![4, 20]);
+    assert_eq!(who(&handlers), app);
+    handlers.ended(Exit::Code(0), None, true, PodIs::Running);
+    assert_eq!(who(&handlers), root);
 }
 
 #[test]

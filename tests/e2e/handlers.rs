@@ -52,13 +52,27 @@ impl Pods {
 #[test]
 fn they_run_before_and_after_in_the_app_s_surroundings() {
     let pods = Pods::new();
-    let before = "echo $GREETING $(id -u) $(id -g) $(pwd) > file; cat /proc/self/cgroup";
+    let before = "echo $GREETING $(pwd) > file; cat /proc/self/cgroup";
     let after = "echo after; cat file";
     pods.pod(before, "echo app; cat file; exit 5", after)
         .run()
         .exits(5)
-        .prints("0::/\napp\nhello 1000 100 /tmp\nafter\nhello 1000 100 /tmp\n");
+        .prints("0::/\napp\nhello /tmp\nafter\nhello /tmp\n");
     assert_eq!(app_status(pods.data.path(), &pods.uuid(), "app"), "5");
+}
+
+#[test]
+fn they_are_root_s_and_make_ready_what_the_app_may_not() {
+    let pods = Pods::new();
+    let before = "id -u; id -G; mkdir /made && chown 1000:100 /made";
+    pods.pod(
+        before,
+        "id -u; id -G; echo app > /made/file",
+        "id -u; cat /made/file",
+    )
+    .run()
+    .exits(0)
+    .prints("0\n0\n1000\n100\n0\napp\n");
 }
 
 #[test]
