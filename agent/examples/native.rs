@@ -30,6 +30,7 @@ extern "C" fn main(_argument_count: c_int, _arguments: *const *const c_char) -> 
         scratch_disk: scratch_disk.clone(),
         volume_disks: [PathBuf::new(), PathBuf::new()],
         cgroups: cgroups.clone(),
+        late_devices: None,
     };
     let socket = socket.clone();
     let dial = Box::new(move || {

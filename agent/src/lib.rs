@@ -14,6 +14,7 @@ pub mod disk_volumes;
 pub mod fill;
 pub mod handlers;
 pub mod incoming;
+pub mod late_devices;
 pub mod launch;
 pub mod links;
 pub mod metadata;

@@ -27,6 +27,8 @@ pub struct Machine {
     pub volume_disks: [PathBuf; MAX_VOLUME_DISKS],
     /// Root of the control groups.
     pub cgroups: PathBuf,
+    /// Where devices that the boot passed over wait for a driver ([`crate::late_devices`]); none where there are none.
+    pub late_devices: Option<PathBuf>,
 }
 
 impl Machine {
@@ -38,6 +40,7 @@ impl Machine {
             scratch_disk: PathBuf::from("/dev/vdb"),
             volume_disks: ["/dev/vdc", "/dev/vdd"].map(PathBuf::from),
             cgroups: PathBuf::from("/cgroup"),
+            late_devices: Some(PathBuf::from("/sys")),
         }
     }
 }
@@ -131,7 +134,7 @@ fn mount_processes() -> Result<(), SetupError> {
     )
 }
 
-/// For the settings of mounted file systems ([`crate::root`]).
+/// For the settings of mounted file systems ([`crate::root`]), and for [`crate::late_devices`].
 fn mount_settings() -> Result<(), SetupError> {
     make_directory("/sys")?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;

@@ -36,6 +36,7 @@ use self::streams::READ_SIZE;
 use crate::clock::monotonic_ns;
 use crate::dial::Backoff;
 use crate::incoming::StreamError;
+use crate::late_devices::LateDevices;
 use crate::pod::{PlanError, Pod};
 use crate::poller::{Poller, Token};
 use crate::process::Entry;
@@ -68,6 +69,7 @@ pub struct Agent {
     /// Streams that have something to send, in turn.
     line: VecDeque<(ProcessId, Stream)>,
     metadata: metadata::Service,
+    late_devices: LateDevices,
     ending: Ending,
 }
 
@@ -153,6 +155,7 @@ impl Agent {
             .add(&children, Token::Children, EventFlags::IN)
             .map_err(|errno| failed(errno.into()))?;
         Ok(Self {
+            late_devices: LateDevices::of(machine.late_devices.clone()),
             machine,
             dial,
             first_instruction_ns,
@@ -226,6 +229,7 @@ impl Agent {
                 self.link.deadline_ns(),
                 self.ending.deadline_ns(),
                 self.metadata.deadline_ns(),
+                self.late_devices.deadline_ns(),
             ];
             let next = deadlines.into_iter().flatten().min();
             next.map(|deadline| deadline.saturating_sub(monotonic_ns()))
@@ -246,6 +250,9 @@ impl Agent {
         }
         if is_due(self.metadata.deadline_ns()) {
             self.metadata_clients_are_due();
+        }
+        if is_due(self.late_devices.deadline_ns()) {
+            self.late_devices.bind();
         }
         if is_due(self.ending.deadline_ns()) {
             self.ending_is_due();

@@ -292,6 +292,7 @@ impl Agent {
         let Some(exec_ns) = entry.exec_ns else { return };
         entry.state = State::Running { pid };
         if !std::mem::replace(&mut entry.is_started, true) {
+            self.late_devices.program_started(monotonic_ns());
             self.send(&FromAgent::Started {
                 process: id,
                 exec_ns,

@@ -229,7 +229,7 @@ impl MmioBus {
     /// One guest load of `data.len()` bytes.
     pub fn read(&self, address: u64, data: &mut [u8]) {
         match self.transports.find(address) {
-            Some((transport, offset)) => transport.read(offset, data),
+            Some((mut transport, offset)) => transport.read(offset, data),
             None => data.fill(FLOATING),
         }
     }

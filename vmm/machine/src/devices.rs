@@ -167,10 +167,11 @@ pub fn build(
     let vsock = plugged.plug(memory, |interrupt| {
         Vsock::new(spec.vsock_cid, memory.clone(), interrupt)
     })?;
-    let rng = plugged.plug(memory, |interrupt| Rng::new(memory.clone(), interrupt))?;
+    // The kernel has a seed, and memory to give back comes later.
+    let rng = plugged.plug_late(memory, |interrupt| Rng::new(memory.clone(), interrupt))?;
     let owned = ram.clone();
     let discard = Box::new(move |address, length| owned.discard(address, length));
-    let balloon = plugged.plug(memory, |interrupt| {
+    let balloon = plugged.plug_late(memory, |interrupt| {
         Balloon::new(memory.clone(), interrupt, discard)
     })?;
     let mut shares = Vec::with_capacity(spec.shares.len());
@@ -239,6 +240,19 @@ impl Plugged {
             device.insert(make(Arc::clone(interrupt))).info()
         })?;
         Ok((slot, device.expect("made with its registers")))
+    }
+
+    /// Makes the next device for a driver that the agent binds when the apps run (`agent/src/setup.rs`): no boot needs it.
+    fn plug_late<D: VirtioDevice>(
+        &mut self,
+        memory: &GuestMemory,
+        make: impl FnOnce(Arc<Interrupt>) -> D,
+    ) -> Result<(Slot, D), DevicesError> {
+        let plugged = self.plug(memory, make)?;
+        if let Some(window) = self.windows.last_mut() {
+            window.transport.hide_once();
+        }
+        Ok(plugged)
     }
 
     /// Makes the registers of the next device, which runs somewhere else.

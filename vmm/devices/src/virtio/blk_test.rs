@@ -234,14 +234,14 @@ fn more_requests_than_a_calls_budget_take_several_calls() {
     assert_eq!(std::iter::from_fn(|| bench.driver.used(0)).count(), 40);
 }
 
-fn capacity(driver: &FakeDriver) -> u64 {
+fn capacity(driver: &mut FakeDriver) -> u64 {
     u64::from(driver.read(0x100)) | u64::from(driver.read(0x104)) << 32
 }
 
 #[test]
 fn the_configuration_names_size_and_limits() {
-    let bench = bench(Access::Writable);
-    assert_eq!(capacity(&bench.driver), 32);
+    let mut bench = bench(Access::Writable);
+    assert_eq!(capacity(&mut bench.driver), 32);
     let fields = [
         (8, 128 * 1024),
         (12, 126),
@@ -275,7 +275,7 @@ fn a_running_disk_grows_and_says_so() {
         length: 4096,
     };
     bench.blk.append(extent).unwrap();
-    assert_eq!(capacity(&bench.driver), 40);
+    assert_eq!(capacity(&mut bench.driver), 40);
     assert_ne!(bench.driver.read(0xfc), generation);
     assert!(bench.driver.edges() > edges);
     assert_eq!(bench.driver.read(0x60) & 2, 2, "configuration interrupt");

@@ -144,13 +144,13 @@ impl FakeDriver {
         self.transport.write(offset, &value.to_le_bytes())
     }
 
-    pub(super) fn read(&self, offset: u64) -> u32 {
+    pub(super) fn read(&mut self, offset: u64) -> u32 {
         let mut word = [0; 4];
         self.transport.read(offset, &mut word);
         u32::from_le_bytes(word)
     }
 
-    pub(super) fn status(&self) -> u32 {
+    pub(super) fn status(&mut self) -> u32 {
         self.read(register::STATUS)
     }
 

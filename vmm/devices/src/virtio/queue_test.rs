@@ -51,7 +51,7 @@ impl Bench {
         (progress, seen)
     }
 
-    fn needs_reset(&self) -> bool {
+    fn needs_reset(&mut self) -> bool {
         self.driver.status() & 0x40 != 0
     }
 }

@@ -55,6 +55,22 @@ fn identity_registers_name_a_modern_device() {
 }
 
 #[test]
+fn a_hidden_device_is_found_at_the_second_look_even_in_a_rebuilt_machine() {
+    let (mut driver, _) = driver();
+    driver.transport.hide_once();
+    assert_eq!(driver.read(register::MAGIC_VALUE), MAGIC);
+    let (mut rebuilt, _) = restored(driver.transport.save()).unwrap();
+    for transport in [&mut driver.transport, &mut rebuilt] {
+        let mut look = || {
+            let mut id = [0; 4];
+            transport.read(register::DEVICE_ID, &mut id);
+            u32::from_le_bytes(id)
+        };
+        assert_eq!([look(), look(), look()], [0, 99, 99]);
+    }
+}
+
+#[test]
 fn features_without_version_1_or_never_offered_are_refused() {
     for features in [1, feature::VERSION_1 | 2, feature::VERSION_1 | 1 << 40] {
         let (mut driver, _) = driver();
@@ -240,7 +256,7 @@ fn accesses_of_odd_size_or_alignment_read_zero_and_write_nothing() {
 
 #[test]
 fn configuration_reads_of_any_size_end_in_zeroes() {
-    let (driver, _) = driver();
+    let (mut driver, _) = driver();
     let mut data = [0xaa; 8];
     driver.transport.read(CONFIG_START + 3, &mut data);
     assert_eq!(data, [4, 5, 0, 0, 0, 0, 0, 0]);

@@ -283,7 +283,7 @@ fn a_reset_device_ends_all_streams_and_sends_nothing() {
 
 #[test]
 fn the_configuration_is_the_guests_address() {
-    let bench = bench();
+    let mut bench = bench();
     assert_eq!(bench.driver.read(0x100), CID);
     assert_eq!(bench.driver.read(0x104), 0);
 }

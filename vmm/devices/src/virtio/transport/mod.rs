@@ -2,6 +2,7 @@
 //!
 //! Guest view: aligned 32-bit registers below 0x100, configuration bytes of any access size from
 //! 0x100 on. Other accesses read 0 and write nothing. A write that its phase does not allow is ignored.
+//! A device may be a placeholder (device ID 0, section 4.2.2) to the first driver that looks: see [`Transport::hide_once`].
 //!
 //! ```text
 //!             ACKNOWLEDGE, DRIVER, FEATURES_OK, in this order
@@ -47,6 +48,8 @@ const VERSION: u32 = 2;
 /// Ours, not a PCI vendor id.
 const VENDOR: u32 = u32::from_le_bytes(*b"bulk");
 const CONFIG_START: u64 = 0x100;
+/// The device ID of a window that drivers pass over.
+const PLACEHOLDER: u32 = 0;
 /// "No shared memory region": the length and base registers read all ones.
 const NO_SHARED_MEMORY: u32 = u32::MAX;
 
@@ -67,6 +70,7 @@ pub struct Transport {
     memory: GuestMemory,
     interrupt: Arc<Interrupt>,
     // Volatile state.
+    hidden: bool,
     phase: Phase,
     status: u8,
     device_features_select: u32,
@@ -91,6 +95,7 @@ impl Transport {
             info,
             memory,
             interrupt,
+            hidden: false,
             phase: Phase::Negotiating,
             status: 0,
             device_features_select: 0,
@@ -101,6 +106,12 @@ impl Transport {
         }
     }
 
+    /// Makes the next look at the device ID find a placeholder, and only those after it the device. A device that no boot needs
+    /// costs the boot three reads so, and is there for whoever looks again when there is time.
+    pub fn hide_once(&mut self) {
+        self.hidden = true;
+    }
+
     /// Which device this is.
     #[must_use]
     pub fn slot(&self) -> Slot {
@@ -108,7 +119,7 @@ impl Transport {
     }
 
     /// A guest load at `offset` of the window.
-    pub fn read(&self, offset: u64, data: &mut [u8]) {
+    pub fn read(&mut self, offset: u64, data: &mut [u8]) {
         if let Some(offset) = offset.checked_sub(CONFIG_START) {
             self.info.config.read(offset, data);
             return;
@@ -134,7 +145,7 @@ impl Transport {
         }
     }
 
-    fn read_register(&self, offset: u64) -> u32 {
+    fn read_register(&mut self, offset: u64) -> u32 {
         let half = |value: u64, select: u32| match select {
             0 => low_half(value),
             1 => low_half(value >> 32),
@@ -143,7 +154,10 @@ impl Transport {
         match offset {
             register::MAGIC_VALUE => MAGIC,
             register::VERSION => VERSION,
-            register::DEVICE_ID => self.info.device_type,
+            register::DEVICE_ID => match std::mem::take(&mut self.hidden) {
+                true => PLACEHOLDER,
+                false => self.info.device_type,
+            },
             register::VENDOR_ID => VENDOR,
             register::DEVICE_FEATURES => half(self.info.features, self.device_features_select),
             register::QUEUE_SIZE_MAX => {

@@ -23,6 +23,7 @@ pub(super) enum SavedPhase {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransportState {
     pub(super) device_type: u32,
+    pub(super) hidden: bool,
     pub(super) phase: SavedPhase,
     pub(super) status: u8,
     pub(super) device_features_select: u32,
@@ -42,6 +43,7 @@ impl Transport {
     pub fn save(&self) -> TransportState {
         let mut state = TransportState {
             device_type: self.info.device_type,
+            hidden: self.hidden,
             phase: SavedPhase::Negotiating,
             status: self.status,
             device_features_select: self.device_features_select,
@@ -93,6 +95,7 @@ impl Transport {
         interrupt.restore(state.interrupt_status, state.needs_reset);
         info.config.restore_generation(state.config_generation);
         let mut transport = Transport::new(slot, info, memory, interrupt);
+        transport.hidden = state.hidden;
         transport.status = state.status;
         transport.device_features_select = state.device_features_select;
         transport.driver_features_select = state.driver_features_select;
