@@ -125,6 +125,9 @@ pub enum ToVmm {
         /// The extent; its `file` is 0.
         extent: Extent,
     },
+    /// The one descriptor beside this message is a pressure stall trigger (`Documentation/accounting/psi.rst`): whenever it says that the
+    /// host is short of memory, take from the guest what it can spare.
+    WatchPressure,
     /// Stop the vCPUs and quiesce the devices.
     Pause,
     /// Go on after [`ToVmm::Pause`].

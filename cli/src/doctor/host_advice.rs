@@ -16,6 +16,7 @@ pub(super) fn all(facts: &AdviceFacts) -> Vec<Check> {
         smt(facts.smt_active.as_deref()),
         ksm(facts.ksm_run.as_deref()),
         swap(facts.swaps.as_deref()),
+        memory_pressure(facts.memory_pressure.as_deref()),
         nx_huge_pages(facts.nx_huge_pages.as_deref(), &facts.vulnerabilities),
         nested(facts.nested.as_deref()),
         transparent_huge_pages(facts.transparent_huge_pages.as_deref()),
@@ -88,6 +89,18 @@ fn swap(swaps: Option<&str>) -> Check {
     }
     let finding = format!("guest memory can be written to {}", areas.join(", "));
     Check::warning(NAME, finding, "swapoff --all, or encrypt the swap")
+}
+
+/// What makes pods give up what they can spare when the host is short of memory.
+fn memory_pressure(value: Option<&str>) -> Check {
+    const NAME: &str = "memory-pressure";
+    match value {
+        Some(_) => Check::ok(NAME, "pods hear of it when the host is short of memory"),
+        None => {
+            let finding = "pods do not hear of it when the host is short of memory";
+            Check::warning(NAME, finding, "boot a kernel that has PSI with psi=1")
+        }
+    }
 }
 
 /// Splitting huge pages against the iTLB multihit flaw costs speed; it is for processors that have

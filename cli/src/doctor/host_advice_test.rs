@@ -77,6 +77,16 @@ fn swapping() {
 }
 
 #[test]
+fn shortage_of_memory() {
+    let good = line(&memory_pressure(Some("some avg10=0.00")));
+    assert_eq!(good, "ok pods hear of it when the host is short of memory");
+    assert_eq!(
+        line(&memory_pressure(None)),
+        "warning pods do not hear of it when the host is short of memory; boot a kernel that has PSI with psi=1"
+    );
+}
+
+#[test]
 fn huge_pages_split_for_the_itlb_flaw() {
     let sound = flaws(&[("itlb_multihit", "Not affected")]);
     let flawed = flaws(&[("itlb_multihit", "KVM: Mitigation: VMX disabled")]);
@@ -176,6 +186,7 @@ fn advice_never_keeps_a_pod_from_running() {
         smt_active: Some("1".to_owned()),
         ksm_run: Some("1".to_owned()),
         swaps: Some("head\n/swap".to_owned()),
+        memory_pressure: None,
         nx_huge_pages: Some("N".to_owned()),
         min_timer_period_us: Some("1".to_owned()),
         nested: Some("1".to_owned()),

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use bulkhead_devices::virtio::blk::Extent;
 use bulkhead_devices::virtio::{Progress, Slot};
@@ -19,6 +20,7 @@ use crate::control::{Control, ControlError};
 use crate::end::{chain, failure};
 use crate::loop_devices::LoopDevices;
 use crate::mailbox::{Mailbox, Order};
+use crate::pressure::Pressure;
 use crate::shared::Shared;
 use crate::stats;
 use crate::vcpus::VcpuThreads;
@@ -31,6 +33,7 @@ const WAKE: u64 = 0;
 const CONTROL: u64 = 1;
 const MAILBOX: u64 = 2;
 const SOCKETS: u64 = 3;
+const PRESSURE: u64 = 4;
 const QUEUE: u64 = 1 << 16;
 
 /// How far a pause is.
@@ -58,6 +61,7 @@ pub struct EventLoop {
     stats: Vec<VcpuStats>,
     started: bool,
     pause: Pause,
+    pressure: Option<Pressure>,
     /// Queues that used up their turn, or were rung during a pause.
     again: Vec<(Slot, usize)>,
 }
@@ -112,6 +116,7 @@ impl EventLoop {
             stats: parts.stats,
             started: false,
             pause: Pause::Running,
+            pressure: None,
             again: Vec::new(),
         })
     }
@@ -141,10 +146,13 @@ impl EventLoop {
 
     fn turn(&mut self, events: &mut Vec<epoll::Event>) -> io::Result<()> {
         events.clear();
-        let at_once = Timespec::default();
         let busy = self.pause == Pause::Running && !self.again.is_empty();
-        let timeout = busy.then_some(&at_once);
-        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(events), timeout) {
+        let timeout = match busy {
+            true => Some(Timespec::default()),
+            false => self.until_calm(),
+        };
+        let buffer = rustix::buffer::spare_capacity(events);
+        match epoll::wait(&self.epoll, buffer, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
@@ -156,6 +164,7 @@ impl EventLoop {
         for event in events.iter() {
             self.dispatch(event.data.u64())?;
         }
+        self.ease();
         self.settle();
         Ok(())
     }
@@ -179,6 +188,7 @@ impl EventLoop {
                 Err(error) => self.shared.end(failure(&chain(&error))),
             },
             MAILBOX => self.carry_out_orders(),
+            PRESSURE => self.press(),
             SOCKETS => {
                 self.devices.serve_sockets()?;
                 self.serve_guest_connections();
@@ -261,6 +271,7 @@ impl EventLoop {
                 self.serve_guest_connections();
             }
             (ToVmm::GrowDisk { disk, extent }, Some(file)) => self.grow(disk, extent, file),
+            (ToVmm::WatchPressure, Some(trigger)) => self.watch_pressure(trigger)?,
             (ToVmm::Pause, None) => self.start_pause()?,
             (ToVmm::Resume, None) => self.resume()?,
             (ToVmm::Stats, None) => self.tell_stats(),
@@ -290,6 +301,42 @@ impl EventLoop {
             length: extent.length,
         };
         self.shared.owners[usize::from(slot.0)].send(Order::Grow(*slot, extent));
+    }
+
+    fn watch_pressure(&mut self, trigger: OwnedFd) -> io::Result<()> {
+        let pressure = Pressure::of(trigger);
+        let data = EventData::new_u64(PRESSURE);
+        epoll::add(&self.epoll, &pressure, data, EventFlags::PRI)?;
+        self.pressure = Some(pressure);
+        Ok(())
+    }
+
+    /// A machine that stands still is asked for nothing.
+    fn pressure(&mut self) -> Option<&mut Pressure> {
+        self.pressure
+            .as_mut()
+            .filter(|_| self.pause == Pause::Running)
+    }
+
+    fn until_calm(&mut self) -> Option<Timespec> {
+        let left = self.pressure()?.left(Instant::now())?;
+        Timespec::try_from(left).ok()
+    }
+
+    /// The host is short of memory.
+    fn press(&mut self) {
+        if let Some(pressure) = self.pressure() {
+            pressure.is_felt(Instant::now());
+            self.devices.balloon().press();
+        }
+    }
+
+    /// The host is well again, if it is.
+    fn ease(&mut self) {
+        let pressure = self.pressure();
+        if pressure.is_some_and(|pressure| pressure.has_passed(Instant::now())) {
+            self.devices.balloon().release();
+        }
     }
 
     fn start_pause(&mut self) -> io::Result<()> {

@@ -45,6 +45,7 @@ pub mod loop_devices;
 pub mod machine;
 pub mod mailbox;
 pub mod mp_table;
+pub mod pressure;
 pub mod share_worker;
 pub mod shared;
 pub mod spec;

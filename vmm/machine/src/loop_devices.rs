@@ -89,6 +89,11 @@ impl LoopDevices {
         }
     }
 
+    /// The balloon.
+    pub fn balloon(&mut self) -> &mut Balloon {
+        &mut self.balloon.1
+    }
+
     /// The queue to serve after [`LoopDevices::connect`] and [`LoopDevices::serve_sockets`].
     pub fn to_guest(&self) -> (Slot, usize) {
         (self.vsock.0, RX_QUEUE)

@@ -146,7 +146,11 @@ fn disk<'a>(
     })
 }
 
-fn send_packet(socket: &OwnedFd, bytes: &[u8], files: &[BorrowedFd<'_>]) -> std::io::Result<()> {
+pub(crate) fn send_packet(
+    socket: &OwnedFd,
+    bytes: &[u8],
+    files: &[BorrowedFd<'_>],
+) -> std::io::Result<()> {
     let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     if !ancillary.push(SendAncillaryMessage::ScmRights(files)) {

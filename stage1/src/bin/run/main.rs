@@ -16,6 +16,7 @@ mod host_disks;
 mod kvm;
 mod machine;
 mod metadata;
+mod pressure;
 mod shares;
 mod sources;
 mod wait;
@@ -112,10 +113,15 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
     machine::send(&vmm_socket, &files, &pod, &sources, arguments.debug)?;
     drop(connections);
     drop(disks);
-    drop(vmm_socket);
     let metadata = secrets.into_spec(&arguments.uuid, images)?;
     send_plan(&mut commands, &files, pod, metadata, arguments.debug)?;
     files.write_pid()?;
+    if let Err(error) = pressure::watch(&vmm_socket)
+        && arguments.debug
+    {
+        eprintln!("stage1: the machine cannot be told of shortage of memory: {error}");
+    }
+    drop(vmm_socket);
     // From here on the machine may have written to its disks: they stay for those who look at an exited pod.
     scratch.keep();
 
