@@ -49,10 +49,11 @@ impl Machine {
 pub type Step = fn() -> Result<(), SetupError>;
 
 /// In order. Each is short, so that the host's answer does not wait.
-pub const GUEST_STEPS: [Step; 7] = [
+pub const GUEST_STEPS: [Step; 8] = [
     leave_initramfs,
     mount_devices,
     mount_processes,
+    interpret_filters,
     mount_settings,
     mount_cgroups,
     delegate_cgroups,
@@ -91,6 +92,14 @@ pub enum SetupError {
     /// Control groups lack a controller.
     #[error("set up control groups")]
     Cgroups(#[from] CgroupError),
+    /// A kernel parameter cannot be set.
+    #[error("set {path:?}")]
+    Parameter {
+        /// Which.
+        path: &'static str,
+        /// Why.
+        source: io::Error,
+    },
     /// There is no loopback.
     #[error("bring the loopback interface up")]
     Loopback {
@@ -132,6 +141,18 @@ fn mount_processes() -> Result<(), SetupError> {
         MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC,
         None,
     )
+}
+
+/// The kernel's compiler takes, and fills, 2 MiB for the first filter of a machine. Ours are small and seldom run: of a system call
+/// whose arguments its filter does not look at, the kernel remembers the verdict. A pod's `os/unix/sysctl` can turn the compiler on.
+fn interpret_filters() -> Result<(), SetupError> {
+    let path = "/proc/sys/net/core/bpf_jit_enable";
+    match fs::write(path, "0") {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(SetupError::Parameter { path, source })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// For the settings of mounted file systems ([`crate::root`]), and for [`crate::late_devices`].
