@@ -24,7 +24,7 @@
 //! | guest | kernel | console flood, panics, resets, triple faults | ring of 64 KiB; each end has its own reason |
 //! | control socket | a taken-over relay | nonsense, missing descriptors, no reader | decoded with bounds; the machine ends, or a message is dropped; never waits but for the last, 2 s |
 //! | host | full disk, slow disk | one request | errors go to the guest; a slow writable disk holds up its own thread |
-//! | virtiofsd | taken over by a guest | no answer, wrong answers, its death | each share has a thread; answers are waited for 10 s; the share stops, alone. It can write guest memory, as the guest can |
+//! | virtiofsd | taken over by a guest | no answer, wrong answers, floods, its death | each share has a thread; a start or a stop has 10 s, whatever comes; no descriptor of it is taken; a bell that it shares is never waited for; it is hung up on, and the share stops, alone. It can write guest memory, as the guest can |
 //! | ourselves | a bug | a panic in one thread | the process ends with the reason: no half of a machine goes on |
 
 pub mod boot;

@@ -6,6 +6,7 @@
 //! saved while it is paused.
 
 use std::io;
+use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use crate::devices::Share;
 use crate::end::chain;
 use crate::mailbox::{Mailbox, Order};
 use crate::shared::Shared;
-use crate::vhost_user::{Backend, Bells, VhostUserError};
+use crate::vhost_user::{ANSWER_LIMIT, Backend, Bells, VhostUserError};
 
 /// The conversation's messages are small.
 const STACK_BYTES: usize = 128 << 10;
@@ -43,7 +44,7 @@ pub struct ShareWorker {
 
 enum State {
     /// Nothing was said yet: a machine starts without waiting for the other process.
-    Silent,
+    Silent(UnixStream),
     Ready(Backend),
     Running(Backend),
     /// The conversation failed.
@@ -70,8 +71,8 @@ impl ShareWorker {
             mailbox,
             kicks: line.queues.clone(),
             call: Event::new()?,
+            state: State::Silent(share.socket.try_clone()?),
             socket: share.socket,
-            state: State::Silent,
         })
     }
 
@@ -144,7 +145,7 @@ impl ShareWorker {
             Order::Reset(slot) => {
                 match std::mem::replace(&mut self.state, State::Broken) {
                     State::Running(mut backend) => match backend.stop(fs::QUEUES) {
-                        Ok(()) => self.state = State::Ready(backend),
+                        Ok(_) => self.state = State::Ready(backend),
                         Err(error) => self.broken(&error),
                     },
                     other => self.state = other,
@@ -157,7 +158,7 @@ impl ShareWorker {
 
     fn activate(&self, state: State, activation: Activation) -> Result<State, VhostUserError> {
         let mut backend = match state {
-            State::Silent => Backend::greet(self.socket.try_clone()?, fs::QUEUES, &self.memory)?,
+            State::Silent(socket) => Backend::greet(socket, &self.memory, ANSWER_LIMIT)?,
             State::Ready(backend) => backend,
             // The transport lets no driver activate twice.
             other => return Ok(other),
@@ -177,6 +178,8 @@ impl ShareWorker {
 
     fn broken(&self, error: &VhostUserError) {
         eprintln!("vmm: share {}: {}", self.tag, chain(error));
+        // It ends with its connection, and cannot write to guest memory any more. One that is gone hears nothing.
+        let _ = self.socket.shutdown(Shutdown::Both);
         self.interrupt.request_reset();
     }
 }
