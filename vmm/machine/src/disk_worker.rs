@@ -51,16 +51,20 @@ impl DiskWorker {
                 let text = format!("cannot wait for a disk's requests: {}", chain(&error));
                 return shared.end(crate::end::failure(&text));
             }
-            while let Some(order) = self.mailbox.take() {
-                carry_out(&mut self.disk, order, shared);
-            }
-            if !shared.workers.pass() {
+            self.carry_out_orders(shared);
+            if !shared.workers.pass(|| self.carry_out_orders(shared)) {
                 return;
             }
             if self.queue.hear() || again {
                 again = self.disk.handle_queue(QUEUE) == Progress::Again;
                 shared.publish_counters(self.slot, self.disk.counters());
             }
+        }
+    }
+
+    fn carry_out_orders(&mut self, shared: &Shared) {
+        while let Some(order) = self.mailbox.take() {
+            carry_out(&mut self.disk, order, shared);
         }
     }
 

@@ -43,10 +43,17 @@ impl Gate {
         }
     }
 
-    /// A member comes by: stands still while the gate is closed. `false` when it is to end.
-    pub fn pass(&self) -> bool {
+    /// A member comes by: stands still while the gate is closed, having brought itself to rest by `settle`. `false` when
+    /// it is to end.
+    ///
+    /// What was left for the member before the gate was closed is there when `settle` is called.
+    pub fn pass(&self, settle: impl FnOnce()) -> bool {
+        let closed = self.lock().mode == Mode::Closed;
+        if closed {
+            settle();
+        }
         let mut state = self.lock();
-        if state.mode == Mode::Closed {
+        if closed && state.mode == Mode::Closed {
             state.standing += 1;
             self.tell_if_all_stand(&state);
             while state.mode == Mode::Closed {

@@ -12,7 +12,7 @@ fn members_stand_until_the_gate_opens() {
         let members: Vec<_> = (0..3)
             .map(|_| {
                 let gate = Arc::clone(&gate);
-                thread::spawn(move || gate.pass())
+                thread::spawn(move || gate.pass(|| {}))
             })
             .collect();
         while !gate.all_stand() {
@@ -29,12 +29,12 @@ fn members_stand_until_the_gate_opens() {
 #[test]
 fn an_open_gate_holds_nobody_and_an_ended_one_sends_home() {
     let gate = Gate::new(1, Arc::new(Event::new().unwrap()));
-    assert!(gate.pass());
+    assert!(gate.pass(|| {}));
     gate.end();
-    assert!(!gate.pass());
+    assert!(!gate.pass(|| {}));
     gate.close();
     gate.open();
-    assert!(!gate.pass(), "an end is for good");
+    assert!(!gate.pass(|| {}), "an end is for good");
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn closing_again_before_anybody_left_tells_again() {
     gate.close();
     let member = thread::spawn({
         let gate = Arc::clone(&gate);
-        move || while gate.pass() {}
+        move || while gate.pass(|| {}) {}
     });
     for _ in 0..1000 {
         while !bell.hear() {
@@ -64,4 +64,17 @@ fn closing_again_before_anybody_left_tells_again() {
     }
     gate.end();
     member.join().unwrap();
+}
+
+#[test]
+fn a_member_settles_before_it_stands_and_only_then() {
+    let gate = Gate::new(1, Arc::new(Event::new().unwrap()));
+    assert!(gate.pass(|| panic!("the gate is open")));
+    gate.close();
+    let passed = gate.pass(|| {
+        assert!(!gate.all_stand());
+        // Opened before it stands: so it goes on.
+        gate.open();
+    });
+    assert!(passed);
 }

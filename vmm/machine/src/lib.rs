@@ -46,6 +46,7 @@ pub mod machine;
 pub mod mailbox;
 pub mod mp_table;
 pub mod pressure;
+pub mod served_share;
 pub mod share_worker;
 pub mod shared;
 pub mod spec;

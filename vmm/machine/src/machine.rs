@@ -22,10 +22,12 @@ use crate::interrupts::Interrupts;
 use crate::layout;
 use crate::loop_devices::LoopDevices;
 use crate::mailbox::Mailbox;
+use crate::served_share::ServedShare;
 use crate::share_worker::ShareWorker;
 use crate::shared::Shared;
 use crate::spec::Files;
 use crate::vcpus::VcpuThreads;
+use crate::vhost_user::ANSWER_LIMIT;
 
 /// A machine that cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -247,7 +249,15 @@ fn start_workers(
         worker.start(shared)?;
     }
     for (share, mailbox) in shares {
-        ShareWorker::new(share, memory.clone(), mailbox, shared)?.start(shared)?;
+        let slot = share.slot;
+        let kicks = shared.lines[usize::from(slot.0)].queues.clone();
+        let share = ServedShare::new(share, memory.clone(), kicks, ANSWER_LIMIT)?;
+        let worker = ShareWorker {
+            slot,
+            share,
+            mailbox,
+        };
+        worker.start(shared)?;
     }
     Ok(())
 }

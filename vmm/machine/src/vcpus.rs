@@ -91,7 +91,8 @@ fn run(mut vcpu: Vcpu, shared: &Shared, first: bool) {
                 }
             }
             Exit::Interrupted => {
-                if !shared.vcpus.pass() {
+                // It has nothing of its own to bring to rest.
+                if !shared.vcpus.pass(|| {}) {
                     return;
                 }
             }

@@ -11,8 +11,11 @@ use rustix::net::{
 };
 
 pub(crate) const GET_FEATURES: u32 = 1;
+pub(crate) const SET_VRING_BASE: u32 = 10;
 pub(crate) const GET_VRING_BASE: u32 = 11;
+pub(crate) const SET_VRING_CALL: u32 = 13;
 pub(crate) const GET_PROTOCOL_FEATURES: u32 = 15;
+pub(crate) const SET_VRING_ENABLE: u32 = 18;
 
 /// Version 1.
 const ANSWER_FLAGS: u32 = 0b101;
