@@ -36,6 +36,16 @@ pub enum DiskVolumeError {
         /// Why.
         source: io::Error,
     },
+    /// The kernel would write to it, and must not. An ext4 may be mounted without its journal; but what is then read may be
+    /// neither the state before nor that after the last change.
+    #[error(
+        "the disk's ext4 was not unmounted, and a read-only volume lets nobody replay its journal \
+         (mount it once without readOnly)"
+    )]
+    Journal {
+        /// Why.
+        source: Errno,
+    },
     /// The kernel finds no such file system on it.
     #[error("mount the disk as {kind}")]
     Mount {
@@ -82,7 +92,11 @@ pub fn take(
     } else {
         MountFlags::empty()
     };
-    mount(device, directory, kind, DISK_FLAGS | access, None)
-        .map_err(|source| DiskVolumeError::Mount { kind, source })?;
+    mount(device, directory, kind, DISK_FLAGS | access, None).map_err(|source| {
+        match (volume.shown, source) {
+            (ShownDisk::Ext4, Errno::ROFS) => DiskVolumeError::Journal { source },
+            _ => DiskVolumeError::Mount { kind, source },
+        }
+    })?;
     Ok(volumes::detached(directory)?)
 }

@@ -1,16 +1,21 @@
 //! Disks of the host as volumes: block devices and image files, as a device node or by the file system on them.
 
 use std::fs::{self, File};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use bulkhead_tests::images::busybox_oci;
+use nix::libc::O_EXCL;
 use nix::sys::signal::Signal;
 
 use crate::bulkhead::{Call, own_data, pod};
 use crate::leftovers::Mounts;
+
+/// No test waits longer for another process.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// No multiple of a page.
 const LENGTH: u64 = (1 << 20) + 512;
@@ -36,11 +41,17 @@ struct Loop(PathBuf);
 
 impl Loop {
     fn of(file: &Path) -> Self {
-        let name = host(
-            "losetup",
-            &["--find", "--show", &file.display().to_string()],
-        );
-        Self(PathBuf::from(name.trim()))
+        Self::with(file, &[])
+    }
+
+    fn read_only(file: &Path) -> Self {
+        Self::with(file, &["--read-only"])
+    }
+
+    fn with(file: &Path, flags: &[&str]) -> Self {
+        let file = file.display().to_string();
+        let call = [&["--find", "--show"], flags, &[&file]].concat();
+        Self(PathBuf::from(host("losetup", &call).trim()))
     }
 }
 
@@ -172,6 +183,16 @@ fn two_apps_have_one_disk() {
     assert_eq!(&fs::read(&image).unwrap()[..6], b"hello\n");
 }
 
+/// A volume that is refused before the machine starts, with this reason.
+#[track_caller]
+fn refused(kind: &str, source: &Path, fields: &str, text: &str) {
+    with(&volume(kind, source, fields), "/disk")
+        .exec("/bin/true")
+        .run()
+        .exits(254)
+        .says(&format!("volume v: {}: {text}", source.display()));
+}
+
 #[test]
 fn what_is_in_use_is_refused_and_readers_share() {
     let files = own_data();
@@ -180,13 +201,6 @@ fn what_is_in_use_is_refused_and_readers_share() {
     let image = file(files.path(), "image", 16 << 20);
     host("mkfs.ext4", &["-q", "-F", image.to_str().unwrap()]);
     let device = Loop::of(&image);
-    let refused = |kind: &str, source: &Path, fields: &str, text: &str| {
-        with(&volume(kind, source, fields), "/disk")
-            .exec("/bin/true")
-            .run()
-            .exits(254)
-            .says(&format!("volume v: {}: {text}", source.display()));
-    };
     let name = device.0.to_str().unwrap();
     host("mount", &[name, mounted.to_str().unwrap()]);
     let in_use = "is in use on the host";
@@ -194,7 +208,8 @@ fn what_is_in_use_is_refused_and_readers_share() {
     refused("host", &device.0, ",readOnly=true", in_use);
     host("umount", &[mounted.to_str().unwrap()]);
 
-    for (kind, source) in [("host", &device.0), ("disk", &image)] {
+    let other = file(files.path(), "other", 1 << 20);
+    for (kind, source) in [("host", &device.0), ("disk", &other)] {
         let run = |fields: &str| with(&volume(kind, source, fields), "/disk");
         let reader = run(",readOnly=true")
             .shell("echo ready; sleep 600")
@@ -214,6 +229,136 @@ fn what_is_in_use_is_refused_and_readers_share() {
         refused(kind, source, ",readOnly=true", "is in use");
         writer.signal(Signal::SIGTERM).finish();
     }
+}
+
+#[test]
+fn a_file_that_the_host_uses_as_a_disk_is_refused_by_whatever_name() {
+    let files = own_data();
+    let image = file(files.path(), "image", 1 << 20);
+    let (linked, second_name) = (files.path().join("linked"), files.path().join("second"));
+    symlink(&image, &linked).unwrap();
+    fs::hard_link(&image, &second_name).unwrap();
+    let device = Loop::of(&image);
+    let in_use = format!("is in use on the host by {}", device.0.display());
+    for source in [&image, &linked, &second_name] {
+        refused("disk", source, "", &in_use);
+        refused("disk", source, ",readOnly=true", &in_use);
+    }
+    drop(device);
+    // Who only reads shares it with who only reads.
+    let device = Loop::read_only(&image);
+    let in_use = format!("is in use on the host by {}", device.0.display());
+    refused("disk", &image, "", &in_use);
+    with(&volume("disk", &image, ",readOnly=true"), "/disk")
+        .shell("test -b /disk")
+        .run()
+        .exits(0);
+}
+
+/// Waits until another process has this file open.
+fn wait_for_opener(file: &Path) {
+    let limit = Instant::now() + PATIENCE;
+    let own = PathBuf::from(format!("/proc/{}", std::process::id()));
+    let has_it = |process: PathBuf| {
+        let descriptors = fs::read_dir(process.join("fd")).into_iter().flatten();
+        let mut targets = descriptors
+            .flatten()
+            .map(|entry| fs::read_link(entry.path()));
+        targets.any(|target| target.is_ok_and(|target| target == file))
+    };
+    while Instant::now() < limit {
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let mut others = processes
+            .map(|entry| entry.path())
+            .filter(|path| *path != own);
+        if others.any(has_it) {
+            return;
+        }
+    }
+    panic!("nobody opens {}", file.display());
+}
+
+#[test]
+fn a_claim_that_is_given_up_again_keeps_no_reader_out() {
+    let files = own_data();
+    let device = Loop::of(&file(files.path(), "disk", 1 << 20));
+    // As another pod does that starts at the same time.
+    let claim = File::options()
+        .read(true)
+        .custom_flags(O_EXCL)
+        .open(&device.0)
+        .unwrap();
+    let pod = with(&volume("host", &device.0, ",readOnly=true"), "/disk")
+        .shell("test -b /disk && echo there")
+        .start();
+    wait_for_opener(&device.0);
+    drop(claim);
+    pod.finish().exits(0).prints("there\n");
+}
+
+#[test]
+fn an_erofs_in_a_file_is_mounted_read_only_and_is_refused_as_writable() {
+    let files = own_data();
+    let image = files.path().join("image");
+    host(
+        "mkfs.erofs",
+        &["--quiet", image.to_str().unwrap(), "/etc/apt"],
+    );
+    with(&volume("disk", &image, ",fsType=erofs,readOnly=true"), "/data")
+        .shell("test -d /data/sources.list.d && touch /data/x 2>/dev/null || echo refused; grep -o ' /data erofs ro,nosuid,nodev' /proc/mounts")
+        .run()
+        .exits(0)
+        .prints("refused\n /data erofs ro,nosuid,nodev\n");
+    with(&volume("disk", &image, ",fsType=erofs"), "/data")
+        .exec("/bin/true")
+        .run()
+        .exits(254)
+        .says("erofs cannot be written to (readOnly=true)");
+}
+
+#[test]
+fn an_ext4_that_was_not_unmounted_is_refused_read_only_until_its_journal_was_replayed() {
+    let files = own_data();
+    let mounted = files.path().join("mounted");
+    fs::create_dir(&mounted).unwrap();
+    let used = file(files.path(), "used", 64 << 20);
+    host("mkfs.ext4", &["-q", "-F", used.to_str().unwrap()]);
+    host(
+        "mount",
+        &[
+            "-o",
+            "loop",
+            used.to_str().unwrap(),
+            mounted.to_str().unwrap(),
+        ],
+    );
+    let written = mounted.join("file");
+    fs::write(&written, "written\n").unwrap();
+    File::open(&written).unwrap().sync_all().unwrap();
+    let copied = files.path().join("copied");
+    fs::copy(&used, &copied).unwrap();
+    host("umount", &[mounted.to_str().unwrap()]);
+
+    let read_only = || {
+        with(
+            &volume("disk", &copied, ",fsType=ext4,readOnly=true"),
+            "/data",
+        )
+    };
+    read_only().exec("/bin/true").run().exits(203).says(
+        "volume for \"/data\": the disk's ext4 was not unmounted, and a read-only volume lets nobody replay its journal \
+         (mount it once without readOnly)",
+    );
+    with(&volume("disk", &copied, ",fsType=ext4"), "/data")
+        .shell("cat /data/file")
+        .run()
+        .exits(0)
+        .prints("written\n");
+    read_only()
+        .shell("cat /data/file")
+        .run()
+        .exits(0)
+        .prints("written\n");
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod files;
 mod helpers;
 mod host_disks;
 mod kvm;
+mod loop_devices;
 mod machine;
 mod metadata;
 mod pressure;
