@@ -70,6 +70,20 @@ except OSError as error:
 }
 
 #[test]
+fn programs_that_want_a_file_without_a_name_fall_back_to_one_that_they_remove() {
+    let script = "
+import tempfile
+with tempfile.TemporaryFile(dir='.') as file:
+    print(os.listdir('.'))
+    file.write(b'kept')
+    file.seek(0)
+    print(file.read())
+";
+    let host = own_data();
+    python(host.path(), script).exits(0).prints("[]\nb'kept'\n");
+}
+
+#[test]
 fn an_open_file_outlives_its_name_and_a_rename_replaces_at_once() {
     let script = "
 with open('old', 'w+') as file:
