@@ -1,15 +1,20 @@
 //! Directories and files of the host as volumes: what an app can do in them, and what it cannot reach from them.
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::process::Command;
 
 use bulkhead_tests::images::busybox_oci;
+use nix::libc::O_NONBLOCK;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::bulkhead::{Running, pod};
+use crate::bulkhead::{Running, own_data, pod};
 use crate::killed::process;
 use crate::leftovers::{Mounts, processes};
 
@@ -70,21 +75,94 @@ fn a_single_file_comes_without_its_siblings() {
 }
 
 #[test]
-fn links_sockets_and_pipes_of_the_host_lead_nowhere() {
+fn links_out_of_a_share_lead_into_the_app_s_own_root() {
     let host = tempfile::tempdir().unwrap();
     let (shared, outside) = (host.path().join("shared"), host.path().join("outside"));
     fs::create_dir(&shared).unwrap();
-    fs::write(&outside, "not for the guest").unwrap();
+    fs::write(&outside, "of the host").unwrap();
     symlink(&outside, shared.join("absolute")).unwrap();
     symlink("../outside", shared.join("relative")).unwrap();
-    let _socket = UnixListener::bind(shared.join("socket")).unwrap();
+    symlink("../../../../../../../../outside", shared.join("above")).unwrap();
+    symlink(host.path(), shared.join("directory")).unwrap();
+    let place = host.path().display();
     pod(&busybox_oci())
         .pod_flag(&volume(&shared, ""))
         .flag("--mount=volume=v,target=/data/deep")
-        .shell("cat /data/deep/absolute /data/deep/relative 2>/dev/null; nc local:/data/deep/socket </dev/null 2>/dev/null && echo connected; cat /data/deep/../outside 2>/dev/null; echo done")
+        .shell(&format!(
+            "cd /data/deep; cat absolute relative above directory/outside ../outside 2>/dev/null; \
+             mkdir -p {place}; echo 1 > {place}/outside; echo 2 > /data/outside; echo 3 > /outside; \
+             cat absolute relative above directory/outside; for l in absolute relative above; do echo written > $l; done"
+        ))
         .run()
         .exits(0)
-        .prints("done\n");
+        .prints("1\n2\n3\n1\n");
+    assert_eq!(fs::read_to_string(&outside).unwrap(), "of the host");
+}
+
+#[test]
+fn pipes_sockets_and_devices_of_the_host_are_the_guest_s_own_or_closed() {
+    let host = own_data();
+    let path = |name: &str| host.path().join(name);
+    let pipe = path("pipe");
+    for (name, kind) in [("pipe", "p"), ("character", "c 1 5"), ("block", "b 7 0")] {
+        let words = [path(name).display().to_string()];
+        let status = Command::new("mknod")
+            .args(words)
+            .args(kind.split(' '))
+            .status();
+        assert!(status.unwrap().success(), "{name}");
+    }
+    let listener = UnixListener::bind(path("socket")).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let reader = File::options()
+        .read(true)
+        .custom_flags(O_NONBLOCK)
+        .open(&pipe);
+    let reader = reader.unwrap();
+    pod(&busybox_oci())
+        .pod_flag(&volume(host.path(), ""))
+        .pod_flag("--insecure-options=all-run")
+        .flag("--mount=volume=v,target=/data")
+        .shell(
+            "cd /data; for d in character block; do head -c 1 $d 2>/dev/null && echo opened; done; \
+             nc local:socket </dev/null 2>/dev/null && echo connected; cat pipe & echo of the guest > pipe; wait",
+        )
+        .run()
+        .exits(0)
+        .prints("of the guest\n");
+    // Nobody has opened the pipe for writing, or connected.
+    let mut polled = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
+    assert_eq!(poll(&mut polled, PollTimeout::ZERO), Ok(0));
+    let error = listener.accept().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+}
+
+#[test]
+fn a_directory_that_is_swapped_for_a_link_while_an_app_is_in_it_leads_nowhere() {
+    let host = tempfile::tempdir().unwrap();
+    let (shared, outside) = (host.path().join("shared"), host.path().join("outside"));
+    let directory = shared.join("directory");
+    fs::create_dir_all(&directory).unwrap();
+    fs::create_dir(&outside).unwrap();
+    fs::write(directory.join("file"), "in the share\n").unwrap();
+    fs::write(outside.join("file"), "of the host\n").unwrap();
+    let app = pod(&busybox_oci())
+        .pod_flag(&volume(&shared, ""))
+        .flag("--mount=volume=v,target=/data")
+        .shell(
+            "cd /data/directory; exec 3<.; echo ready; until test -L /data/directory; do sleep 0.1; done; \
+             cat file /proc/self/fd/3/file; cat /data/directory/file 2>/dev/null; echo new > written; ls -A /data/directory/ 2>/dev/null; echo done",
+        )
+        .start()
+        .wait_for("ready");
+    fs::rename(&directory, shared.join("moved")).unwrap();
+    symlink(&outside, &directory).unwrap();
+    app.finish()
+        .exits(0)
+        .prints("ready\nin the share\nin the share\ndone\n");
+    let moved = fs::read_to_string(shared.join("moved/written"));
+    assert_eq!(moved.unwrap(), "new\n");
+    assert!(!outside.join("written").exists());
 }
 
 #[test]
