@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use bulkhead_tests::images::busybox_oci;
 use nix::libc::O_NONBLOCK;
@@ -17,6 +18,9 @@ use nix::unistd::Pid;
 use crate::bulkhead::{Running, own_data, pod};
 use crate::killed::process;
 use crate::leftovers::{Mounts, processes};
+
+/// No test waits longer for another process.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn volume(source: &Path, fields: &str) -> String {
     format!("--volume=v,kind=host,source={}{fields}", source.display())
@@ -242,18 +246,72 @@ fn a_killed_file_server_is_told_and_the_pod_can_be_stopped() {
     mounts.are_all_that_is_left();
 }
 
+/// The processes that serve this share of a pod.
+fn file_servers(share: usize) -> Vec<Pid> {
+    let directory = format!("/shares/{share}");
+    let lines = processes();
+    let servers = lines.iter().filter(|line| line.ends_with("/virtiofsd"));
+    let pids = servers.filter_map(|line| line.split(' ').next());
+    let serves_it = |pid: &&str| {
+        let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        words.split('\0').any(|word| word.ends_with(&directory))
+    };
+    let pids = pids.filter(serves_it);
+    pids.map(|pid| Pid::from_raw(pid.parse().unwrap()))
+        .collect()
+}
+
+fn signal_all(processes: &[Pid], signal: Signal) {
+    assert!(!processes.is_empty());
+    for process in processes {
+        kill(*process, signal).unwrap();
+    }
+}
+
+#[test]
+fn a_file_server_that_does_not_answer_the_machine_is_hung_up_on_and_told() {
+    let mounts = Mounts::now();
+    let (silent, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let pod = pod(&busybox_oci())
+        .pod_flag(volume(silent.path(), ""))
+        .pod_flag(format!("--volume=w,kind=host,source={}", other.path().display()))
+        .pod_flag("--insecure-options=all-run")
+        .flag("--mount=volume=v,target=/data")
+        .flag("--mount=volume=w,target=/other")
+        .flag("--caps-retain=CAP_SYS_ADMIN,CAP_DAC_OVERRIDE")
+        // A driver that goes resets its device, whose queues the machine then takes back.
+        .shell(
+            "mkdir /s; mount -t sysfs s /s; cd /s/bus/virtio/drivers/virtiofs; set -- virtio*; echo ready; \
+             until test -e /other/go; do sleep 0.1; done; echo $1 > unbind; \
+             until test $(cat /s/bus/virtio/devices/$1/status) = 0x00000000; do sleep 0.1; done; echo reset; sleep 600",
+        )
+        .start()
+        .wait_for("ready");
+    let servers = file_servers(0);
+    signal_all(&servers, Signal::SIGSTOP);
+    fs::write(other.path().join("go"), "").unwrap();
+    let pod = pod.wait_for("reset");
+    signal_all(&servers, Signal::SIGCONT);
+    let limit = Instant::now() + PATIENCE;
+    while !file_servers(0).is_empty() {
+        assert!(
+            Instant::now() < limit,
+            "it goes on although it was hung up on"
+        );
+        std::thread::yield_now();
+    }
+    pod.signal(Signal::SIGTERM).finish().says(
+        "volume v is not served any more: the machine has hung up on it, which answered wrongly or too late",
+    );
+    mounts.are_all_that_is_left();
+}
+
 #[test]
 fn a_file_server_that_hangs_does_not_hold_up_the_end_of_its_pod() {
     let mounts = Mounts::now();
     let host = tempfile::tempdir().unwrap();
     let pod = with_a_volume(host.path());
-    for line in processes()
-        .iter()
-        .filter(|line| line.ends_with("/virtiofsd"))
-    {
-        let number = line.split(' ').next().and_then(|pid| pid.parse().ok());
-        kill(Pid::from_raw(number.unwrap()), Signal::SIGSTOP).unwrap();
-    }
+    signal_all(&file_servers(0), Signal::SIGSTOP);
     pod.signal(Signal::SIGTERM).finish().exits(143);
     mounts.are_all_that_is_left();
 }

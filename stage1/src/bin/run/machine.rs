@@ -17,7 +17,7 @@ use bulkhead_stage1::plan::Pod;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 use crate::files::{PodFiles, Scratch, open_image, open_stage1};
-use crate::shares::Connection;
+use crate::shares::FileServer;
 
 /// The guest's vsock address. Each machine has a vsock of its own, so all can have the same.
 const GUEST_CID: u32 = 3;
@@ -42,7 +42,7 @@ pub(crate) struct Sources<'a> {
     pub(crate) kvm: &'a File,
     pub(crate) scratch: &'a Scratch,
     /// In the order of the plan's shares.
-    pub(crate) shares: &'a [Connection],
+    pub(crate) shares: &'a [FileServer],
     /// In the order of the plan's disk volumes.
     pub(crate) disks: &'a [File],
 }
@@ -65,10 +65,10 @@ pub(crate) fn send(
 
     let mut descriptors = Descriptors::default();
     let mut shares = Vec::new();
-    for (index, connection) in (0..).zip(sources.shares) {
+    for (index, server) in (0..).zip(sources.shares) {
         shares.push(ShareSpec {
             tag: Text::try_from(share_tag(index)).context("a share's tag")?,
-            socket: descriptors.add(connection)?,
+            socket: descriptors.add(&server.connection)?,
         });
     }
     let spec = MachineSpec {

@@ -104,15 +104,14 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
     announce(&pod, arguments.debug);
     let disks = host_disks::open(&pod.disks)?;
     let scratch = files.create_scratch(&pod.plan)?;
-    let (file_servers, connections) = shares::start(&pod.shares, arguments.debug)?;
+    let file_servers = shares::start(&pod.shares, arguments.debug)?;
     let sources = Sources {
         kvm: &kvm,
         scratch: &scratch,
-        shares: &connections,
+        shares: &file_servers,
         disks: &disks,
     };
     machine::send(&vmm_socket, &files, &pod, &sources, arguments.debug)?;
-    drop(connections);
     drop(disks);
     let metadata = secrets.into_spec(&arguments.uuid, images)?;
     send_plan(&mut commands, &files, pod, metadata, arguments.debug)?;

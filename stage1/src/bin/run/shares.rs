@@ -48,35 +48,26 @@ const OPTIONS: [&str; 10] = [
 pub(crate) struct FileServer {
     pub(crate) volume: String,
     pub(crate) child: Child,
+    /// What the machine gets. Kept here too, so that it is the machine's hanging up that ends it, and not the machine's end: then the
+    /// process that exits has something to say.
+    pub(crate) connection: UnixStream,
 }
 
-/// What the machine gets.
-pub(crate) type Connection = UnixStream;
-
 /// Starts the process of each share, and connects to it.
-pub(crate) fn start(shares: &[Share], debug: bool) -> Result<(Vec<FileServer>, Vec<Connection>)> {
-    let mut started = (Vec::new(), Vec::new());
+pub(crate) fn start(shares: &[Share], debug: bool) -> Result<Vec<FileServer>> {
     if shares.is_empty() {
-        return Ok(started);
+        return Ok(Vec::new());
     }
     let executable = open_stage1("virtiofsd")?;
     make_directory(Path::new(DIRECTORY))?;
-    for (index, share) in shares.iter().enumerate() {
+    let start = |(index, share): (usize, &Share)| {
         let whose = || format!("volume {}: share {}", share.volume, share.source);
-        let (server, connection) =
-            start_one(index, share, &executable, debug).with_context(whose)?;
-        started.0.push(server);
-        started.1.push(connection);
-    }
-    Ok(started)
+        start_one(index, share, &executable, debug).with_context(whose)
+    };
+    shares.iter().enumerate().map(start).collect()
 }
 
-fn start_one(
-    index: usize,
-    share: &Share,
-    executable: &File,
-    debug: bool,
-) -> Result<(FileServer, Connection)> {
+fn start_one(index: usize, share: &Share, executable: &File, debug: bool) -> Result<FileServer> {
     let pod = std::env::current_dir().context("find the pod's directory")?;
     let directory = pod.join(DIRECTORY).join(index.to_string());
     make_directory(&directory)?;
@@ -112,8 +103,11 @@ fn start_one(
         own_pid_namespace: true,
     };
     let child = spawn(&program, &jail).context("start virtiofsd")?;
-    let volume = share.volume.clone();
-    Ok((FileServer { volume, child }, connection))
+    Ok(FileServer {
+        volume: share.volume.clone(),
+        child,
+        connection,
+    })
 }
 
 /// A listening socket, and a connection to it that waits to be accepted. Its name is gone before anybody else looks.

@@ -195,11 +195,13 @@ impl Running {
     }
 }
 
-/// One that ends with its machine has nothing to say; from any other, its apps wait for answers for ever.
+/// Its apps wait for answers for ever. All are killed at the pod's end: one that ends before has failed, or failed the machine.
 fn file_server_ended(server: FileServer) {
     let volume = server.volume;
     let how = match server.child.wait() {
-        Ok(Ended::Code(0)) => return,
+        Ok(Ended::Code(0)) => {
+            "the machine has hung up on it, which answered wrongly or too late".to_owned()
+        }
         Ok(Ended::Code(code)) => format!("it exited with {code}"),
         Ok(Ended::Signal(signal)) => format!("signal {signal} killed it"),
         Err(error) => format!("{:#}", anyhow::Error::from(error)),
