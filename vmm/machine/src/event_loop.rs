@@ -126,6 +126,8 @@ impl EventLoop {
         let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
         loop {
             if let Some(reason) = self.shared.ended() {
+                // It may have ended before the loop came to say that it began.
+                self.tell_start();
                 return reason;
             }
             if let Err(error) = self.turn(&mut events) {
