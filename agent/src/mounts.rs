@@ -131,7 +131,9 @@ fn apply_one(
     }
     let is_file = matches!(
         planned.source,
-        MountSource::Share { file: true, .. } | MountSource::Disk { node: true, .. }
+        MountSource::Share { file: true, .. }
+            | MountSource::Disk { node: true, .. }
+            | MountSource::NameFile(_)
     );
     let target = make_target(written, is_file)?;
     let target = target.as_path();
@@ -149,6 +151,9 @@ fn apply_one(
         MountSource::Share { .. } => put_volume(volume, target)? | SHARE_FLAGS,
         MountSource::Disk { node: false, .. } => put_volume(volume, target)? | DISK_FLAGS,
         MountSource::Disk { node: true, .. } => put_volume(volume, target)? | MountFlags::NOSUID,
+        MountSource::NameFile(_) => {
+            put_volume(volume, target)? | DISK_FLAGS.union(MountFlags::NOEXEC)
+        }
     };
     Ok((target.to_owned(), flags))
 }

@@ -1,4 +1,4 @@
-use bulkhead_protocol::plan::{App, AppName, Limits, Partition, Plan};
+use bulkhead_protocol::plan::{App, AppName, Limits, NameFiles, Partition, Plan};
 
 use super::{PlanError, Pod};
 use crate::setup::Machine;
@@ -22,6 +22,7 @@ fn app(name: &str, layers: &[u16]) -> App {
 fn check(apps: Vec<App>) -> Option<PlanError> {
     let plan = Plan {
         hostname: "pod".try_into().unwrap(),
+        name_files: NameFiles::default(),
         settings: Vec::new().try_into().unwrap(),
         limits: Limits::default(),
         images: vec![Partition {

@@ -1,13 +1,16 @@
-//! Files that every app finds whatever its image holds: `/etc/hosts`, `/etc/hostname`, `/etc/mtab`.
+//! Files that every app finds whatever its image holds: `/etc/hosts`, `/etc/hostname`, `/etc/mtab`, and where the pod has one
+//! `/etc/resolv.conf`.
 //!
 //! They lie in the agent's memory, as the lowest layer of every app's root: an image that has one of them covers it, nothing is
-//! copied at a start, and no app writes to them.
+//! copied at a start, and no app writes to them. A file of names that the pod has of its own is mounted over the image's too
+//! ([`bulkhead_protocol::plan::MountSource::NameFile`]).
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use bulkhead_protocol::plan::{NameFile, NameFiles};
 use rustix::system::uname;
 
 /// The layer, below the directory of mount points.
@@ -20,20 +23,29 @@ const MAX_NAME: u64 = 256;
 ///
 /// # Errors
 /// When memory is out.
-pub fn write(base: &Path, hostname: &str) -> io::Result<()> {
+pub fn write(base: &Path, hostname: &str, files: &NameFiles) -> io::Result<()> {
     let etc = base.join(DIRECTORY).join("etc");
     DirBuilder::new().recursive(true).mode(0o755).create(&etc)?;
     let hosts = format!("127.0.0.1\tlocalhost {hostname}\n::1\tlocalhost ip6-localhost\n");
-    write_file(&etc.join("hosts"), &hosts)?;
-    write_file(&etc.join("hostname"), &format!("{hostname}\n"))?;
+    let hosts = files.hosts.as_deref().unwrap_or(hosts.as_bytes());
+    write_file(&file_of(base, NameFile::Hosts), hosts)?;
+    if let Some(resolv_conf) = &files.resolv_conf {
+        write_file(&file_of(base, NameFile::ResolvConf), resolv_conf)?;
+    }
+    write_file(&etc.join("hostname"), format!("{hostname}\n").as_bytes())?;
     match symlink("../proc/self/mounts", etc.join("mtab")) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
     }
 }
 
+/// Where a file of names is.
+pub fn file_of(base: &Path, file: NameFile) -> PathBuf {
+    base.join(DIRECTORY).join("etc").join(file.file_name())
+}
+
 /// Puts the machine's name in place of the one that an image brings in `/etc/hostname`: it is the pod that has a name. `root` is
-/// the app's, and this process has moved into it.
+/// the app's, and this process has moved into it. No volume is mounted yet: what lies in one is not for the agent to write.
 ///
 /// # Errors
 /// When the file cannot be replaced.
@@ -51,15 +63,15 @@ pub fn name_host(root: &Path) -> io::Result<()> {
         _ => return Ok(()),
     }
     fs::remove_file(&path)?;
-    write_file(&path, &name)
+    write_file(&path, name.as_bytes())
 }
 
-fn write_file(path: &Path, text: &str) -> io::Result<()> {
+fn write_file(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file: File = File::options()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o644)
         .open(path)?;
-    file.write_all(text.as_bytes())
+    file.write_all(content)
 }

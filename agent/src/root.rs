@@ -159,6 +159,7 @@ impl Root<'_> {
         pivot_root(".", ".").map_err(change("pivot_root"))?;
         unmount(".", UnmountFlags::DETACH).map_err(change("detach the old root"))?;
         chdir("/").map_err(change("chdir"))?;
+        provided::name_host(Path::new("/")).map_err(|source| RootError::Provided { source })?;
         mounts::apply(&mounts)?;
         for path in self.closed {
             mounts::make_read_only(Path::new(path.as_str()))?;
@@ -166,7 +167,6 @@ impl Root<'_> {
         for path in self.masked {
             mounts::mask(Path::new(path.as_str()))?;
         }
-        provided::name_host(Path::new("/")).map_err(|source| RootError::Provided { source })?;
         if self.read_only {
             // Last, for targets of mounts were still to be made.
             let flags = MountFlags::BIND | MountFlags::RDONLY;
@@ -197,13 +197,14 @@ impl Root<'_> {
         let mut directories = VolumeDirectories::default();
         let mut taken = Vec::new();
         for mount in self.mounts {
+            let failed = |source| RootError::Volume {
+                target: mount.target.as_str().to_owned(),
+                source,
+            };
             let volume = match mount.source {
                 MountSource::EmptyVolume { index } => {
                     let volume = self.take_volume(index, &mut directories)?;
-                    Some(volume.map_err(|source| RootError::Volume {
-                        target: mount.target.as_str().to_owned(),
-                        source,
-                    })?)
+                    Some(volume.map_err(failed)?)
                 }
                 MountSource::Share { index, file } => {
                     Some(self.take_share(index, file, &mut directories)?)
@@ -218,6 +219,10 @@ impl Root<'_> {
                         target: mount.target.as_str().to_owned(),
                         source,
                     })?
+                }
+                MountSource::NameFile(file) => {
+                    let path = provided::file_of(self.base, file);
+                    Some(volumes::detached(&path).map_err(failed)?)
                 }
                 _ => None,
             };

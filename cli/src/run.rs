@@ -8,6 +8,7 @@ pub(crate) mod grammar;
 mod identity;
 mod images;
 mod manifest;
+mod names;
 pub(crate) mod options;
 mod values;
 mod volumes;
@@ -22,8 +23,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use bulkhead_pod::lifecycle::{AppImage, Pod};
+use bulkhead_pod::lifecycle::{AppImage, Pod, PodError};
 use bulkhead_pod::manifest::PodManifest;
+use bulkhead_pod::name_files;
 use bulkhead_pod::stage1_cache::NearStage1;
 use bulkhead_pod::stage1_image::Stage1Image;
 use rustix::io::{FdFlags, fcntl_setfd};
@@ -31,6 +33,7 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use self::environment::PodEnvironment;
 use self::images::StoredImage;
 use self::manifest::ImageForApp;
+use self::names::{NameFile, Names};
 use self::options::{PodOptions, RunRequest};
 use crate::arguments::{GlobalOptions, InsecureOption};
 use crate::{stage1, trace};
@@ -70,11 +73,12 @@ pub(crate) fn run(global: &GlobalOptions, request: &RunRequest, start: i128) -> 
     }
     pod.prepare(&manifest, near.image(), &apps)
         .context("prepare the pod")?;
+    tell_names(&pod, &request.names).context("prepare the pod")?;
     pod.to_run().context("prepare the pod")?;
     if global.debug {
         eprintln!("run: pod {} in {}", pod.uuid(), pod.path().display());
     }
-    become_stage1(global, &request.pod, &stage1, &pod)
+    become_stage1(global, request, &stage1, &pod)
 }
 
 /// Of the images and flags of the command line.
@@ -115,11 +119,25 @@ fn pod_environment(options: &PodOptions) -> Result<PodEnvironment> {
     })
 }
 
+/// Writes the files of names that stage1 is to show.
+fn tell_names(pod: &Pod, names: &Names) -> Result<(), PodError> {
+    let files = [
+        (&names.resolv_conf, name_files::RESOLV_CONF),
+        (&names.hosts, name_files::HOSTS),
+    ];
+    for (file, path) in files {
+        if let NameFile::Stage0(text) = file {
+            pod.tell_stage1(path, text.as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
 /// The step from stage0 to stage1 (version 6 of the interface): working directory, lock,
 /// environment, argument vector.
 fn become_stage1(
     global: &GlobalOptions,
-    options: &PodOptions,
+    request: &RunRequest,
     stage1: &Stage1Image,
     pod: &Pod,
 ) -> Result<Infallible> {
@@ -128,7 +146,7 @@ fn become_stage1(
     let program = directory.join("stage1/rootfs").join(entrypoint);
     let mut command = Command::new(&program);
     command
-        .args(stage1_arguments(global, options))
+        .args(stage1_arguments(global, &request.pod, &request.names))
         .arg(pod.uuid().to_string())
         .current_dir(&directory)
         .env(LOCK_VARIABLE, pod.lock().as_raw_fd().to_string());
@@ -142,7 +160,7 @@ fn become_stage1(
     Err(error).with_context(|| format!("execute {}", program.display()))
 }
 
-fn stage1_arguments(global: &GlobalOptions, options: &PodOptions) -> Vec<OsString> {
+fn stage1_arguments(global: &GlobalOptions, options: &PodOptions, names: &Names) -> Vec<OsString> {
     let mut arguments = Vec::new();
     let mut add = |wanted: bool, argument: &str| {
         if wanted {
@@ -154,6 +172,11 @@ fn stage1_arguments(global: &GlobalOptions, options: &PodOptions) -> Vec<OsStrin
     add(options.interactive, "--interactive");
     let host_name = options.hostname.as_deref().unwrap_or_default();
     add(!host_name.is_empty(), &format!("--hostname={host_name}"));
+    let modes = [names.resolv_conf.mode(), names.hosts.mode()];
+    add(
+        modes != ["default"; 2],
+        &format!("--dns-conf-mode=resolv={},hosts={}", modes[0], modes[1]),
+    );
     let leaves_out = |check| global.leaves_out(check);
     add(
         leaves_out(InsecureOption::Capabilities),

@@ -4,10 +4,12 @@
 //! only validation can make, so that later code never asks again whether a name is a name.
 //! [`lifecycle`] keeps pods as directories: where a directory lies and whether it is locked is the
 //! pod's state, a rename changes it, and the kernel drops the lock of whoever dies.
-//! [`stage1_image`] reads what starts and isolates a pod, [`stage1_cache`] keeps it near the pods.
+//! [`stage1_image`] reads what starts and isolates a pod, [`stage1_cache`] keeps it near the pods,
+//! [`name_files`] says by which files both stages speak of names.
 
 pub mod lifecycle;
 pub mod manifest;
+pub mod name_files;
 pub mod stage1_cache;
 pub mod stage1_image;
 mod tree;

@@ -17,8 +17,8 @@
 //! Invariant: a [`Pod`] holds the lock of its directory. It is taken before the directory leaves
 //! `embryo`, and the same open file description is inherited by stage1.
 
-use std::fs::{self, DirBuilder};
-use std::io;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -264,6 +264,22 @@ impl Pod {
         write_file(&root.join("pod"), &manifest.to_json())?;
         // Its time of modification is when the pod was created.
         write_file(&root.join("pod-created"), b"")
+    }
+
+    /// Writes a file for stage1, at this path below the root of its image, where there must be none. For a pod that
+    /// is prepared.
+    ///
+    /// # Errors
+    ///
+    /// When the file is there or cannot be written.
+    pub fn tell_stage1(&self, path: &str, bytes: &[u8]) -> Result<(), PodError> {
+        let path = self.path().join("stage1/rootfs").join(path);
+        if let Some(directory) = path.parent() {
+            create_directory(directory)?;
+        }
+        // Never into a file of the image, which all pods share.
+        let mut file = File::create_new(&path).map_err(failed("create", &path))?;
+        file.write_all(bytes).map_err(failed("write", &path))
     }
 
     /// Moves the prepared pod to where running pods are.

@@ -112,6 +112,22 @@ fn a_pod_is_prepared_and_moved_to_run_under_one_lock() {
 }
 
 #[test]
+fn stage1_is_told_in_a_file_of_the_pod_s_own() {
+    let fixture = Fixture::new();
+    let mut pod = Pod::create(&fixture.data()).unwrap();
+    pod.prepare(&fixture.manifest, &fixture.stage1, &fixture.images)
+        .unwrap();
+    pod.tell_stage1("etc/rkt-hosts", b"::1 a\n").unwrap();
+    let told = pod.path().join("stage1/rootfs/etc/rkt-hosts");
+    assert_eq!(fs::read(told).unwrap(), b"::1 a\n");
+    // A file of the image, which other pods have too.
+    let error = pod.tell_stage1("run", b"").unwrap_err();
+    assert!(error.to_string().starts_with("create "), "{error}");
+    let program = fixture.stage1.rootfs().join("run");
+    assert_eq!(fs::read(program).unwrap(), b"#!/bin/sh\n");
+}
+
+#[test]
 fn a_pod_that_is_dropped_leaves_nothing() {
     let fixture = Fixture::new();
     drop(Pod::create(&fixture.data()).unwrap());

@@ -66,6 +66,9 @@ pub fn share_tag(index: u8) -> String {
 /// Paths of an app's root that are hidden, and as many that are read-only.
 pub const MAX_CLOSED_PATHS: usize = 64;
 
+/// Longest [`NameFileBytes`].
+pub const MAX_NAME_FILE: usize = 64 << 10;
+
 /// Kernel parameters that one pod sets.
 pub const MAX_SETTINGS: usize = 256;
 
@@ -132,6 +135,8 @@ impl std::fmt::Display for AppName {
 pub struct Plan {
     /// The pod's host name.
     pub hostname: Text<64>,
+    /// What apps that mount [`MountSource::NameFile`] find there.
+    pub name_files: NameFiles,
     /// Partitions of the image disk, one an image, shared by the apps that run it.
     pub images: List<Partition, { MAX_APPS * 2 }>,
     /// Kernel parameters, set before any app starts.
@@ -146,6 +151,38 @@ pub struct Plan {
     pub volume_scratch: Option<Partition>,
     /// Disks of the host that apps mount.
     pub disk_volumes: List<DiskVolume, MAX_DISK_VOLUMES>,
+}
+
+/// The pod's own files of names.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct NameFiles {
+    /// `/etc/hosts`; without it the agent makes one with the pod's name, for images that have none.
+    pub hosts: Option<NameFileBytes>,
+    /// `/etc/resolv.conf`.
+    pub resolv_conf: Option<NameFileBytes>,
+}
+
+/// What is in one of [`NameFiles`].
+pub type NameFileBytes = Blob<MAX_NAME_FILE>;
+
+/// One of [`NameFiles`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NameFile {
+    /// [`NameFiles::hosts`].
+    Hosts,
+    /// [`NameFiles::resolv_conf`].
+    ResolvConf,
+}
+
+impl NameFile {
+    /// Where apps look for it, in `/etc`.
+    #[must_use]
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Self::Hosts => "hosts",
+            Self::ResolvConf => "resolv.conf",
+        }
+    }
 }
 
 /// A block device or file of the host that the guest has as a disk.
@@ -296,6 +333,8 @@ pub enum MountSource {
         /// Whether it is a device node, and not a file system's root.
         node: bool,
     },
+    /// One of the pod's own files of names.
+    NameFile(NameFile),
 }
 
 /// Limits of an app's cgroup. `None` is no limit of its own.

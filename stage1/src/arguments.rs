@@ -16,6 +16,10 @@ pub struct Arguments {
     pub interactive: bool,
     /// The pod's host name, if one was chosen.
     pub hostname: Option<String>,
+    /// Where the apps' `/etc/resolv.conf` comes from.
+    pub resolv_conf: NameSource,
+    /// Where the apps' `/etc/hosts` comes from.
+    pub hosts: NameSource,
     /// What the path of every request to the metadata service begins with, if it was chosen.
     pub metadata_token: Option<String>,
     /// Restrictions of the apps that are left out.
@@ -33,6 +37,19 @@ pub struct Insecure {
     pub paths: bool,
     /// Apps have no system call filter, whatever their manifests say.
     pub seccomp: bool,
+}
+
+/// Where a file of names comes from (`--dns-conf-mode`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NameSource {
+    /// It stays what image, volumes and stage1 make of it: for `resolv.conf` the word of a network is missing yet, so
+    /// that `none`, which means to ignore that, is the same.
+    #[default]
+    Default,
+    /// The host's own.
+    Host,
+    /// stage0 wrote it into the stage1 image's root.
+    Stage0,
 }
 
 /// An argument vector that cannot be followed.
@@ -82,6 +99,8 @@ impl Arguments {
             debug: false,
             interactive: false,
             hostname: None,
+            resolv_conf: NameSource::Default,
+            hosts: NameSource::Default,
             metadata_token: None,
             insecure: Insecure::default(),
             uuid: String::new(),
@@ -105,6 +124,13 @@ impl Arguments {
         }
     }
 
+    /// The pod's host name.
+    #[must_use]
+    pub fn pod_name(&self) -> String {
+        let chosen = self.hostname.clone();
+        chosen.unwrap_or_else(|| format!("bulkhead-{}", self.uuid))
+    }
+
     fn flag(&mut self, text: &str) -> Result<(), ArgumentError> {
         let (name, value) = match text.split_once('=') {
             Some((name, value)) => (name, Some(value)),
@@ -116,8 +142,11 @@ impl Arguments {
             "--net" => check_net(value.unwrap_or("default"))?,
             "--hostname" => self.hostname = Some(check_hostname(value.unwrap_or(""))?),
             "--ipc" => check_ipc(value.unwrap_or(""))?,
-            // Settings of the host that nothing reads before there are networks.
-            "--local-config" | "--dns-conf-mode" => {}
+            "--dns-conf-mode" => {
+                (self.resolv_conf, self.hosts) = name_sources(value.unwrap_or(""))?;
+            }
+            // A setting of the host that nothing reads before there are networks.
+            "--local-config" => {}
             "--private-users" => {
                 return Err(unsupported(
                     "--private-users",
@@ -186,6 +215,29 @@ fn check_ipc(mode: &str) -> Result<(), ArgumentError> {
             expected: "auto, private or parent",
         }),
     }
+}
+
+/// Of `resolv.conf` and of `hosts`, in this order.
+fn name_sources(modes: &str) -> Result<(NameSource, NameSource), ArgumentError> {
+    let (mut resolv_conf, mut hosts) = (NameSource::Default, NameSource::Default);
+    for mode in modes.split(',') {
+        match mode.split_once('=') {
+            Some(("resolv", "default" | "none")) => resolv_conf = NameSource::Default,
+            Some(("resolv", "host")) => resolv_conf = NameSource::Host,
+            Some(("resolv", "stage0")) => resolv_conf = NameSource::Stage0,
+            Some(("hosts", "default")) => hosts = NameSource::Default,
+            Some(("hosts", "host")) => hosts = NameSource::Host,
+            Some(("hosts", "stage0")) => hosts = NameSource::Stage0,
+            _ => {
+                return Err(ArgumentError::Value {
+                    flag: "--dns-conf-mode",
+                    value: mode.to_owned(),
+                    expected: "resolv=host|stage0|none|default or hosts=host|stage0|default",
+                });
+            }
+        }
+    }
+    Ok((resolv_conf, hosts))
 }
 
 fn check_hostname(name: &str) -> Result<String, ArgumentError> {

@@ -21,7 +21,7 @@ fn the_whole_vector_of_interface_version_6_is_known() {
         "--disable-capabilities-restriction",
         "--disable-paths",
         "--disable-seccomp",
-        "--dns-conf-mode=resolv=default,hosts=default",
+        "--dns-conf-mode=resolv=host,hosts=stage0",
         "--ipc=private",
         UUID,
     ]);
@@ -29,6 +29,8 @@ fn the_whole_vector_of_interface_version_6_is_known() {
         debug: true,
         interactive: true,
         hostname: Some("web-1.example".to_owned()),
+        resolv_conf: NameSource::Host,
+        hosts: NameSource::Stage0,
         metadata_token: None,
         insecure: Insecure {
             capabilities: true,
@@ -38,6 +40,40 @@ fn the_whole_vector_of_interface_version_6_is_known() {
         uuid: UUID.to_owned(),
     };
     assert_eq!(parsed, Ok(expected));
+}
+
+#[test]
+fn a_pod_without_a_name_is_called_by_its_uuid() {
+    let parsed = parse(&[UUID]).unwrap();
+    assert_eq!(parsed.pod_name(), format!("bulkhead-{UUID}"));
+    let parsed = parse(&["--hostname=box", UUID]).unwrap();
+    assert_eq!(parsed.pod_name(), "box");
+}
+
+#[test]
+fn files_of_names_come_from_where_stage0_says() {
+    let modes = |modes: &str| {
+        let parsed = parse(&[&format!("--dns-conf-mode={modes}"), UUID]).unwrap();
+        (parsed.resolv_conf, parsed.hosts)
+    };
+    let default = NameSource::Default;
+    assert_eq!(modes("resolv=none,hosts=default"), (default, default));
+    assert_eq!(modes("resolv=stage0"), (NameSource::Stage0, default));
+    assert_eq!(modes("hosts=host"), (default, NameSource::Host));
+    for bad in [
+        "",
+        "resolv",
+        "resolv=dhcp",
+        "hosts=none",
+        "mtab=host",
+        "resolv=host,",
+    ] {
+        let error = error(&format!("--dns-conf-mode={bad}"));
+        assert!(
+            error.starts_with("--dns-conf-mode: \"") && error.contains("is not resolv=host|"),
+            "{error}"
+        );
+    }
 }
 
 #[test]

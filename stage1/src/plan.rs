@@ -25,7 +25,9 @@ use bulkhead_pod::manifest::{
 };
 use bulkhead_protocol::MAX_APPS;
 use bulkhead_protocol::bounded::{BoundError, List, Text};
-use bulkhead_protocol::plan::{App, AppName, AppNameError, Plan, Process, ProcessId, Stdio};
+use bulkhead_protocol::plan::{
+    App, AppName, AppNameError, NameFiles, Plan, Process, ProcessId, Stdio,
+};
 
 use crate::arguments::Insecure;
 
@@ -37,10 +39,10 @@ pub use size::VmSize;
 /// All that the plan depends on.
 #[derive(Debug)]
 pub struct Input<'a> {
-    /// The pod's UUID.
-    pub uuid: &'a str,
-    /// The host name that was asked for.
-    pub hostname: Option<&'a str>,
+    /// The pod's host name.
+    pub hostname: &'a str,
+    /// Its own files of names.
+    pub name_files: &'a NameFiles,
     /// The pod.
     pub manifest: &'a PodManifest,
     /// Of each app, in the manifest's order.
@@ -233,7 +235,7 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
             read_only_root: runtime.read_only_root_fs,
             mounts: bounded(
                 format!("app {name}: mounts"),
-                mounts::of_app(volumes, closes),
+                mounts::of_app(volumes, input.name_files, closes),
             )?,
             masked_paths: bounded("masked paths", masked)?,
             read_only_paths: bounded("read-only paths", read_only)?,
@@ -244,7 +246,8 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
     let of_apps = planned.iter().map(|app| app.limits);
     let size = VmSize::of(of_apps, limits, input.host_cpus)?;
     let plan = Plan {
-        hostname: hostname(input)?,
+        hostname: Text::try_from(input.hostname).map_err(bound("the pod's host name"))?,
+        name_files: input.name_files.clone(),
         images: bounded("the pod's images", images.partitions)?,
         settings,
         limits,
@@ -262,12 +265,6 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
         disks: volumes.disks.1,
         warnings: volumes.warnings,
     })
-}
-
-fn hostname(input: &Input<'_>) -> Result<Text<64>, PlanError> {
-    let given = input.hostname.map(str::to_owned);
-    let name = given.unwrap_or_else(|| format!("bulkhead-{}", input.uuid));
-    Text::try_from(name).map_err(bound("the pod's host name"))
 }
 
 /// The isolators of the pod that appc knows.

@@ -2,10 +2,13 @@ use bulkhead_protocol::plan::{Limits, MAX_ARGUMENT, Mount, MountSource, Partitio
 
 use super::*;
 
-const UUID: &str = "6733f7f2-2f4b-4f0c-8f1c-0d2f1a1b2c3d";
 const MIB: u64 = 1 << 20;
 const SCRATCH: u64 = 1 << 30;
 static NO_SOURCES: BTreeMap<String, Result<Source, String>> = BTreeMap::new();
+static NO_FILES: NameFiles = NameFiles {
+    hosts: None,
+    resolv_conf: None,
+};
 const PIPES: Stdio = Stdio::Pipes { stdin: false };
 
 /// An image whose app has these fields beside user and group.
@@ -39,8 +42,8 @@ fn pod(apps: &[(&str, char, &str)], fields: &str) -> PodManifest {
 
 fn input<'a>(manifest: &'a PodManifest, images: &'a [Image]) -> Input<'a> {
     Input {
-        uuid: UUID,
-        hostname: None,
+        hostname: "box",
+        name_files: &NO_FILES,
         manifest,
         images,
         scratch_length: SCRATCH,
@@ -86,7 +89,7 @@ fn environment(pod: &Pod) -> Vec<&str> {
 #[test]
 fn an_app_becomes_a_process_with_its_root_and_its_mounts() {
     let pod = one(r#","workingDirectory":"/srv","supplementaryGIDs":[5,6]"#).unwrap();
-    assert_eq!(pod.plan.hostname.as_str(), format!("bulkhead-{UUID}"));
+    assert_eq!(pod.plan.hostname.as_str(), "box");
     let app = &pod.plan.apps[0];
     assert_eq!(app.name.as_str(), "web");
     assert_eq!(*app.layers, [0]);

@@ -2,6 +2,7 @@
 //! KVM works; one file a feature.
 
 mod bulkhead;
+mod changed;
 mod leftovers;
 
 mod bad_archives;
@@ -30,6 +31,7 @@ mod manifests;
 mod many;
 mod memory;
 mod metadata;
+mod names;
 mod no_kvm;
 mod paths;
 mod pod_manifest;

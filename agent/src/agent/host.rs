@@ -334,10 +334,12 @@ impl Agent {
             what: "set the host name",
             source: errno.into(),
         })?;
-        provided::write(&self.machine.base, &plan.hostname).map_err(|source| Fatal::System {
-            what: "write the files of every app",
-            source,
-        })?;
+        provided::write(&self.machine.base, &plan.hostname, &plan.name_files).map_err(
+            |source| Fatal::System {
+                what: "write the files of every app",
+                source,
+            },
+        )?;
         for setting in &plan.settings {
             let file = Path::new("/proc/sys").join(setting.path.as_str());
             fs::write(file, setting.value.as_bytes()).map_err(|source| Fatal::Setting {

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use bulkhead_protocol::agent::ToAgent;
 use bulkhead_protocol::plan::{
-    App, AppName, Limits, Mount, MountSource, Partition, Plan, Process, ProcessId, Stdio,
+    App, AppName, Limits, Mount, MountSource, NameFiles, Partition, Plan, Process, ProcessId, Stdio,
 };
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -295,6 +295,7 @@ fn make_scratch(mut disk: &File, count: usize, directory: &Path) {
 fn plan(apps: Vec<App>, image_length: u64) -> Plan {
     Plan {
         hostname: "a-pod".try_into().unwrap(),
+        name_files: NameFiles::default(),
         settings: Vec::new().try_into().unwrap(),
         limits: Limits::default(),
         images: vec![Partition {

@@ -42,13 +42,8 @@ enum Owner {
 const FOR_EVERY_APP: [&str; 1] = ["--mount"];
 
 /// Flags of rkt that are still to come, each with what it belongs to.
-const NOT_SUPPORTED_YET: [(&str, &str); 25] = [
+const NOT_SUPPORTED_YET: [(&str, &str); 20] = [
     ("port", "networking"),
-    ("dns", "networking"),
-    ("dns-search", "networking"),
-    ("dns-opt", "networking"),
-    ("dns-domain", "networking"),
-    ("hosts-entry", "networking"),
     ("ipc", "sharing of System V IPC"),
     ("no-overlay", "pods without a writable layer"),
     ("private-users", "user namespaces"),

@@ -167,7 +167,10 @@ fn refused() {
             "--exec is a flag of an app: it goes after the image that it is for",
         ),
         ("--port=80 a", "--port is not supported yet (networking)"),
-        ("a --dns=none", "--dns is not supported yet (networking)"),
+        (
+            "a --port=web:80",
+            "--port is not supported yet (networking)",
+        ),
         (
             "--port http:80 a",
             "--port is not supported yet (networking)",

@@ -9,6 +9,7 @@ use bulkhead_pod::manifest::{
 use clap::{Args, Parser};
 
 use super::grammar::{AppWords, FlagTable, Words};
+use super::names::{HostsEntry, Name, NameServer, Names, ResolverOption};
 use super::values::{
     MemoryLimit, Pair, Seccomp, Variable, cpu_shares, host_name, networks, oom_score_adjust,
     program,
@@ -93,6 +94,28 @@ pub(crate) struct PodOptions {
     /// Host name of the pod
     #[arg(long, value_name = "NAME", value_parser = host_name)]
     pub(crate) hostname: Option<String>,
+
+    /// Name servers for /etc/resolv.conf; host shows the host's file, none keeps the image's
+    /// whatever a network says
+    #[arg(long, value_name = "IP,...|host|none", value_delimiter = ',')]
+    pub(crate) dns: Vec<NameServer>,
+
+    /// Domains for /etc/resolv.conf in which short names are looked for
+    #[arg(long, value_name = "DOMAIN,...", value_delimiter = ',')]
+    pub(crate) dns_search: Vec<Name>,
+
+    /// Options of the resolver for /etc/resolv.conf, as ndots:2
+    #[arg(long, value_name = "OPTION,...", value_delimiter = ',')]
+    pub(crate) dns_opt: Vec<ResolverOption>,
+
+    /// The pod's own domain for /etc/resolv.conf
+    #[arg(long, value_name = "DOMAIN")]
+    pub(crate) dns_domain: Option<Name>,
+
+    /// Names for /etc/hosts, which then replaces that of images and volumes; host shows the
+    /// host's file
+    #[arg(long, value_name = "IP=NAME,...|host", value_delimiter = ',')]
+    pub(crate) hosts_entry: Vec<HostsEntry>,
 
     /// Write the pod's UUID to this file
     #[arg(long, value_name = "FILE")]
@@ -259,6 +282,8 @@ struct AppSection {
 pub(crate) struct RunRequest {
     /// The pod's flags.
     pub(crate) pod: PodOptions,
+    /// Its files of names, of the same flags.
+    pub(crate) names: Names,
     /// Mounts of every app.
     pub(crate) mounts: Vec<Mount>,
     /// Its apps, at least one unless a pod manifest says which.
@@ -293,11 +318,18 @@ impl RunRequest {
             let message = format!("--interactive is for one app, this pod has {}", apps.len());
             return Err(UsageError::wrong("run", &message));
         }
+        let names = Names::of(&pod);
+        let names = names.map_err(|error| UsageError::wrong("run", &error.to_string()))?;
         let apps = apps
             .into_iter()
             .map(AppRequest::new)
             .collect::<Result<_, _>>()?;
-        Ok(Self { pod, mounts, apps })
+        Ok(Self {
+            pod,
+            names,
+            mounts,
+            apps,
+        })
     }
 }
 

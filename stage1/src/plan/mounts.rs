@@ -1,7 +1,7 @@
 //! What every app finds mounted, and what of it is closed to the app.
 
 use bulkhead_protocol::bounded::Text;
-use bulkhead_protocol::plan::{Mount, MountSource, Path};
+use bulkhead_protocol::plan::{Mount, MountSource, NameFile, NameFiles, Path};
 
 use super::volumes::is_below;
 
@@ -33,9 +33,10 @@ const READ_ONLY: [&str; 5] = [
     "/proc/sysrq-trigger",
 ];
 
-/// What the appc specification's OS-SPEC for Linux promises every app, its control group where programs look for it, and its volumes
-/// above them. With `closes` the kernel's settings are not the app's to change.
-pub(super) fn of_app(volumes: Vec<Mount>, closes: bool) -> Vec<Mount> {
+/// What the appc specification's OS-SPEC for Linux promises every app, its control group where programs look for it, its volumes
+/// above them, and above all the pod's own files of names (rkt's order). With `closes` the kernel's settings are not the app's to
+/// change.
+pub(super) fn of_app(volumes: Vec<Mount>, files: &NameFiles, closes: bool) -> Vec<Mount> {
     // A volume at /sys or below replaces the guest's: nothing can be made below it.
     let no_sysfs = volumes.iter().any(|v| is_below(&v.target, "/sys"));
     let mount = |target: &str, source, read_only| Mount {
@@ -50,6 +51,16 @@ pub(super) fn of_app(volumes: Vec<Mount>, closes: bool) -> Vec<Mount> {
     }
     mounts.push(mount("/dev", MountSource::Dev, false));
     mounts.extend(volumes);
+    let files = [
+        (NameFile::Hosts, &files.hosts),
+        (NameFile::ResolvConf, &files.resolv_conf),
+    ];
+    // Every app has the same file in the agent's memory: it is nobody's to write.
+    let files = files.iter().filter(|(_, content)| content.is_some());
+    mounts.extend(files.map(|(file, _)| {
+        let target = format!("/etc/{}", file.file_name());
+        mount(&target, MountSource::NameFile(*file), true)
+    }));
     mounts
 }
 
@@ -66,4 +77,28 @@ fn closed(paths: &[&str], volumes: &[Mount], closes: bool) -> Vec<Path> {
     let in_volume = |path: &str| volumes.iter().any(|v| is_below(path, &v.target));
     let paths = paths.iter().filter(|path| closes && !in_volume(path));
     paths.map(|path| Text::truncated(path)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use bulkhead_protocol::plan::NameFileBytes;
+
+    use super::*;
+
+    #[test]
+    fn a_pod_s_files_of_names_lie_above_its_volumes() {
+        let files = NameFiles {
+            hosts: Some(NameFileBytes::default()),
+            resolv_conf: None,
+        };
+        let mount = |source, read_only| Mount {
+            target: Text::truncated("/etc/hosts"),
+            source,
+            read_only,
+        };
+        let volume = mount(MountSource::EmptyVolume { index: 0 }, false);
+        let file = mount(MountSource::NameFile(NameFile::Hosts), true);
+        let above = of_app(vec![volume.clone()], &files, true).split_off(4);
+        assert_eq!(above, [volume, file]);
+    }
 }

@@ -1,7 +1,7 @@
 use bulkhead_protocol::agent::{Ack, Chunk};
 use bulkhead_protocol::bounded::{Blob, List, Text};
 use bulkhead_protocol::metadata::{MetadataSpec, Method, RequestId, Status};
-use bulkhead_protocol::plan::{AppName, Limits};
+use bulkhead_protocol::plan::{AppName, Limits, NameFiles};
 use bulkhead_protocol::vmm::ExitReason;
 
 use super::*;
@@ -39,6 +39,7 @@ pub(super) fn spec(names: &[&str], stdio: Stdio) -> RelaySpec {
     RelaySpec {
         plan: Plan {
             hostname: Text::default(),
+            name_files: NameFiles::default(),
             settings: Vec::new().try_into().unwrap(),
             limits: Limits::default(),
             images: List::default(),

@@ -15,7 +15,7 @@ use bulkhead_protocol::bounded::{Blob, List, Text};
 use bulkhead_protocol::exit::Exit;
 use bulkhead_protocol::frame::{self, Decoder, MAX_FROM_AGENT, MAX_TO_AGENT};
 use bulkhead_protocol::metadata::MetadataSpec;
-use bulkhead_protocol::plan::{AppName, Limits, Plan, Process, ProcessId, Stdio};
+use bulkhead_protocol::plan::{AppName, Limits, NameFiles, Plan, Process, ProcessId, Stdio};
 use bulkhead_protocol::relay::{MAX_TO_RELAY, RelaySpec, ToRelay};
 use bulkhead_protocol::vmm::{ExitReason, FromVmm, MAX_PACKET, ToVmm};
 use bulkhead_stage1::relay::descriptors;
@@ -345,6 +345,7 @@ fn spec(names: &[&str], stdio: Stdio) -> RelaySpec {
     RelaySpec {
         plan: Plan {
             hostname: text("pod"),
+            name_files: NameFiles::default(),
             settings: Vec::new().try_into().unwrap(),
             limits: Limits::default(),
             images: List::default(),

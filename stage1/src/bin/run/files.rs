@@ -15,7 +15,7 @@ use rustix::process::geteuid;
 use crate::helpers::RELAY_IDENTITY;
 
 /// The stage1 image's files in the pod's directory.
-const ROOTFS: &str = "stage1/rootfs";
+pub(crate) const ROOTFS: &str = "stage1/rootfs";
 
 /// The scratch disk of the volumes that several apps share. No app's name has a `_`.
 const VOLUME_SCRATCH: &str = "_volumes.ext4";

@@ -17,6 +17,7 @@ mod kvm;
 mod loop_devices;
 mod machine;
 mod metadata;
+mod names;
 mod pressure;
 mod shares;
 mod sources;
@@ -167,9 +168,10 @@ fn plan_pod(
     let terminal = std::env::var("TERM").ok();
     let cpus = rustix::thread::sched_getaffinity(None).context("count the host's CPUs")?;
     let sources = sources::examine(manifest);
+    let name_files = names::read(arguments)?;
     let pod = plan::resolve(&Input {
-        uuid: &arguments.uuid,
-        hostname: arguments.hostname.as_deref(),
+        hostname: &arguments.pod_name(),
+        name_files: &name_files,
         manifest,
         images,
         scratch_length: files.scratch_length()?,
