@@ -3,8 +3,11 @@
 use std::fs;
 
 use bulkhead_tests::images::{busybox_aci, busybox_oci};
+use serde_json::json;
 
 use crate::bulkhead::{own_data, pod};
+use crate::changed::changed_layout;
+use crate::written::Written;
 
 #[test]
 fn flags_win_over_files_and_files_over_the_image() {
@@ -130,6 +133,42 @@ fn a_converted_image_s_user_has_its_own_group_and_home() {
             .exits(0)
             .prints(ids);
     }
+}
+
+#[test]
+fn a_converted_image_s_user_is_the_same_by_flags_and_by_a_written_pod_manifest() {
+    let files = own_data();
+    let script = "echo $(id -u) $(id -g) $(id -G) $HOME";
+    let image = changed_layout(
+        files.path(),
+        |root| {
+            let etc = root.join("etc");
+            fs::create_dir(&etc).unwrap();
+            fs::write(etc.join("passwd"), "web:x:7:70::/srv/web:/bin/sh\n").unwrap();
+            fs::write(etc.join("group"), "web:x:70:\nssl:x:105:web\n").unwrap();
+        },
+        &[
+            ("--config.user", "web"),
+            ("--config.entrypoint", "/bin/sh"),
+            ("--config.entrypoint", "-c"),
+            ("--config.entrypoint", script),
+        ],
+    );
+    let who = "7 70 70 105 /srv/web\n";
+    pod(&image).run().exits(0).prints(who);
+    let written = Written::of(&image);
+    written
+        .run(&[written.app_of_image("app")], json!({}))
+        .exits(0)
+        .prints(who);
+    // What is written counts as it stands.
+    let app = written.app(
+        "app",
+        "echo $(id -u) $(id -g) ${HOME-none}",
+        json!({}),
+        json!({"user": "web"}),
+    );
+    written.run(&[app], json!({})).exits(0).prints("7 0 none\n");
 }
 
 #[test]

@@ -3,11 +3,11 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::Command;
 
 use bulkhead_tests::images::busybox_oci;
 
 use crate::bulkhead::{bulkhead, image_id, own_data, pod};
+use crate::changed::changed_layout;
 
 #[test]
 fn an_empty_volume_has_its_mode_and_owner_and_makes_its_targets() {
@@ -81,36 +81,17 @@ fn an_app_s_mount_wins_over_everybody_s_and_a_volume_covers_sys() {
 
 /// The busybox image with `/real/data` (mode 1750, group 7, a file, a link), `/link` to `/real`, and these volumes.
 fn image_with_volumes(directory: &Path, volumes: &[&str]) -> std::path::PathBuf {
-    let layout = directory.join("volumes.oci");
-    let run = |program: &str, words: &[&str]| {
-        let output = Command::new(program).args(words).output().expect(program);
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{program} {words:?}: {text}");
+    let fill = |root: &Path| {
+        let data = root.join("real/data");
+        fs::create_dir_all(&data).expect("a directory");
+        fs::write(data.join("file"), "image\n").expect("a file");
+        symlink("file", data.join("link")).expect("a link");
+        std::os::unix::fs::chown(&data, Some(0), Some(7)).expect("root");
+        fs::set_permissions(&data, fs::Permissions::from_mode(0o1750)).expect("a mode");
+        symlink("/real", root.join("link")).expect("a link");
     };
-    let source = busybox_oci().display().to_string();
-    run("cp", &["-r", &source, &layout.display().to_string()]);
-    let tree = directory.join("real");
-    fs::create_dir_all(tree.join("data")).expect("a directory");
-    fs::write(tree.join("data/file"), "image\n").expect("a file");
-    symlink("file", tree.join("data/link")).expect("a link");
-    std::os::unix::fs::chown(tree.join("data"), Some(0), Some(7)).expect("root");
-    fs::set_permissions(tree.join("data"), fs::Permissions::from_mode(0o1750)).expect("a mode");
-    symlink("/real", directory.join("link")).expect("a link");
-    let image = format!("{}:latest", layout.display());
-    for name in ["real", "link"] {
-        let from = directory.join(name).display().to_string();
-        run(
-            "umoci",
-            &["insert", "--image", &image, &from, &format!("/{name}")],
-        );
-    }
-    for volume in volumes {
-        run(
-            "umoci",
-            &["config", "--image", &image, "--config.volume", volume],
-        );
-    }
-    layout
+    let volumes = volumes.iter().map(|volume| ("--config.volume", *volume));
+    changed_layout(directory, fill, &volumes.collect::<Vec<_>>())
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Pods of written manifests, whose image is in the store.
 
 use std::fs;
+use std::path::Path;
 
 use bulkhead_tests::images::busybox_oci;
 use serde_json::{Value, json};
@@ -15,9 +16,19 @@ pub(crate) struct Written {
 
 impl Written {
     pub(crate) fn new() -> Self {
+        Self::of(&busybox_oci())
+    }
+
+    /// The same with another image.
+    pub(crate) fn of(image: &Path) -> Self {
         let data = own_data();
-        let id = format!("sha512-{}", image_id(&busybox_oci(), data.path()));
+        let id = format!("sha512-{}", image_id(image, data.path()));
         Self { data, id }
+    }
+
+    /// An app that is the image's own.
+    pub(crate) fn app_of_image(&self, name: &str) -> Value {
+        json!({"name": name, "image": {"id": self.id}})
     }
 
     /// An app of the image that runs a shell script, with these fields beside its program, and these of the image's app.

@@ -169,7 +169,7 @@ pub(crate) struct PodOptions {
 }
 
 /// Flags of one app.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "App options (after the app's image)")]
 pub(crate) struct AppOptions {
     /// Name of the app in the pod [default: the last part of the image's name]

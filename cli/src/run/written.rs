@@ -6,12 +6,16 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use bulkhead_image::Store;
-use bulkhead_pod::manifest::{ImageManifest, MANIFEST_BYTES_MAX, PodManifest, RuntimeApp};
+use bulkhead_pod::manifest::{
+    ImageManifest, MANIFEST_BYTES_MAX, ManifestError, PodContents, PodManifest, RuntimeApp,
+};
 
+use super::identity;
 use super::images::{self, StoredImage};
 use super::manifest::check_system;
+use super::options::AppOptions;
 
-/// Reads the manifest, and finds its images in the store.
+/// Reads the manifest, finds its images in the store, and fills in what converted images leave open.
 pub(crate) fn read(data: &Path, file: &Path) -> Result<(PodManifest, Vec<StoredImage>)> {
     let json = read_bounded(file)?;
     let whose = || format!("--pod-manifest {}", file.display());
@@ -20,13 +24,28 @@ pub(crate) fn read(data: &Path, file: &Path) -> Result<(PodManifest, Vec<StoredI
         bail!("--pod-manifest {}: the pod has no apps", file.display());
     }
     let store = images::open_store(data)?;
-    let images: Result<_> = manifest
+    let images: Result<Vec<_>> = manifest
         .apps
         .iter()
         .map(|app| stored(&store, app))
         .collect();
     let images = images.with_context(whose)?;
+    let manifest = complete(&manifest, &images).with_context(whose)?;
     Ok((manifest, images))
+}
+
+/// An app that only its converted image has becomes the pod's, as it would by flags; the others stay as they are written.
+fn complete(manifest: &PodManifest, images: &[StoredImage]) -> Result<PodManifest, ManifestError> {
+    let mut contents = PodContents::clone(manifest);
+    for (runtime, image) in contents.apps.iter_mut().zip(images) {
+        let of_image = image.manifest.app.as_ref();
+        if let (None, Some(app), true) = (&runtime.app, of_image, image.manifest.is_converted()) {
+            let (mut app, flags) = (app.clone(), AppOptions::default());
+            identity::complete(&mut app, &image.manifest, &flags, &image.accounts);
+            runtime.app = Some(app);
+        }
+    }
+    PodManifest::new(contents)
 }
 
 fn read_bounded(file: &Path) -> Result<Vec<u8>> {
