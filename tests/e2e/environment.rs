@@ -6,7 +6,7 @@ use bulkhead_tests::images::{busybox_aci, busybox_oci};
 use serde_json::json;
 
 use crate::bulkhead::{own_data, pod};
-use crate::changed::changed_layout;
+use crate::changed::{changed_busybox, changed_layout};
 use crate::written::Written;
 
 #[test]
@@ -169,6 +169,30 @@ fn a_converted_image_s_user_is_the_same_by_flags_and_by_a_written_pod_manifest()
         json!({"user": "web"}),
     );
     written.run(&[app], json!({})).exits(0).prints("7 0 none\n");
+}
+
+#[test]
+fn an_image_without_a_program_needs_one_and_runs_as_the_caller() {
+    let files = own_data();
+    let image = changed_busybox(files.path(), |manifest, _| {
+        manifest.as_object_mut().expect("an object").remove("app");
+    });
+    pod(&image)
+        .run()
+        .exits(254)
+        .says("says no program to run: give one with --exec");
+    pod(&image)
+        .under(["setpriv", "--regid=1234", "--keep-groups"])
+        .shell("echo $(id -u) $(id -g); pwd")
+        .run()
+        .exits(0)
+        .prints("0 1234\n/\n");
+    // In a written pod manifest the image is all that could say it.
+    let written = Written::of(&image);
+    written
+        .run(&[written.app_of_image("app")], json!({}))
+        .exits(254)
+        .says("app app: the image does not say what to run");
 }
 
 #[test]
