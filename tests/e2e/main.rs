@@ -26,6 +26,7 @@ mod inspect;
 mod isolators;
 mod killed;
 mod layers;
+mod links;
 mod machine;
 mod manifests;
 mod many;
