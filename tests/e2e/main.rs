@@ -19,6 +19,7 @@ mod exit;
 mod files;
 mod formats;
 mod handlers;
+mod handles;
 mod harm;
 mod host_volumes;
 mod i386;

@@ -7,6 +7,8 @@
 //! | neither | the default filter ([`default`]) |
 //!
 //! A forbidden call ends the process by SIGSYS, unless the set names an error.
+//!
+//! Of an app that could open files by their handles, every filter forbids that ([`forbid_handles`]).
 
 mod calls;
 mod default;
@@ -19,11 +21,15 @@ use bulkhead_pod::manifest::{App, Isolator, SyscallFilter};
 use bulkhead_protocol::bounded::Blob;
 use bulkhead_protocol::plan::{AppName, FILTER_INSTRUCTION_LENGTH, Filter};
 
-use super::{PlanError, bound};
+use super::{PlanError, bound, capabilities};
 use program::{Action, Instruction, Policy, Table, Verdict};
 
 /// In every retain set: the agent's `execve`, an orderly end, and the return from a signal handler.
 const ALWAYS: [&str; 5] = ["execve", "exit", "exit_group", "rt_sigreturn", "sigreturn"];
+
+/// Opens a file by a handle, and the capability that it takes (`open_by_handle_at(2)`).
+const OPEN_BY_HANDLE: &str = "open_by_handle_at";
+const MAY_OPEN_BY_HANDLE: &str = "CAP_DAC_READ_SEARCH";
 
 /// The filter; none when every call is allowed.
 pub(super) fn filter(
@@ -31,6 +37,8 @@ pub(super) fn filter(
     name: &AppName,
     bounding_set: u64,
 ) -> Result<Option<Filter>, PlanError> {
+    let capability = MAY_OPEN_BY_HANDLE.parse().ok().map(capabilities::bit);
+    let may_open_by_handle = capability.is_some_and(|bit| bounding_set & bit != 0);
     let mut policy = None;
     for isolator in &app.isolators {
         let wrong = |problem| PlanError::Isolator {
@@ -39,13 +47,19 @@ pub(super) fn filter(
             problem,
         };
         match isolator {
+            Isolator::SeccompRetain(set) if names_all(set) && may_open_by_handle => {
+                policy = Some(self::policy(&BTreeSet::new(), denied(), Action::Allow));
+            }
             Isolator::SeccompRetain(set) if names_all(set) => return Ok(None),
             Isolator::SeccompRetain(set) => policy = Some(retain(set).map_err(wrong)?),
             Isolator::SeccompRemove(set) => policy = Some(remove(set).map_err(wrong)?),
             _ => {}
         }
     }
-    let policy = policy.unwrap_or_else(|| default::policy(bounding_set));
+    let mut policy = policy.unwrap_or_else(|| default::policy(bounding_set));
+    if may_open_by_handle {
+        forbid_handles(&mut policy);
+    }
     let program = program::compile(&policy);
     let filter = Blob::try_from(bytes(&program));
     let what = || format!("app {name}: its system call filter");
@@ -68,6 +82,23 @@ fn remove(set: &SyscallFilter) -> Result<Policy, String> {
         return Err("it removes execve, without which no program starts".to_owned());
     }
     Ok(policy(&names, violation(set)?, Action::Allow))
+}
+
+/// A handle leads past mounts, to every file of the file system behind one, where the neighbours' volumes lie too.
+fn forbid_handles(policy: &mut Policy) {
+    for (table, number) in [
+        (&mut policy.x86_64, calls::x86_64_number(OPEN_BY_HANDLE)),
+        (&mut policy.i386, calls::i386_number(OPEN_BY_HANDLE)),
+    ] {
+        let Some(number) = number else { continue };
+        if table.of(number) == Verdict::Always(Action::Allow) {
+            table.verdicts.insert(number, Verdict::Always(denied()));
+        }
+    }
+}
+
+fn denied() -> Action {
+    calls::errno("EPERM").map_or(Action::Kill, Action::Errno)
 }
 
 /// These calls have one verdict and all others the other; what is not allowed is what x32 calls get.

@@ -8,10 +8,14 @@ fn set(names: &[&str], errno: Option<&str>) -> SyscallFilter {
 }
 
 fn planned(isolator: Option<Isolator>) -> Result<Option<Filter>, String> {
+    planned_with(0, isolator)
+}
+
+fn planned_with(bounding_set: u64, isolator: Option<Isolator>) -> Result<Option<Filter>, String> {
     let mut app = App::of(Principal::id(0), Principal::id(0));
     app.isolators.extend(isolator);
     let name = AppName::try_from("web".to_owned()).unwrap();
-    filter(&app, &name, 0).map_err(|error| error.to_string())
+    filter(&app, &name, bounding_set).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -83,4 +87,36 @@ fn all_is_no_filter_and_every_filter_fits() {
         "{}",
         default.len()
     );
+}
+
+#[test]
+fn no_filter_opens_files_by_handles_and_no_other_verdict_changes() {
+    let number = calls::x86_64_number(OPEN_BY_HANDLE).unwrap();
+    let of = |mut policy: Policy| {
+        let openat = policy.x86_64.of(calls::x86_64_number("openat").unwrap());
+        forbid_handles(&mut policy);
+        assert_eq!(
+            policy.x86_64.of(calls::x86_64_number("openat").unwrap()),
+            openat
+        );
+        let i386 = calls::i386_number(OPEN_BY_HANDLE).unwrap();
+        assert_eq!(policy.i386.of(i386), policy.x86_64.of(number));
+        policy.x86_64.of(number)
+    };
+    let (eperm, kill) = (
+        Verdict::Always(Action::Errno(1)),
+        Verdict::Always(Action::Kill),
+    );
+    let named = set(&[OPEN_BY_HANDLE], None);
+    let other = set(&["reboot"], None);
+    assert_eq!(of(retain(&named).unwrap()), eperm);
+    assert_eq!(of(remove(&other).unwrap()), eperm);
+    assert_eq!(of(default::policy(u64::MAX)), eperm);
+    // What its own set forbids keeps its end.
+    assert_eq!(of(retain(&other).unwrap()), kill);
+    assert_eq!(of(remove(&named).unwrap()), kill);
+    let all = || Some(Isolator::SeccompRetain(set(&["@appc.io/all"], None)));
+    let search = 1 << 2;
+    assert!(planned_with(search, all()).unwrap().is_some());
+    assert_eq!(planned_with(!search, all()), Ok(None));
 }

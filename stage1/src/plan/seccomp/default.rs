@@ -25,7 +25,7 @@ const BY_CAPABILITY: &str = include_str!("sets/by-capability.txt");
 ///
 /// It lies on the way of every start: each table is gone through once, and each text.
 pub(super) fn policy(bounding_set: u64) -> Policy {
-    let denied = calls::errno("EPERM").map_or(Action::Kill, Action::Errno);
+    let denied = super::denied();
     let absent = calls::errno("ENOSYS").map_or(Action::Kill, Action::Errno);
     let whitelist: BTreeSet<&str> = sets::whitelist().collect();
     let granted = granted(bounding_set);

@@ -45,6 +45,14 @@ pub(super) struct Table {
     pub(super) other: Action,
 }
 
+impl Table {
+    /// For this number.
+    pub(super) fn of(&self, number: u32) -> Verdict {
+        let named = self.verdicts.get(&number).copied();
+        named.unwrap_or(Verdict::Always(self.other))
+    }
+}
+
 /// A whole filter. Any third architecture is killed: the guest's kernel has none.
 #[derive(Debug)]
 pub(super) struct Policy {
