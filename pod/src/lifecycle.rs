@@ -23,9 +23,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use thiserror::Error;
 
+use crate::lock::{lock_exclusive, open_directory};
 use crate::manifest::{AcName, PodManifest};
 use crate::stage1_image::Stage1Image;
 use crate::tree::{TreeError, link_or_copy, link_tree};
@@ -75,7 +75,7 @@ impl Phase {
         }
     }
 
-    fn directory(self, data: &Path) -> PathBuf {
+    pub(crate) fn directory(self, data: &Path) -> PathBuf {
         data.join("pods").join(self.directory_name())
     }
 }
@@ -123,7 +123,7 @@ pub enum PodError {
     },
 }
 
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PodError {
+pub(crate) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PodError {
     move |source| PodError::Io {
         action,
         path: path.to_owned(),
@@ -329,13 +329,14 @@ impl Drop for Pod {
     }
 }
 
-/// The lock is free: the directory is new, and nobody else knows its name. The descriptor closes
+/// The directory is new: nobody holds its lock but for an instant, to look. The descriptor closes
 /// on exec until it is handed to stage1, so that no helper process keeps a dead pod alive.
 fn open_locked(path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let directory = rustix::fs::open(path, flags, Mode::empty())?;
-    flock(&directory, FlockOperation::NonBlockingLockExclusive)?;
-    Ok(directory)
+    let directory = open_directory(path)?;
+    match lock_exclusive(&directory)? {
+        true => Ok(directory),
+        false => Err(io::Error::from(io::ErrorKind::ResourceBusy)),
+    }
 }
 
 fn create_directory(path: &Path) -> Result<(), PodError> {

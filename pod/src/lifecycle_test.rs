@@ -1,6 +1,7 @@
 use std::fs::File;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
+use rustix::fs::{FlockOperation, flock};
 use serde_json::json;
 
 use super::*;
