@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::doctor::DoctorOptions;
+use crate::pods::PodCommand;
 use crate::report::UsageError;
 use crate::run::grammar::{self, FlagTable, Words};
 use crate::run::options::{RunArguments, RunRequest};
@@ -102,6 +103,8 @@ impl GlobalOptions {
 enum Command {
     /// Run the apps of one or more images in a pod of their own
     Run(Box<RunArguments>),
+    #[command(flatten)]
+    Pods(PodCommand),
     /// Say whether this host can run pods, and what to do where it cannot
     Doctor(DoctorOptions),
     /// Print the versions of bulkhead and of what it implements
@@ -113,6 +116,8 @@ enum Command {
 pub(crate) enum Request {
     /// Run a pod.
     Run(GlobalOptions, Box<RunRequest>),
+    /// Look at pods, or end them.
+    Pods(GlobalOptions, PodCommand),
     /// Examine the host.
     Doctor(GlobalOptions, DoctorOptions),
     /// Print versions.
@@ -159,6 +164,7 @@ fn parse_plain(words: &[String]) -> Result<Request, UsageError> {
             let help = CommandLine::command().render_help().to_string();
             Err(UsageError::NoSubcommand(format!("{}\n", help.trim_end())))
         }
+        Some(Command::Pods(command)) => Ok(Request::Pods(command_line.global, command)),
         Some(Command::Doctor(options)) => Ok(Request::Doctor(command_line.global, options)),
         Some(Command::Version) => Ok(Request::Version),
         Some(Command::Run(_)) => unreachable!("parse() found no run among the same words"),

@@ -5,13 +5,13 @@
 
 mod arguments;
 mod doctor;
+mod pods;
 mod report;
 mod run;
 mod stage1;
 mod trace;
 mod version;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::anyhow;
@@ -45,6 +45,10 @@ fn main() -> ExitCode {
             ),
             Err(error) => fail("doctor", &error),
         },
+        Ok(Request::Pods(global, command)) => match command.run(&global) {
+            Ok(code) => code,
+            Err(error) => fail(command.name(), &error),
+        },
         Ok(Request::Version) => print(&version::text(), ExitCode::SUCCESS),
         Err(UsageError::Help(text)) => print(&text, ExitCode::SUCCESS),
         Err(UsageError::NoSubcommand(text)) => {
@@ -63,13 +67,9 @@ fn fail(command: &str, error: &anyhow::Error) -> ExitCode {
     ExitCode::from(EXIT_ERROR)
 }
 
-/// A reader that has gone (`bulkhead help | head -1`) is no error.
 fn print(text: &str, code: ExitCode) -> ExitCode {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(
-            "bulkhead",
-            &anyhow::Error::new(error).context("write to stdout"),
-        ),
-        _ => code,
+    match report::print(text) {
+        Err(error) => fail("bulkhead", &error),
+        Ok(()) => code,
     }
 }

@@ -7,6 +7,9 @@
 //! ```
 
 use std::fmt::Write;
+use std::io::{self, Write as _};
+
+use anyhow::Context;
 
 use crate::run::grammar::GrammarError;
 
@@ -23,6 +26,14 @@ pub(crate) fn tree(command: &str, error: &anyhow::Error) -> String {
         writeln!(text, "{indent}└─{cause}").expect("writing to a String does not fail");
     }
     text
+}
+
+/// Writes to stdout. A reader that has gone (`bulkhead help | head -1`) is no error.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("write to stdout"),
+    }
 }
 
 /// The command line is not one that bulkhead understands, or asks for help.

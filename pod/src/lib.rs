@@ -21,5 +21,6 @@ pub mod stage1_image;
 pub mod state;
 mod tree;
 mod uuid;
+pub mod wait;
 
 pub use uuid::{Uuid, UuidError};

@@ -5,5 +5,6 @@
 mod bad_input;
 mod doctor;
 mod fixture;
+mod pods;
 mod run;
 mod usage;

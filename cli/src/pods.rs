@@ -1,0 +1,50 @@
+//! The subcommands that look at pods and end them.
+
+mod cat_manifest;
+mod description;
+mod format;
+mod list;
+mod name;
+mod status;
+mod time;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use self::cat_manifest::CatManifestOptions;
+use self::list::ListOptions;
+use self::status::StatusOptions;
+use crate::arguments::GlobalOptions;
+
+/// What to do with pods.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PodCommand {
+    /// List pods
+    List(ListOptions),
+    /// Show the state of a pod and the exit codes of its apps, or wait for them
+    Status(StatusOptions),
+    /// Print a pod's manifest
+    CatManifest(CatManifestOptions),
+}
+
+impl PodCommand {
+    /// As the user calls it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::List(_) => "list",
+            Self::Status(_) => "status",
+            Self::CatManifest(_) => "cat-manifest",
+        }
+    }
+
+    /// Does it.
+    pub(crate) fn run(&self, global: &GlobalOptions) -> Result<ExitCode> {
+        match self {
+            Self::List(options) => list::list(global, options),
+            Self::Status(options) => status::status(global, options),
+            Self::CatManifest(options) => cat_manifest::cat_manifest(global, options),
+        }
+    }
+}

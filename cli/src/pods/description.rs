@@ -1,0 +1,231 @@
+//! What there is to say of a pod, and its JSON form: rkt's, whose pods have times in seconds and whose apps in nanoseconds.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bulkhead_pod::found::FoundPod;
+use bulkhead_pod::lifecycle::PodError;
+use bulkhead_pod::manifest::{Mount, PodManifest, RuntimeApp, TextMap, VolumeKind};
+use bulkhead_pod::record::{AppExit, RecordError};
+use bulkhead_pod::state::State;
+use serde::Serialize;
+
+/// Everything that a pod's directory tells.
+#[derive(Debug)]
+pub(crate) struct Description {
+    pub(crate) pod: FoundPod,
+    /// None while it is being prepared or deleted.
+    pub(crate) manifest: Option<PodManifest>,
+    pub(crate) created: Option<SystemTime>,
+    pub(crate) started: Option<SystemTime>,
+    pub(crate) pid: Option<i32>,
+    /// In the order of the manifest's apps: how each ended, if it has.
+    pub(crate) exits: Vec<Option<AppExit>>,
+    /// What should be there and is not, or is something else.
+    pub(crate) damage: Vec<RecordError>,
+}
+
+impl Description {
+    /// Reads a pod; none when it is deleted meanwhile.
+    pub(crate) fn of(data: &Path, pod: FoundPod) -> Result<Option<Self>, PodError> {
+        let mut described = Self::read(pod);
+        // What is missing in a pod that moved on meanwhile is no damage. It moves a few times in its life at most.
+        while !described.damage.is_empty() {
+            let Some(now) = FoundPod::look_up(data, described.pod.uuid())? else {
+                return Ok(None);
+            };
+            if now.state() == described.pod.state() {
+                break;
+            }
+            described = Self::read(now);
+        }
+        Ok(Some(described))
+    }
+
+    fn read(pod: FoundPod) -> Self {
+        let mut damage = Damage::default();
+        let manifest = damage.sort(pod.manifest());
+        let apps = manifest.iter().flat_map(|manifest| &manifest.apps);
+        let exits = apps
+            .map(|app| damage.sort(pod.app_exit(&app.name)))
+            .collect();
+        let complete = !matches!(
+            pod.state(),
+            State::Embryo | State::Preparing | State::AbortedPrepare
+        );
+        if manifest.is_none() && complete && damage.0.is_empty() {
+            let file = "pod".to_owned();
+            damage.0.push(RecordError::Missing { file });
+        }
+        let created = damage.sort(pod.created());
+        let started = damage.sort(pod.started());
+        let pid = pod.pid().unwrap_or_default();
+        if matches!(pod.state(), State::ExitedDeleting | State::Deleting) {
+            damage.0.clear();
+        }
+        Self {
+            manifest,
+            created,
+            started,
+            pid,
+            exits,
+            damage: damage.0,
+            pod,
+        }
+    }
+
+    /// The pod's apps, and how each ended.
+    pub(crate) fn apps(&self) -> impl Iterator<Item = (&RuntimeApp, Option<AppExit>)> {
+        let apps = self.manifest.iter().flat_map(|manifest| &manifest.apps);
+        apps.zip(self.exits.iter().copied())
+    }
+
+    /// Whether its manifest should be there and cannot be read.
+    pub(crate) fn is_damaged(&self) -> bool {
+        let prepared = !matches!(self.pod.state(), State::Preparing | State::AbortedPrepare);
+        self.manifest.is_none() && prepared && !self.is_going()
+    }
+
+    /// Whether it is being deleted: what is not there any more is no damage.
+    pub(crate) fn is_going(&self) -> bool {
+        matches!(self.pod.state(), State::ExitedDeleting | State::Deleting)
+    }
+
+    /// The form that programs read.
+    pub(crate) fn json(&self) -> PodJson<'_> {
+        let apps: Vec<_> = self.apps().map(|(app, exit)| self.app(app, exit)).collect();
+        let map = |of: fn(&PodManifest) -> &TextMap| self.manifest.as_ref().map(of).map(texts);
+        PodJson {
+            name: self.pod.uuid().to_string(),
+            state: self.pod.state().as_str(),
+            app_names: apps.iter().map(|app| app.name).collect(),
+            apps,
+            created_at: self.created.map(seconds),
+            started_at: self.started.map(seconds),
+            user_annotations: map(|manifest| &manifest.user_annotations).unwrap_or_default(),
+            user_labels: map(|manifest| &manifest.user_labels).unwrap_or_default(),
+        }
+    }
+
+    fn app<'a>(&'a self, app: &'a RuntimeApp, exit: Option<AppExit>) -> AppJson<'a> {
+        let state = match (exit, self.pod.state()) {
+            (Some(_), _) => "exited",
+            (None, state) if state.is_finished() && state != State::AbortedPrepare => "exited",
+            (None, State::Running) => "running",
+            (None, State::Prepared) => "created",
+            (None, _) => "unknown",
+        };
+        let own = app.app.as_ref();
+        AppJson {
+            name: app.name.as_str(),
+            state,
+            created_at: self.created.map(nanoseconds),
+            started_at: self.started.map(nanoseconds),
+            finished_at: exit.map(|exit| nanoseconds(exit.time)),
+            exit_code: exit.map(|exit| exit.code),
+            image_id: app.image.id.as_str(),
+            mounts: app.mounts.iter().map(|mount| self.mount(mount)).collect(),
+            user_annotations: own
+                .map(|app| texts(&app.user_annotations))
+                .unwrap_or_default(),
+            user_labels: own.map(|app| texts(&app.user_labels)).unwrap_or_default(),
+        }
+    }
+
+    fn mount<'a>(&'a self, mount: &'a Mount) -> MountJson<'a> {
+        let of_pod = self.manifest.iter().flat_map(|manifest| &manifest.volumes);
+        let volume = mount.app_volume.as_ref();
+        let volume = volume.or_else(|| of_pod.clone().find(|volume| volume.name == mount.volume));
+        let source = volume.map_or("", |volume| match &volume.kind {
+            VolumeKind::Host { source, .. } | VolumeKind::Disk { source, .. } => source.as_str(),
+            VolumeKind::Empty { .. } => "",
+        });
+        MountJson {
+            name: mount.volume.as_str(),
+            container_path: mount.path.as_str(),
+            host_path: source,
+            read_only: volume.and_then(|volume| volume.read_only).unwrap_or(false),
+        }
+    }
+}
+
+/// What could not be read.
+#[derive(Default)]
+struct Damage(Vec<RecordError>);
+
+impl Damage {
+    fn sort<T>(&mut self, read: Result<Option<T>, RecordError>) -> Option<T> {
+        read.unwrap_or_else(|error| {
+            self.0.push(error);
+            None
+        })
+    }
+}
+
+fn texts(map: &TextMap) -> BTreeMap<&str, &str> {
+    map.iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect()
+}
+
+fn seconds(time: SystemTime) -> i64 {
+    nanoseconds(time).div_euclid(1_000_000_000)
+}
+
+/// Since 1970. A time that 64 bits cannot hold is none that a pod has.
+fn nanoseconds(time: SystemTime) -> i64 {
+    let (distance, sign) = match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => (since, 1),
+        Err(before) => (before.duration(), -1),
+    };
+    i64::try_from(distance.as_nanos()).map_or(0, |nanoseconds| sign * nanoseconds)
+}
+
+/// A pod, as rkt's `list` and `status` write it.
+#[derive(Debug, Serialize)]
+pub(crate) struct PodJson<'a> {
+    name: String,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    app_names: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    apps: Vec<AppJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_at: Option<i64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    user_annotations: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    user_labels: BTreeMap<&'a str, &'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct AppJson<'a> {
+    name: &'a str,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_at: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finished_at: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit_code: Option<i32>,
+    image_id: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mounts: Vec<MountJson<'a>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    user_annotations: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    user_labels: BTreeMap<&'a str, &'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct MountJson<'a> {
+    name: &'a str,
+    container_path: &'a str,
+    host_path: &'a str,
+    read_only: bool,
+}
