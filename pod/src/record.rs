@@ -3,11 +3,13 @@
 //! The directory `rkt` in it is written by the relay, a process that speaks to the guest and may be anybody's: no link is
 //! followed on the way to a file, only regular files are read, and none past its bound.
 
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat2, readlinkat};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat2, readlinkat, statat,
+};
 use rustix::io::Errno;
 use thiserror::Error;
 
@@ -16,6 +18,9 @@ use crate::manifest::{AcName, ImageManifest, MANIFEST_BYTES_MAX, ManifestError, 
 
 /// A number in decimal, a sign and a newline.
 const NUMBER_BYTES_MAX: usize = 16;
+
+/// Its time of modification is when the pod was made.
+const CREATED: &str = "pod-created";
 
 /// The files with the process id of a running pod: of the supervisor itself, or of its parent.
 const PID_FILES: [&str; 2] = ["pid", "ppid"];
@@ -48,6 +53,15 @@ pub enum RecordError {
         /// Below the pod's directory.
         file: String,
     },
+}
+
+/// The process that a pod lives in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PodProcess {
+    /// Its id. After the pod's end the number may be another process's.
+    pub pid: i32,
+    /// When it was written down: the pod had started.
+    pub started: SystemTime,
 }
 
 /// How an app ended.
@@ -106,31 +120,27 @@ impl FoundPod {
     ///
     /// When the file that tells cannot be looked at.
     pub fn created(&self) -> Result<Option<SystemTime>, RecordError> {
-        Ok(self.read("pod-created", 0)?.map(|file| modified(&file.1)))
+        // Of what ever kind it is, its time is all that counts.
+        match statat(self.directory(), CREATED, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(modified(&stat))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(RecordError::Read {
+                file: CREATED.to_owned(),
+                source: error.into(),
+            }),
+        }
     }
 
-    /// When it was started, if it has been.
-    ///
-    /// # Errors
-    ///
-    /// When the file that tells cannot be looked at.
-    pub fn started(&self) -> Result<Option<SystemTime>, RecordError> {
-        Ok(self.pid_file()?.map(|(_, stat)| modified(&stat)))
-    }
-
-    /// The process that was the pod, if it has started. The number may be another process's by now.
+    /// The process that is or was the pod, if it has started.
     ///
     /// # Errors
     ///
     /// When the file that tells cannot be read.
-    pub fn pid(&self) -> Result<Option<i32>, RecordError> {
-        Ok(self.pid_file()?.map(|(pid, _)| pid))
-    }
-
-    fn pid_file(&self) -> Result<Option<(i32, Stat)>, RecordError> {
+    pub fn process(&self) -> Result<Option<PodProcess>, RecordError> {
         for file in PID_FILES {
-            if let Some(found) = self.number(file)? {
-                return Ok(Some(found));
+            if let Some((pid, stat)) = self.number(file)? {
+                let started = modified(&stat);
+                return Ok(Some(PodProcess { pid, started }));
             }
         }
         Ok(None)
@@ -216,11 +226,20 @@ pub(crate) fn read_below(
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(invalid("it is no regular file".to_owned()));
     }
-    let bound = u64::try_from(most).unwrap_or(u64::MAX);
-    let mut bytes = Vec::new();
-    std::fs::File::from(file)
-        .take(bound.saturating_add(1))
-        .read_to_end(&mut bytes)?;
+    let size = usize::try_from(stat.st_size).unwrap_or(most).min(most);
+    // One byte more, to see the end: most files are read by a single call.
+    let mut bytes = vec![0; size + 1];
+    let mut length = 0;
+    loop {
+        let read = rustix::io::read(&file, &mut bytes[length..])?;
+        length += read;
+        // A regular file gives less than it is asked for only at its end.
+        if length < bytes.len() || length > most {
+            break;
+        }
+        bytes.resize(most + 1, 0);
+    }
+    bytes.truncate(length);
     if bytes.len() > most {
         return Err(invalid(format!("it is longer than {most} bytes")));
     }

@@ -33,10 +33,10 @@ fn a_pod_that_ran_tells_all() {
         pod.image_manifest(&app()).unwrap().name.as_str(),
         "example.com/web"
     );
-    assert_eq!(pod.pid().unwrap(), Some(4711));
     let modified = |file: &str| fs::metadata(path.join(file)).unwrap().modified().unwrap();
     assert_eq!(pod.created().unwrap(), Some(modified("pod-created")));
-    assert_eq!(pod.started().unwrap(), Some(modified("pid")));
+    let process = pod.process().unwrap().unwrap();
+    assert_eq!((process.pid, process.started), (4711, modified("pid")));
     let exit = pod.app_exit(&app()).unwrap().unwrap();
     assert_eq!(
         (exit.code, exit.time),
@@ -53,7 +53,7 @@ fn what_has_not_happened_yet_is_not_there() {
     let pod = data.find(uuid("a"));
     assert!(pod.manifest().unwrap().is_none());
     assert_eq!(
-        (pod.created().unwrap(), pod.started().unwrap()),
+        (pod.created().unwrap(), pod.process().unwrap()),
         (None, None)
     );
     assert_eq!(pod.app_exit(&app()).unwrap(), None);
@@ -65,7 +65,7 @@ fn the_parent_s_process_id_is_as_good() {
     let data = Data::new();
     let path = data.pod(Phase::Run, uuid("a"));
     fs::write(path.join("ppid"), "12").unwrap();
-    assert_eq!(data.find(uuid("a")).pid().unwrap(), Some(12));
+    assert_eq!(data.find(uuid("a")).process().unwrap().unwrap().pid, 12);
 }
 
 #[test]
@@ -114,6 +114,33 @@ fn files_of_the_relay_are_not_trusted() {
     assert_eq!(
         causes(&error),
         format!("{read}a symbolic link is on the way")
+    );
+}
+
+#[test]
+fn a_file_is_read_to_its_bound() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = crate::lock::open_directory(directory.path()).unwrap();
+    let read = |length: usize, most: usize| {
+        fs::write(directory.path().join("file"), vec![b'x'; length]).unwrap();
+        read_below(open.as_fd(), "file", most)
+    };
+    for length in [0, 1, 15, 16] {
+        assert_eq!(read(length, 16).unwrap().unwrap().0.len(), length);
+    }
+    assert!(read(17, 16).is_err() && read(1 << 20, 16).is_err());
+    // Its size is not always said: here it has none, and 4 KiB to read.
+    let proc = crate::lock::open_directory(std::path::Path::new(&format!(
+        "/proc/{}",
+        std::process::id()
+    )))
+    .unwrap();
+    assert!(
+        !read_below(proc.as_fd(), "status", 1 << 16)
+            .unwrap()
+            .unwrap()
+            .0
+            .is_empty()
     );
 }
 

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bulkhead_pod::found::FoundPod;
 use bulkhead_pod::lifecycle::PodError;
 use bulkhead_pod::manifest::{Mount, PodManifest, RuntimeApp, TextMap, VolumeKind};
-use bulkhead_pod::record::{AppExit, RecordError};
+use bulkhead_pod::record::{AppExit, PodProcess, RecordError};
 use bulkhead_pod::state::State;
 use serde::Serialize;
 
@@ -18,8 +18,8 @@ pub(crate) struct Description {
     /// None while it is being prepared or deleted.
     pub(crate) manifest: Option<PodManifest>,
     pub(crate) created: Option<SystemTime>,
-    pub(crate) started: Option<SystemTime>,
-    pub(crate) pid: Option<i32>,
+    /// Since it has started.
+    pub(crate) process: Option<PodProcess>,
     /// In the order of the manifest's apps: how each ended, if it has.
     pub(crate) exits: Vec<Option<AppExit>>,
     /// What should be there and is not, or is something else.
@@ -59,16 +59,14 @@ impl Description {
             damage.0.push(RecordError::Missing { file });
         }
         let created = damage.sort(pod.created());
-        let started = damage.sort(pod.started());
-        let pid = pod.pid().unwrap_or_default();
+        let process = damage.sort(pod.process());
         if matches!(pod.state(), State::ExitedDeleting | State::Deleting) {
             damage.0.clear();
         }
         Self {
             manifest,
             created,
-            started,
-            pid,
+            process,
             exits,
             damage: damage.0,
             pod,
@@ -79,6 +77,11 @@ impl Description {
     pub(crate) fn apps(&self) -> impl Iterator<Item = (&RuntimeApp, Option<AppExit>)> {
         let apps = self.manifest.iter().flat_map(|manifest| &manifest.apps);
         apps.zip(self.exits.iter().copied())
+    }
+
+    /// When it started, if it has.
+    pub(crate) fn started(&self) -> Option<SystemTime> {
+        self.process.map(|process| process.started)
     }
 
     /// Whether its manifest should be there and cannot be read.
@@ -102,7 +105,7 @@ impl Description {
             app_names: apps.iter().map(|app| app.name).collect(),
             apps,
             created_at: self.created.map(seconds),
-            started_at: self.started.map(seconds),
+            started_at: self.started().map(seconds),
             user_annotations: map(|manifest| &manifest.user_annotations).unwrap_or_default(),
             user_labels: map(|manifest| &manifest.user_labels).unwrap_or_default(),
         }
@@ -121,7 +124,7 @@ impl Description {
             name: app.name.as_str(),
             state,
             created_at: self.created.map(nanoseconds),
-            started_at: self.started.map(nanoseconds),
+            started_at: self.started().map(nanoseconds),
             finished_at: exit.map(|exit| nanoseconds(exit.time)),
             exit_code: exit.map(|exit| exit.code),
             image_id: app.image.id.as_str(),

@@ -148,7 +148,7 @@ impl View {
         let time = |time: Option<SystemTime>| time.map(|time| self.time(time));
         row.push(pod.pod.state().to_string());
         row.push(time(pod.created).unwrap_or_default());
-        row.push(time(pod.started).unwrap_or_default());
+        row.push(time(pod.started()).unwrap_or_default());
         row.push(String::new());
     }
 

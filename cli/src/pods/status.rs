@@ -92,9 +92,9 @@ fn lines(pod: &Description, zone: &TimeZone) -> String {
     };
     let time = |time: Option<_>| time.map(|time| time::absolute(time, zone));
     add("created", time(pod.created));
-    add("started", time(pod.started));
+    add("started", time(pod.started()));
     if state == State::Running || state.has_exited() {
-        add("pid", pod.pid.map(|pid| pid.to_string()));
+        add("pid", pod.process.map(|process| process.pid.to_string()));
         add("exited", Some(state.has_exited().to_string()));
     }
     if state.has_exited() {
