@@ -7,8 +7,9 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::doctor::DoctorOptions;
 use crate::pods::PodCommand;
 use crate::report::UsageError;
+use crate::run::RunPreparedOptions;
 use crate::run::grammar::{self, FlagTable, Words};
-use crate::run::options::{RunArguments, RunRequest};
+use crate::run::options::{PrepareArguments, PrepareRequest, RunArguments, RunRequest};
 
 /// Where images and pods are kept, unless `--dir` says otherwise.
 const DATA_DIRECTORY: &str = "/var/lib/bulkhead";
@@ -103,6 +104,10 @@ impl GlobalOptions {
 enum Command {
     /// Run the apps of one or more images in a pod of their own
     Run(Box<RunArguments>),
+    /// Make a pod of one or more images, to be run later, and print its UUID
+    Prepare(Box<PrepareArguments>),
+    /// Run a pod that was prepared
+    RunPrepared(RunPreparedOptions),
     #[command(flatten)]
     Pods(PodCommand),
     /// Say whether this host can run pods, and what to do where it cannot
@@ -116,6 +121,10 @@ enum Command {
 pub(crate) enum Request {
     /// Run a pod.
     Run(GlobalOptions, Box<RunRequest>),
+    /// Make a pod.
+    Prepare(GlobalOptions, Box<PrepareRequest>),
+    /// Run one that was made.
+    RunPrepared(GlobalOptions, RunPreparedOptions),
     /// Look at pods, or end them.
     Pods(GlobalOptions, PodCommand),
     /// Examine the host.
@@ -131,30 +140,31 @@ pub(crate) fn parse(words: &[String]) -> Result<Request, UsageError> {
         return parse_plain(words);
     };
     let (before, rest) = words.split_at(index + 1);
-    if !matches!(
-        command_line(before),
-        Ok(CommandLine {
-            command: Some(Command::Run(_)),
-            ..
-        })
-    ) {
-        return parse_plain(words);
-    }
-    let split =
-        grammar::split(rest, &RunArguments::flags()).map_err(|error| UsageError::run(&error))?;
-    let pod_words: Vec<String> = before.iter().chain(&split.pod).cloned().collect();
-    let command_line = command_line(&pod_words).map_err(|e| UsageError::clap("run", &e))?;
-    let Some(Command::Run(arguments)) = command_line.command else {
-        unreachable!("the same words gave run above, and options do not change that");
+    let (name, flags) = match command_line(before).ok().and_then(|line| line.command) {
+        Some(Command::Run(_)) => ("run", RunArguments::flags()),
+        Some(Command::Prepare(_)) => ("prepare", PrepareArguments::flags()),
+        _ => return parse_plain(words),
     };
-    let request = RunRequest::new(
-        arguments.pod,
-        Words {
-            pod: Vec::new(),
-            ..split
-        },
-    )?;
-    Ok(Request::Run(command_line.global, Box::new(request)))
+    let split = grammar::split(rest, &flags)
+        .map_err(|error| UsageError::wrong(name, &error.to_string()))?;
+    let pod_words: Vec<String> = before.iter().chain(&split.pod).cloned().collect();
+    let command_line = command_line(&pod_words).map_err(|e| UsageError::clap(name, &e))?;
+    let global = command_line.global;
+    let words = Words {
+        pod: Vec::new(),
+        ..split
+    };
+    match command_line.command {
+        Some(Command::Run(arguments)) => {
+            let request = RunRequest::new(*arguments, words)?;
+            Ok(Request::Run(global, Box::new(request)))
+        }
+        Some(Command::Prepare(arguments)) => {
+            let request = PrepareRequest::new(*arguments, words)?;
+            Ok(Request::Prepare(global, Box::new(request)))
+        }
+        _ => unreachable!("the same words gave it above, and options do not change that"),
+    }
 }
 
 fn parse_plain(words: &[String]) -> Result<Request, UsageError> {
@@ -167,7 +177,12 @@ fn parse_plain(words: &[String]) -> Result<Request, UsageError> {
         Some(Command::Pods(command)) => Ok(Request::Pods(command_line.global, command)),
         Some(Command::Doctor(options)) => Ok(Request::Doctor(command_line.global, options)),
         Some(Command::Version) => Ok(Request::Version),
-        Some(Command::Run(_)) => unreachable!("parse() found no run among the same words"),
+        Some(Command::RunPrepared(options)) => {
+            Ok(Request::RunPrepared(command_line.global, options))
+        }
+        Some(Command::Run(_) | Command::Prepare(_)) => {
+            unreachable!("parse() found neither among the same words")
+        }
     }
 }
 

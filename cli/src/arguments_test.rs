@@ -44,7 +44,7 @@ fn global_options_before_and_after_the_subcommand() {
             (PathBuf::from("/d"), true),
             "{line}"
         );
-        assert_eq!(request.apps[0].image, "a");
+        assert_eq!(request.pod.apps[0].image, "a");
     }
     let (global, _) = run("run a");
     assert_eq!(
@@ -76,7 +76,13 @@ fn subcommands_by_prefix() {
     assert!(matches!(parse_line("version"), Ok(Request::Version)));
     assert!(matches!(parse_line("ver"), Ok(Request::Version)));
     assert!(matches!(parse_line("doc --json"), Ok(Request::Doctor(..))));
-    assert!(matches!(parse_line("ru image"), Ok(Request::Run(..))));
+    assert!(matches!(parse_line("run image"), Ok(Request::Run(..))));
+    assert!(matches!(
+        parse_line("run-p uuid"),
+        Ok(Request::RunPrepared(..))
+    ));
+    assert!(matches!(parse_line("prep a"), Ok(Request::Prepare(..))));
+    assert!(wrong("ru image").starts_with("bulkhead: unrecognized subcommand 'ru'"));
     assert!(wrong("frobnicate").starts_with("bulkhead: unrecognized subcommand 'frobnicate'"));
 }
 
@@ -154,6 +160,15 @@ const WRONG_WORDS: &[(&str, &str)] = &[
         "run --hostname=a_b a",
         "run: invalid value 'a_b' for '--hostname <NAME>': \"a_b\" is not a host name (letters, digits, dots and dashes, at most 64)\n",
     ),
+    ("prepare", "prepare: must provide at least one image\n"),
+    (
+        "prepare --frob a",
+        "prepare: unexpected argument '--frob' found\n",
+    ),
+    (
+        "prepare a --name=Foo",
+        "prepare: invalid value 'Foo' for '--name <NAME>': \"Foo\" is not an AC name\n",
+    ),
     (
         "doctor --frob",
         "bulkhead: unexpected argument '--frob' found\n",
@@ -163,13 +178,29 @@ const WRONG_WORDS: &[(&str, &str)] = &[
 #[test]
 fn wrong_words_are_named() {
     for (line, expected) in WRONG_WORDS {
-        let command = if line.starts_with("run") {
-            "bulkhead run"
-        } else {
-            "bulkhead"
+        let command = match line.split(' ').next() {
+            Some("run") => "bulkhead run",
+            Some("prepare") => "bulkhead prepare",
+            _ => "bulkhead",
         };
         let help = format!("For more information, try '{command} --help'.\n");
         assert_eq!(wrong(line), format!("{expected}{help}"), "{line}");
+    }
+}
+
+/// It is the run that has them.
+#[test]
+fn a_pod_is_prepared_without_a_start() {
+    for flag in [
+        "--net=none",
+        "--interactive",
+        "--hostname=a",
+        "--uuid-file-save=a",
+    ] {
+        let name = flag.split('=').next().unwrap();
+        let expected = format!("prepare: unexpected argument '{name}' found\n");
+        let error = wrong(&format!("prepare {flag} a"));
+        assert!(error.starts_with(&expected), "{error}");
     }
 }
 

@@ -45,6 +45,16 @@ fn main() -> ExitCode {
             ),
             Err(error) => fail("doctor", &error),
         },
+        Ok(Request::Prepare(global, request)) => match run::prepare(&global, &request) {
+            Ok(uuid) => print(&format!("{uuid}\n"), ExitCode::SUCCESS),
+            Err(error) => fail("prepare", &error),
+        },
+        Ok(Request::RunPrepared(global, options)) => {
+            match run::run_prepared(&global, &options, start) {
+                Ok(never) => match never {},
+                Err(error) => fail("run-prepared", &error),
+            }
+        }
         Ok(Request::Pods(global, command)) => match command.run(&global) {
             Ok(code) => code,
             Err(error) => fail(command.name(), &error),

@@ -11,8 +11,6 @@ use std::io::{self, Write as _};
 
 use anyhow::Context;
 
-use crate::run::grammar::GrammarError;
-
 /// Every error of bulkhead itself, so that it can be told from the exit status of a pod.
 pub(crate) const EXIT_ERROR: u8 = 254;
 /// No subcommand was given.
@@ -64,11 +62,6 @@ impl UsageError {
             }
         }
         Self::wrong(command, message.trim_end())
-    }
-
-    /// A word of `run` where it means nothing.
-    pub(crate) fn run(error: &GrammarError) -> Self {
-        Self::wrong("run", &error.to_string())
     }
 
     /// Any other mistake.

@@ -1,4 +1,5 @@
-//! `bulkhead run`: images and flags become a pod, and this process becomes its stage1.
+//! `bulkhead run`, `prepare` and `run-prepared`: images and flags become a pod, and this process becomes its stage1; or the
+//! one now and the other later.
 //!
 //! Everything that can fail for a reason of the user's (flags, images, manifest) is done before
 //! the pod's directory is made; from then on, dropping the pod takes its directory along.
@@ -22,32 +23,109 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use bulkhead_pod::Uuid;
+use bulkhead_pod::found::FoundPod;
 use bulkhead_pod::lifecycle::{AppImage, Pod, PodError};
 use bulkhead_pod::manifest::PodManifest;
 use bulkhead_pod::name_files;
 use bulkhead_pod::stage1_cache::NearStage1;
 use bulkhead_pod::stage1_image::Stage1Image;
+use bulkhead_pod::state::State;
+use clap::Args;
 use rustix::io::{FdFlags, fcntl_setfd};
 
 use self::environment::PodEnvironment;
-use self::images::StoredImage;
+use self::images::{Narration, StoredImage};
 use self::manifest::ImageForApp;
 use self::names::{NameFile, Names};
-use self::options::{PodOptions, RunRequest};
+use self::options::{PodOptions, PodRequest, PrepareRequest, RunRequest, StartOptions};
 use crate::arguments::{GlobalOptions, InsecureOption};
 use crate::{stage1, trace};
 
 /// Tells stage1 which descriptor holds the pod's lock.
 const LOCK_VARIABLE: &str = "RKT_LOCK_FD";
 
+/// Options of `run-prepared`.
+#[derive(Debug, Args)]
+pub(crate) struct RunPreparedOptions {
+    /// The pod's UUID, or a beginning of it that no other pod has
+    #[arg(value_name = "UUID")]
+    uuid: String,
+    #[command(flatten)]
+    start: StartOptions,
+}
+
 /// Returns only when something failed: otherwise this process has become stage1.
 pub(crate) fn run(global: &GlobalOptions, request: &RunRequest, start: i128) -> Result<Infallible> {
     record(global, "cli-start", start)?;
-    let stage1 = stage1::open(&request.pod.stage1)?;
-    let (manifest, images) = match &request.pod.pod_manifest {
+    let stage1 = stage1::open(&request.pod.options.stage1)?;
+    let narration = Narration {
+        command: "run",
+        debug: global.debug,
+        quiet: false,
+    };
+    let uuid_file = request.uuid_file_save.as_deref();
+    let mut pod = make_pod(global, &request.pod, &stage1, uuid_file, narration)?;
+    to_run(&mut pod, &request.names).context("prepare the pod")?;
+    if global.debug {
+        eprintln!("run: pod {} in {}", pod.uuid(), pod.path().display());
+    }
+    become_stage1(global, &request.start, &request.names, &stage1, &pod)
+}
+
+/// Makes a pod that `run-prepared` can run.
+pub(crate) fn prepare(global: &GlobalOptions, request: &PrepareRequest) -> Result<Uuid> {
+    let stage1 = stage1::open(&request.pod.options.stage1)?;
+    let narration = Narration {
+        command: "prepare",
+        debug: global.debug,
+        quiet: request.quiet,
+    };
+    let pod = make_pod(global, &request.pod, &stage1, None, narration)?;
+    pod.to_prepared().context("prepare the pod")
+}
+
+/// Runs a pod that `prepare` has made, with the stage1 that it was made with. Returns as [`run`] does.
+pub(crate) fn run_prepared(
+    global: &GlobalOptions,
+    options: &RunPreparedOptions,
+    start: i128,
+) -> Result<Infallible> {
+    record(global, "cli-start", start)?;
+    let names = Names::of(&options.start)?;
+    let found = FoundPod::find(&global.dir, &options.uuid)?;
+    let uuid = found.uuid();
+    let Some(mut pod) = Pod::take_prepared(&global.dir, uuid)? else {
+        let state = FoundPod::look_up(&global.dir, uuid)?;
+        let state = state.map_or("no more".to_owned(), |pod| match pod.state() {
+            State::Prepared => "being started by somebody else".to_owned(),
+            other => other.to_string(),
+        });
+        bail!("pod {uuid} is not prepared: it is {state}");
+    };
+    let manifest = found.manifest().with_context(|| format!("pod {uuid}"))?;
+    let apps = manifest.map_or(0, |manifest| manifest.apps.len());
+    if options.start.interactive && apps > 1 {
+        bail!("--interactive is for one app, this pod has {apps}");
+    }
+    let stage1 = Stage1Image::open(&pod.path().join("stage1"))
+        .with_context(|| format!("open the stage1 image of pod {uuid}"))?;
+    to_run(&mut pod, &names).context("start the pod")?;
+    become_stage1(global, &options.start, &names, &stage1, &pod)
+}
+
+/// Makes a pod of what was asked for, locked and not yet to be found as one that can run.
+fn make_pod(
+    global: &GlobalOptions,
+    request: &PodRequest,
+    stage1: &Stage1Image,
+    uuid_file: Option<&Path>,
+    narration: Narration,
+) -> Result<Pod> {
+    let (manifest, images) = match &request.options.pod_manifest {
         Some(file) => written::read(&global.dir, file)?,
-        None => make_manifest(global, request)?,
+        None => make_manifest(global, request, narration)?,
     };
     for (runtime, image) in manifest.apps.iter().zip(&images) {
         if let Some(app) = runtime.app.as_ref().or(image.manifest.app.as_ref()) {
@@ -65,29 +143,25 @@ pub(crate) fn run(global: &GlobalOptions, request: &RunRequest, start: i128) -> 
         });
     let apps: Vec<AppImage> = apps.collect();
 
-    let near = NearStage1::of(&stage1, &global.dir).context("prepare the stage1 image")?;
+    let near = NearStage1::of(stage1, &global.dir).context("prepare the stage1 image")?;
     let mut pod = Pod::create(&global.dir).context("create a pod")?;
-    if let Some(file) = &request.pod.uuid_file_save {
+    if let Some(file) = uuid_file {
         fs::write(file, format!("{}\n", pod.uuid()))
             .with_context(|| format!("write the pod's UUID to {}", file.display()))?;
     }
     pod.prepare(&manifest, near.image(), &apps)
         .context("prepare the pod")?;
-    tell_names(&pod, &request.names).context("prepare the pod")?;
-    pod.to_run().context("prepare the pod")?;
-    if global.debug {
-        eprintln!("run: pod {} in {}", pod.uuid(), pod.path().display());
-    }
-    become_stage1(global, request, &stage1, &pod)
+    Ok(pod)
 }
 
 /// Of the images and flags of the command line.
 fn make_manifest(
     global: &GlobalOptions,
-    request: &RunRequest,
+    request: &PodRequest,
+    narration: Narration,
 ) -> Result<(PodManifest, Vec<StoredImage>)> {
-    let environment = pod_environment(&request.pod)?;
-    let images = images::import(&global.dir, &request.apps, global.debug)?;
+    let environment = pod_environment(&request.options)?;
+    let images = images::import(&global.dir, &request.apps, narration)?;
     let for_apps: Vec<ImageForApp<'_>> = images
         .iter()
         .zip(&request.apps)
@@ -119,8 +193,9 @@ fn pod_environment(options: &PodOptions) -> Result<PodEnvironment> {
     })
 }
 
-/// Writes the files of names that stage1 is to show.
-fn tell_names(pod: &Pod, names: &Names) -> Result<(), PodError> {
+/// Moves a pod to where running ones are, and writes the files of names that stage1 is to show: a pod that is run once.
+fn to_run(pod: &mut Pod, names: &Names) -> Result<(), PodError> {
+    pod.to_run()?;
     let files = [
         (&names.resolv_conf, name_files::RESOLV_CONF),
         (&names.hosts, name_files::HOSTS),
@@ -137,7 +212,8 @@ fn tell_names(pod: &Pod, names: &Names) -> Result<(), PodError> {
 /// environment, argument vector.
 fn become_stage1(
     global: &GlobalOptions,
-    request: &RunRequest,
+    options: &StartOptions,
+    names: &Names,
     stage1: &Stage1Image,
     pod: &Pod,
 ) -> Result<Infallible> {
@@ -146,7 +222,7 @@ fn become_stage1(
     let program = directory.join("stage1/rootfs").join(entrypoint);
     let mut command = Command::new(&program);
     command
-        .args(stage1_arguments(global, &request.pod, &request.names))
+        .args(stage1_arguments(global, options, names))
         .arg(pod.uuid().to_string())
         .current_dir(&directory)
         .env(LOCK_VARIABLE, pod.lock().as_raw_fd().to_string());
@@ -160,7 +236,11 @@ fn become_stage1(
     Err(error).with_context(|| format!("execute {}", program.display()))
 }
 
-fn stage1_arguments(global: &GlobalOptions, options: &PodOptions, names: &Names) -> Vec<OsString> {
+fn stage1_arguments(
+    global: &GlobalOptions,
+    options: &StartOptions,
+    names: &Names,
+) -> Vec<OsString> {
     let mut arguments = Vec::new();
     let mut add = |wanted: bool, argument: &str| {
         if wanted {

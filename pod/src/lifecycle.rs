@@ -23,9 +23,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{fsync, syncfs};
 use thiserror::Error;
 
-use crate::lock::{lock_exclusive, open_directory};
+use crate::lock::{lies_at, lock_exclusive, open_directory};
 use crate::manifest::{AcName, PodManifest};
 use crate::stage1_image::Stage1Image;
 use crate::tree::{TreeError, link_or_copy, link_tree};
@@ -145,13 +146,14 @@ pub struct AppImage {
 /// A pod whose lock this process holds.
 ///
 /// Dropped before it was handed to stage1, it takes its directory along: a run that fails leaves
-/// nothing behind.
+/// nothing behind. Only a pod that somebody knows already, because it was prepared, stays.
 #[derive(Debug)]
 pub struct Pod {
     uuid: Uuid,
     data: PathBuf,
     phase: Phase,
     lock: OwnedFd,
+    is_known: bool,
 }
 
 impl Pod {
@@ -192,6 +194,7 @@ impl Pod {
             data: data.to_owned(),
             phase: Phase::Embryo,
             lock,
+            is_known: false,
         };
         pod.move_to(Phase::Prepare)?;
         Ok(pod)
@@ -291,6 +294,52 @@ impl Pod {
         self.move_to(Phase::Run)
     }
 
+    /// Moves the prepared pod to where it waits to be run, gives up its lock, and tells its name.
+    ///
+    /// Nobody knows when it will run, so that it must outlive a power failure: this one move is synced to disk, after all that
+    /// the pod consists of.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be moved or synced.
+    pub fn to_prepared(mut self) -> Result<Uuid, PodError> {
+        let path = self.path();
+        syncfs(&self.lock).map_err(|error| failed("sync", &path)(error.into()))?;
+        self.move_to(Phase::Prepared)?;
+        let parent = Phase::Prepared.directory(&self.data);
+        let synced = open_directory(&parent).and_then(|parent| Ok(fsync(parent)?));
+        synced.map_err(failed("sync", &parent))?;
+        self.is_known = true;
+        Ok(self.uuid)
+    }
+
+    /// Takes the lock of a pod that waits to be run; none when it does not any more, or somebody else is about to run it.
+    ///
+    /// # Errors
+    ///
+    /// When its lock cannot be asked for.
+    pub fn take_prepared(data: &Path, uuid: Uuid) -> Result<Option<Self>, PodError> {
+        let phase = Phase::Prepared;
+        let path = phase.directory(data).join(uuid.to_string());
+        let lock = match open_directory(&path) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed("open", &path)(error)),
+        };
+        let taken = lock_exclusive(&lock).map_err(failed("lock", &path))?;
+        // Whoever had the lock before may have moved it.
+        if !taken || !lies_at(&lock, &path).map_err(failed("look at", &path))? {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            uuid,
+            data: data.to_owned(),
+            phase,
+            lock,
+            is_known: true,
+        }))
+    }
+
     /// Deletes the pod's directory. For a pod that has not been handed to stage1.
     ///
     /// # Errors
@@ -324,6 +373,9 @@ impl Pod {
 
 impl Drop for Pod {
     fn drop(&mut self) {
+        if self.is_known {
+            return;
+        }
         // Whoever drops it is on the way to report another error; gc finds what is left.
         let _ = self.remove();
     }

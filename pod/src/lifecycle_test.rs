@@ -182,3 +182,29 @@ fn a_data_directory_that_cannot_be_made_is_named() {
     assert!(error.starts_with("create directory /"), "{error}");
     assert!(error.ends_with("image.erofs/pods/embryo"), "{error}");
 }
+
+#[test]
+fn a_prepared_pod_stays_and_is_run_once() {
+    let fixture = Fixture::new();
+    let mut pod = Pod::create(&fixture.data()).unwrap();
+    pod.prepare(&fixture.manifest, &fixture.stage1, &fixture.images)
+        .unwrap();
+    let uuid = pod.to_prepared().unwrap();
+    assert_eq!(fixture.pods(), [format!("prepared/{uuid}")]);
+    let path = Phase::Prepared
+        .directory(&fixture.data())
+        .join(uuid.to_string());
+    assert!(!is_locked(&path));
+
+    let take = || Pod::take_prepared(&fixture.data(), uuid).unwrap();
+    let mut pod = take().unwrap();
+    assert!(is_locked(&path) && take().is_none());
+    drop(pod);
+    assert_eq!(fixture.pods(), [format!("prepared/{uuid}")]);
+
+    pod = take().unwrap();
+    pod.to_run().unwrap();
+    assert!(is_locked(&pod.path()) && take().is_none());
+    drop(pod);
+    assert_eq!(fixture.pods(), [format!("run/{uuid}")]);
+}

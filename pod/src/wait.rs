@@ -1,7 +1,8 @@
 //! Waiting for a pod, without asking again and again.
 //!
 //! The kernel wakes the waiter: by the lock, which the pod's death frees (a thread waits for it), by the directory's move
-//! or deletion, and by what appears in the directory that says that a pod is ready (inotify).
+//! or deletion, and by what appears in the directory that says that a pod is ready (inotify). Only a locked pod is watched
+//! through its own directory, for only that cannot be deleted.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -101,14 +102,20 @@ struct Watch {
 impl Watch {
     fn on(pod: &FoundPod) -> io::Result<Self> {
         let notices = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-        let moved = WatchFlags::MOVE_SELF | WatchFlags::DELETE_SELF;
-        add(&notices, pod.directory(), moved)?;
+        if ![State::Preparing, State::Running].contains(&pod.state()) {
+            // It can be deleted at any time, of which an open directory tells nothing; the one that it lies in does.
+            let around = pod.path().parent().unwrap_or(pod.path());
+            let gone = WatchFlags::MOVED_FROM | WatchFlags::DELETE;
+            inotify::add_watch(&notices, around, gone)?;
+            let lock = None;
+            return Ok(Self { notices, lock });
+        }
+        add(&notices, pod.directory(), WatchFlags::MOVE_SELF)?;
         // Not yet there while the pod is prepared, which ends with a move.
         if let Ok(rkt) = open_below(pod.directory(), "stage1/rootfs/rkt", OFlags::DIRECTORY) {
             add(&notices, &rkt, WatchFlags::CREATE | WatchFlags::MOVED_TO)?;
         }
-        let held = [State::Preparing, State::Running].contains(&pod.state());
-        let lock = held.then(|| freed(pod)).transpose()?;
+        let lock = Some(freed(pod)?);
         Ok(Self { notices, lock })
     }
 

@@ -105,6 +105,7 @@ fn a_pod_that_ends_before_it_is_ready_says_so() {
 fn a_deleted_pod_is_no_more() {
     let data = Data::new();
     let path = data.pod(Phase::Prepared, uuid("a"));
+    data.pod(Phase::Prepared, uuid("b"));
     let end = wait_while(&data, Until::Finished, || fs::remove_dir_all(path).unwrap());
     assert!(matches!(end, Err(WaitError::Gone(_))), "{end:?}");
 }

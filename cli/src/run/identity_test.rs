@@ -13,7 +13,7 @@ fn options(words: &str) -> AppOptions {
     let line = format!("run image {words}");
     let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
     match arguments::parse(&words) {
-        Ok(Request::Run(_, mut request)) => request.apps.remove(0).options,
+        Ok(Request::Run(_, mut request)) => request.pod.apps.remove(0).options,
         other => panic!("{line}: {other:?}"),
     }
 }

@@ -23,11 +23,26 @@ pub(crate) struct StoredImage {
     pub(crate) accounts: Accounts,
 }
 
+/// What is said of an import, and by whom.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Narration {
+    /// The subcommand.
+    pub(crate) command: &'static str,
+    /// Every step.
+    pub(crate) debug: bool,
+    /// Not even warnings.
+    pub(crate) quiet: bool,
+}
+
 /// Imports the image of each app, in order.
-pub(crate) fn import(data: &Path, apps: &[AppRequest], debug: bool) -> Result<Vec<StoredImage>> {
+pub(crate) fn import(
+    data: &Path,
+    apps: &[AppRequest],
+    narration: Narration,
+) -> Result<Vec<StoredImage>> {
     let store = open_store(data)?;
     apps.iter()
-        .map(|app| import_one(&store, &app.image, debug))
+        .map(|app| import_one(&store, &app.image, narration))
         .collect()
 }
 
@@ -35,10 +50,11 @@ pub(crate) fn open_store(data: &Path) -> Result<Store> {
     Store::open(data).with_context(|| format!("open the image store of {}", data.display()))
 }
 
-fn import_one(store: &Store, reference: &str, debug: bool) -> Result<StoredImage> {
+fn import_one(store: &Store, reference: &str, narration: Narration) -> Result<StoredImage> {
+    let Narration { command, .. } = narration;
     let mut say = |progress| {
-        if let Some(text) = describe(&progress, debug) {
-            eprintln!("run: image \"{reference}\": {text}");
+        if let Some(text) = describe(&progress, narration) {
+            eprintln!("{command}: image \"{reference}\": {text}");
         }
     };
     let image = store.import(reference, &mut say)?;
@@ -69,11 +85,12 @@ pub(crate) fn look_into(erofs: &Path) -> Result<(Filesystem, Accounts), ReadErro
 }
 
 /// Warnings are for everyone, steps for `--debug`.
-fn describe(progress: &Progress, debug: bool) -> Option<String> {
+fn describe(progress: &Progress, narration: Narration) -> Option<String> {
     match progress {
+        _ if narration.quiet => None,
         Progress::Warning(text) => Some(format!("warning: {text}")),
         Progress::Waiting => Some("waiting for another process that imports it".to_owned()),
-        _ if !debug => None,
+        _ if !narration.debug => None,
         Progress::Unpacking => Some("unpacking".to_owned()),
         Progress::Layer { number, count } => Some(format!("layer {number} of {count}")),
         Progress::Storing { bytes, inodes } => {

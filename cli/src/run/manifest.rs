@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::environment::{self, EnvironmentError, PodEnvironment};
 use super::identity;
-use super::options::{AppOptions, AppRequest, RunRequest};
+use super::options::{AppOptions, AppRequest, PodRequest};
 use super::values::Pair;
 use super::volumes;
 
@@ -62,7 +62,7 @@ const ARCHITECTURES: [&str; 2] = ["amd64", "i386"];
 /// Makes the pod's manifest.
 pub(crate) fn pod_manifest(
     images: &[ImageForApp<'_>],
-    request: &RunRequest,
+    request: &PodRequest,
     environment: &PodEnvironment,
 ) -> Result<PodManifest, PodManifestError> {
     let mut apps: Vec<RuntimeApp> = Vec::new();
@@ -77,7 +77,7 @@ pub(crate) fn pod_manifest(
         ac_version: APPC_VERSION.parse().expect("a version of three numbers"),
         ac_kind: PodKind::PodManifest,
         apps,
-        volumes: request.pod.volume.clone(),
+        volumes: request.options.volume.clone(),
         isolators: Vec::new(),
         annotations: Vec::new(),
         ports: Vec::new(),

@@ -8,7 +8,7 @@ fn request(words: &str) -> AppRequest {
     let line = format!("run image {words}");
     let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
     match arguments::parse(&words) {
-        Ok(Request::Run(_, mut request)) => request.apps.remove(0),
+        Ok(Request::Run(_, mut request)) => request.pod.apps.remove(0),
         other => panic!("{line}: {other:?}"),
     }
 }
@@ -43,7 +43,8 @@ fn pod(images: &[(ImageManifest, AppRequest)]) -> Result<PodManifest, String> {
     let Ok(Request::Run(_, request)) = arguments::parse(&["run".into(), "image".into()]) else {
         panic!("run image");
     };
-    pod_manifest(&images, &request, &PodEnvironment::default()).map_err(|error| error.to_string())
+    pod_manifest(&images, &request.pod, &PodEnvironment::default())
+        .map_err(|error| error.to_string())
 }
 
 fn linux(name: &str) -> ImageManifest {

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use bulkhead_pod::name_files::NAME_FILE_BYTES_MAX;
 use thiserror::Error;
 
-use super::options::PodOptions;
+use super::options::StartOptions;
 
 /// Longest host or domain name (RFC 1035, 2.3.4), and part of one.
 const NAME_BYTES_MAX: usize = 253;
@@ -186,7 +186,7 @@ pub(crate) struct Names {
 
 impl Names {
     /// What the flags say.
-    pub(crate) fn of(options: &PodOptions) -> Result<Self, NamesError> {
+    pub(crate) fn of(options: &StartOptions) -> Result<Self, NamesError> {
         Ok(Self {
             resolv_conf: resolv_conf(options)?,
             hosts: hosts(&options.hosts_entry)?,
@@ -194,7 +194,7 @@ impl Names {
     }
 }
 
-fn resolv_conf(options: &PodOptions) -> Result<NameFile, NamesError> {
+fn resolv_conf(options: &StartOptions) -> Result<NameFile, NamesError> {
     let is_alone = options.dns.len() == 1
         && options.dns_search.is_empty()
         && options.dns_opt.is_empty()

@@ -6,11 +6,11 @@ use super::*;
 #[command(no_binary_name = true)]
 struct Flags {
     #[command(flatten)]
-    pod: PodOptions,
+    start: StartOptions,
 }
 
 fn names(words: &[&str]) -> Result<Names, NamesError> {
-    Names::of(&Flags::try_parse_from(words).unwrap().pod)
+    Names::of(&Flags::try_parse_from(words).unwrap().start)
 }
 
 fn resolv_conf(words: &[&str]) -> NameFile {
@@ -126,7 +126,7 @@ fn a_file_is_bounded() {
         let entry = |n| format!("--hosts-entry={}={name}", Ipv4Addr::from(n));
         (1..=count).map(entry).collect::<Vec<_>>()
     };
-    let words = |count| Flags::try_parse_from(entries(count)).unwrap().pod;
+    let words = |count| Flags::try_parse_from(entries(count)).unwrap().start;
     assert!(Names::of(&words(300)).is_ok());
     let error = Names::of(&words(400)).unwrap_err().to_string();
     assert!(

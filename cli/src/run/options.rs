@@ -44,28 +44,82 @@ itself end with 254.";
 )]
 pub(crate) struct RunArguments {
     #[command(flatten)]
-    pub(crate) pod: PodOptions,
+    own: RunOptions,
     /// Present for the help text alone: the flags of an app never reach this parser.
     #[command(flatten)]
     app: AppOptions,
 }
 
+/// The flags of the pod that `run` has.
+#[derive(Debug, Args)]
+struct RunOptions {
+    #[command(flatten)]
+    pod: PodOptions,
+    #[command(flatten)]
+    start: StartOptions,
+
+    /// Write the pod's UUID to this file
+    #[arg(long, value_name = "FILE")]
+    uuid_file_save: Option<PathBuf>,
+}
+
 impl RunArguments {
     /// Whose flag is whose.
     pub(crate) fn flags() -> FlagTable {
-        let pod = PodOptions::augment_args(GlobalOptions::augment_args(clap::Command::new("")));
-        FlagTable::new(pod, Some(AppOptions::augment_args(clap::Command::new(""))))
+        flags_of::<RunOptions>()
     }
 }
 
-/// Flags of the pod as a whole.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Pod options (before the first image)")]
-pub(crate) struct PodOptions {
-    /// What isolates the pod: the name of an installed stage1 image, or its directory
-    #[arg(long, value_name = "NAME|DIR", default_value = "kvm")]
-    pub(crate) stage1: String,
+/// `prepare` as clap knows it.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "bulkhead prepare [POD OPTIONS] IMAGE [APP OPTIONS] [-- ARGUMENTS... [---]] \
+                            [IMAGE2 ...]"
+)]
+pub(crate) struct PrepareArguments {
+    #[command(flatten)]
+    own: PrepareOptions,
+    /// As in `run`.
+    #[command(flatten)]
+    app: AppOptions,
+}
 
+/// The flags of the pod that `prepare` has.
+#[derive(Debug, Args)]
+struct PrepareOptions {
+    #[command(flatten)]
+    pod: PodOptions,
+
+    /// Say nothing but the UUID and errors
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = false,
+        hide_default_value = true,
+        hide_possible_values = true,
+        default_missing_value = "true"
+    )]
+    quiet: bool,
+}
+
+impl PrepareArguments {
+    /// Whose flag is whose.
+    pub(crate) fn flags() -> FlagTable {
+        flags_of::<PrepareOptions>()
+    }
+}
+
+fn flags_of<Pod: Args>() -> FlagTable {
+    let pod = Pod::augment_args(GlobalOptions::augment_args(clap::Command::new("")));
+    FlagTable::new(pod, Some(AppOptions::augment_args(clap::Command::new(""))))
+}
+
+/// Flags of a pod's start.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of the start")]
+pub(crate) struct StartOptions {
     /// Networks of the pod; none, loopback alone, is the only one yet
     #[arg(
         long,
@@ -117,9 +171,27 @@ pub(crate) struct PodOptions {
     #[arg(long, value_name = "IP=NAME,...|host", value_delimiter = ',')]
     pub(crate) hosts_entry: Vec<HostsEntry>,
 
-    /// Write the pod's UUID to this file
-    #[arg(long, value_name = "FILE")]
-    pub(crate) uuid_file_save: Option<PathBuf>,
+    /// Taken for the sake of rkt's command lines: every pod has the metadata service (AC_METADATA_URL)
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = true,
+        hide_default_value = true,
+        hide_possible_values = true,
+        default_missing_value = "true"
+    )]
+    pub(crate) mds_register: bool,
+}
+
+/// Flags of the pod as a whole.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Pod options (before the first image)")]
+pub(crate) struct PodOptions {
+    /// What isolates the pod: the name of an installed stage1 image, or its directory
+    #[arg(long, value_name = "NAME|DIR", default_value = "kvm")]
+    pub(crate) stage1: String,
 
     /// Pass this program's environment on, below what images and flags set
     #[arg(
@@ -133,19 +205,6 @@ pub(crate) struct PodOptions {
         default_missing_value = "true"
     )]
     pub(crate) inherit_env: bool,
-
-    /// Taken for the sake of rkt's command lines: every pod has the metadata service (AC_METADATA_URL)
-    #[arg(
-        long,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value_t = true,
-        hide_default_value = true,
-        hide_possible_values = true,
-        default_missing_value = "true"
-    )]
-    pub(crate) mds_register: bool,
 
     /// Set a variable in all apps
     #[arg(long, value_name = "NAME=VALUE")]
@@ -277,17 +336,37 @@ struct AppSection {
     options: AppOptions,
 }
 
-/// A pod to run.
+/// What a pod is made of.
 #[derive(Debug)]
-pub(crate) struct RunRequest {
+pub(crate) struct PodRequest {
     /// The pod's flags.
-    pub(crate) pod: PodOptions,
-    /// Its files of names, of the same flags.
-    pub(crate) names: Names,
+    pub(crate) options: PodOptions,
     /// Mounts of every app.
     pub(crate) mounts: Vec<Mount>,
     /// Its apps, at least one unless a pod manifest says which.
     pub(crate) apps: Vec<AppRequest>,
+}
+
+/// A pod to run.
+#[derive(Debug)]
+pub(crate) struct RunRequest {
+    /// What it is made of.
+    pub(crate) pod: PodRequest,
+    /// How it starts.
+    pub(crate) start: StartOptions,
+    /// Its files of names, of the same flags.
+    pub(crate) names: Names,
+    /// Where its UUID is to be found.
+    pub(crate) uuid_file_save: Option<PathBuf>,
+}
+
+/// A pod to run later.
+#[derive(Debug)]
+pub(crate) struct PrepareRequest {
+    /// What it is made of.
+    pub(crate) pod: PodRequest,
+    /// Say nothing of what is being done.
+    pub(crate) quiet: bool,
 }
 
 /// One app of a pod to run.
@@ -303,30 +382,57 @@ pub(crate) struct AppRequest {
 
 impl RunRequest {
     /// Reads each app's flags, and checks what holds between them.
-    pub(crate) fn new(pod: PodOptions, words: Words) -> Result<Self, UsageError> {
-        let apps = words.apps;
-        let mounts = AppSection::try_parse_from(&words.every_app)
-            .map_err(|error| UsageError::clap("run", &error))?
-            .options
-            .mount;
-        if pod.pod_manifest.is_some() {
-            check_alone(&pod, &mounts, &apps)?;
-        } else if apps.is_empty() {
-            return Err(UsageError::wrong("run", "must provide at least one image"));
-        }
-        if pod.interactive && apps.len() > 1 {
-            let message = format!("--interactive is for one app, this pod has {}", apps.len());
+    pub(crate) fn new(arguments: RunArguments, words: Words) -> Result<Self, UsageError> {
+        let RunOptions {
+            pod,
+            start,
+            uuid_file_save,
+        } = arguments.own;
+        let pod = PodRequest::new("run", pod, words)?;
+        if start.interactive && pod.apps.len() > 1 {
+            let count = pod.apps.len();
+            let message = format!("--interactive is for one app, this pod has {count}");
             return Err(UsageError::wrong("run", &message));
         }
-        let names = Names::of(&pod);
+        let names = Names::of(&start);
         let names = names.map_err(|error| UsageError::wrong("run", &error.to_string()))?;
-        let apps = apps
-            .into_iter()
-            .map(AppRequest::new)
-            .collect::<Result<_, _>>()?;
         Ok(Self {
             pod,
+            start,
             names,
+            uuid_file_save,
+        })
+    }
+}
+
+impl PrepareRequest {
+    /// The same.
+    pub(crate) fn new(arguments: PrepareArguments, words: Words) -> Result<Self, UsageError> {
+        let PrepareOptions { pod, quiet } = arguments.own;
+        let pod = PodRequest::new("prepare", pod, words)?;
+        Ok(Self { pod, quiet })
+    }
+}
+
+impl PodRequest {
+    fn new(command: &str, options: PodOptions, words: Words) -> Result<Self, UsageError> {
+        let apps = words.apps;
+        let mounts = AppSection::try_parse_from(&words.every_app)
+            .map_err(|error| UsageError::clap(command, &error))?
+            .options
+            .mount;
+        if options.pod_manifest.is_some() {
+            check_alone(command, &options, &mounts, &apps)?;
+        } else if apps.is_empty() {
+            let message = "must provide at least one image";
+            return Err(UsageError::wrong(command, message));
+        }
+        let apps = apps
+            .into_iter()
+            .map(|app| AppRequest::new(command, app))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            options,
             mounts,
             apps,
         })
@@ -334,7 +440,12 @@ impl RunRequest {
 }
 
 /// A pod manifest says all of what runs: nothing of it is said a second time.
-fn check_alone(pod: &PodOptions, mounts: &[Mount], apps: &[AppWords]) -> Result<(), UsageError> {
+fn check_alone(
+    command: &str,
+    pod: &PodOptions,
+    mounts: &[Mount],
+    apps: &[AppWords],
+) -> Result<(), UsageError> {
     let others = [
         ("an image", !apps.is_empty()),
         ("--volume", !pod.volume.is_empty()),
@@ -347,19 +458,19 @@ fn check_alone(pod: &PodOptions, mounts: &[Mount], apps: &[AppWords]) -> Result<
         None => Ok(()),
         Some((other, _)) => {
             let message = format!("--pod-manifest says what runs: it goes without {other}");
-            Err(UsageError::wrong("run", &message))
+            Err(UsageError::wrong(command, &message))
         }
     }
 }
 
 impl AppRequest {
-    fn new(words: AppWords) -> Result<Self, UsageError> {
+    fn new(command: &str, words: AppWords) -> Result<Self, UsageError> {
         let section = AppSection::try_parse_from(&words.flags)
-            .map_err(|error| UsageError::clap("run", &error))?;
+            .map_err(|error| UsageError::clap(command, &error))?;
         let arguments = words.arguments.into_iter().map(Argument::try_from);
         let arguments = arguments
             .collect::<Result<_, _>>()
-            .map_err(|error| UsageError::wrong("run", &format!("argument after --: {error}")))?;
+            .map_err(|error| UsageError::wrong(command, &format!("argument after --: {error}")))?;
         Ok(Self {
             image: words.image,
             options: section.options,

@@ -92,12 +92,12 @@ impl Fixture {
         file.display().to_string()
     }
 
-    /// `bulkhead` with the fixture's data directory, and its stage1 when it runs a pod.
+    /// `bulkhead` with the fixture's data directory, and its stage1 when it makes a pod.
     pub(crate) fn bulkhead(&self, arguments: &[&str]) -> Output {
         let mut command = self.command();
         match arguments {
-            ["run", rest @ ..] => command
-                .arg("run")
+            [subcommand @ ("run" | "prepare"), rest @ ..] => command
+                .arg(subcommand)
                 .arg("--stage1")
                 .arg(self.path("stage1"))
                 .args(rest),

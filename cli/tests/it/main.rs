@@ -6,5 +6,6 @@ mod bad_input;
 mod doctor;
 mod fixture;
 mod pods;
+mod prepared;
 mod run;
 mod usage;
