@@ -4,18 +4,21 @@
 //! only validation can make, so that later code never asks again whether a name is a name.
 //! [`lifecycle`] keeps pods as directories: where a directory lies and whether it is locked is the
 //! pod's state, a rename changes it, and the kernel drops the lock of whoever dies. [`found`] reads
-//! the pods of others, and [`record`] what their directories tell.
+//! the pods of others, [`record`] what their directories tell, [`wait`] waits for them, and [`garbage`]
+//! deletes them.
 //! [`stage1_image`] reads what starts and isolates a pod, [`stage1_cache`] keeps it near the pods,
 //! [`name_files`] says by which files both stages speak of names.
 
 #[cfg(test)]
 mod fixture_test;
 pub mod found;
+pub mod garbage;
 pub mod lifecycle;
 mod lock;
 pub mod manifest;
 pub mod name_files;
 pub mod record;
+mod remove;
 pub mod stage1_cache;
 pub mod stage1_image;
 pub mod state;

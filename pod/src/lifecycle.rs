@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{fsync, syncfs};
 use thiserror::Error;
 
+use crate::garbage::delete_files;
 use crate::lock::{lies_at, lock_exclusive, open_directory};
 use crate::manifest::{AcName, PodManifest};
 use crate::stage1_image::Stage1Image;
@@ -362,7 +363,8 @@ impl Pod {
             self.move_to(Phase::Garbage)?;
         }
         let path = self.path();
-        match fs::remove_dir_all(&path) {
+        let deleted = delete_files(self.lock.as_fd()).and_then(|()| fs::remove_dir(&path));
+        match deleted {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(failed("delete", &path)(error))
             }
@@ -391,7 +393,7 @@ fn open_locked(path: &Path) -> io::Result<OwnedFd> {
     }
 }
 
-fn create_directory(path: &Path) -> Result<(), PodError> {
+pub(crate) fn create_directory(path: &Path) -> Result<(), PodError> {
     DirBuilder::new()
         .recursive(true)
         .mode(DIRECTORY_MODE)

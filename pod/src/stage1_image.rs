@@ -16,6 +16,8 @@ use crate::manifest::{AbsolutePath, ImageManifest, MANIFEST_BYTES_MAX, ManifestE
 pub const INTERFACE_VERSION: u32 = 6;
 
 const RUN: &str = "coreos.com/rkt/stage1/run";
+const STOP: &str = "coreos.com/rkt/stage1/stop";
+const GC: &str = "coreos.com/rkt/stage1/gc";
 const VERSION: &str = "coreos.com/rkt/stage1/interface-version";
 const TAKES_BLOCK_IMAGES: &str = "bulkhead.dev/stage1/takes-block-images";
 
@@ -62,6 +64,8 @@ pub struct Stage1Image {
     directory: PathBuf,
     manifest: ImageManifest,
     run: AbsolutePath,
+    stop: Option<AbsolutePath>,
+    gc: Option<AbsolutePath>,
     takes_block_images: bool,
 }
 
@@ -88,12 +92,13 @@ impl Stage1Image {
             name,
             problem,
         };
-        let run = manifest
-            .annotation(RUN)
-            .ok_or_else(|| wrong(RUN, "is missing".to_owned()))?;
-        let run: AbsolutePath = run
-            .parse()
-            .map_err(|error| wrong(RUN, format!("{error}")))?;
+        let entrypoint = |name| {
+            let path = manifest.annotation(name).map(str::parse::<AbsolutePath>);
+            path.transpose()
+                .map_err(|error| wrong(name, format!("{error}")))
+        };
+        let run = entrypoint(RUN)?.ok_or_else(|| wrong(RUN, "is missing".to_owned()))?;
+        let (stop, gc) = (entrypoint(STOP)?, entrypoint(GC)?);
         let version = manifest.annotation(VERSION).unwrap_or("1");
         if version.parse() != Ok(INTERFACE_VERSION) {
             let problem = format!("\"{version}\", but this program speaks {INTERFACE_VERSION}");
@@ -104,6 +109,8 @@ impl Stage1Image {
             directory: directory.to_owned(),
             manifest,
             run,
+            stop,
+            gc,
             takes_block_images,
         };
         image.check_program(
@@ -149,6 +156,18 @@ impl Stage1Image {
     #[must_use]
     pub fn run_entrypoint(&self) -> &AbsolutePath {
         &self.run
+    }
+
+    /// Its `stop` entrypoint, if it has one.
+    #[must_use]
+    pub fn stop_entrypoint(&self) -> Option<&AbsolutePath> {
+        self.stop.as_ref()
+    }
+
+    /// Its `gc` entrypoint, if it has one: what it does on the host besides the pod's directory, and undoes there.
+    #[must_use]
+    pub fn gc_entrypoint(&self) -> Option<&AbsolutePath> {
+        self.gc.as_ref()
     }
 
     /// Whether an app's image is handed to it as a file (`opt/stage2/APP/rootfs.erofs`) instead of
