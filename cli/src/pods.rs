@@ -2,10 +2,14 @@
 
 mod cat_manifest;
 mod description;
+mod entrypoint;
 mod format;
+mod gc;
 mod list;
 mod name;
+mod rm;
 mod status;
+mod stop;
 mod time;
 
 use std::process::ExitCode;
@@ -14,8 +18,11 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use self::cat_manifest::CatManifestOptions;
+use self::gc::GcOptions;
 use self::list::ListOptions;
+use self::rm::RmOptions;
 use self::status::StatusOptions;
+use self::stop::StopOptions;
 use crate::arguments::GlobalOptions;
 
 /// What to do with pods.
@@ -27,6 +34,12 @@ pub(crate) enum PodCommand {
     Status(StatusOptions),
     /// Print a pod's manifest
     CatManifest(CatManifestOptions),
+    /// Stop running pods
+    Stop(StopOptions),
+    /// Delete pods that do not run
+    Rm(RmOptions),
+    /// Delete the pods that exited some time ago, and what was left of others
+    Gc(GcOptions),
 }
 
 impl PodCommand {
@@ -36,6 +49,9 @@ impl PodCommand {
             Self::List(_) => "list",
             Self::Status(_) => "status",
             Self::CatManifest(_) => "cat-manifest",
+            Self::Stop(_) => "stop",
+            Self::Rm(_) => "rm",
+            Self::Gc(_) => "gc",
         }
     }
 
@@ -45,6 +61,9 @@ impl PodCommand {
             Self::List(options) => list::list(global, options),
             Self::Status(options) => status::status(global, options),
             Self::CatManifest(options) => cat_manifest::cat_manifest(global, options),
+            Self::Stop(options) => stop::stop(global, options),
+            Self::Rm(options) => rm::rm(global, options),
+            Self::Gc(options) => gc::gc(global, options),
         }
     }
 }

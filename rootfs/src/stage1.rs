@@ -4,6 +4,7 @@
 //! ```text
 //! manifest
 //! rootfs/run               the supervisor: the entrypoint that stage0 executes
+//! rootfs/stop              stops a running pod: the entrypoint that stage0 executes for that
 //! rootfs/relay             speaks to the agent
 //! rootfs/vmm               the virtual machine monitor
 //! rootfs/virtiofsd         serves a host directory to a pod
@@ -32,6 +33,8 @@ const BLOCK_BYTES: u64 = 512;
 pub struct Parts {
     /// The supervisor.
     pub run: PathBuf,
+    /// The program that stops a supervisor.
+    pub stop: PathBuf,
     /// The relay.
     pub relay: PathBuf,
     /// The virtual machine monitor.
@@ -87,6 +90,7 @@ fn fill(parts: &Parts, stage: &Path) -> Result<(), Failure> {
     }
     for (part, name, mode) in [
         (&parts.run, "run", 0o755),
+        (&parts.stop, "stop", 0o755),
         (&parts.relay, "relay", 0o755),
         (&parts.vmm, "vmm", 0o755),
         (&parts.virtiofsd, "virtiofsd", 0o755),

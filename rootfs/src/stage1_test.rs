@@ -9,6 +9,7 @@ fn parts(dir: &Path) -> Parts {
     };
     Parts {
         run: part("stage1-run"),
+        stop: part("stage1-stop"),
         relay: part("stage1-relay"),
         vmm: part("vmm"),
         virtiofsd: part("virtiofsd"),
@@ -38,6 +39,7 @@ fn the_image_has_every_part_in_its_place() {
             "rootfs/relay",
             "rootfs/run",
             "rootfs/scratch.ext4",
+            "rootfs/stop",
             "rootfs/virtiofsd",
             "rootfs/vmm",
         ]

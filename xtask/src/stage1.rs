@@ -71,6 +71,7 @@ fn parts(kernel: &Kernel, virtiofsd: PathBuf) -> Parts {
     let built = target().join(STATIC_TARGET);
     Parts {
         run: built.join("helper/stage1-run"),
+        stop: built.join("helper/stage1-stop"),
         relay: built.join("helper/stage1-relay"),
         vmm: built.join("release/vmm"),
         virtiofsd,

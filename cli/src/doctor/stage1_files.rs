@@ -30,8 +30,9 @@ enum Form {
     Ext4,
 }
 
-const FILES: [(&str, Form); 7] = [
+const FILES: [(&str, Form); 8] = [
     ("run", Form::Program),
+    ("stop", Form::Program),
     ("relay", Form::Program),
     ("vmm", Form::Program),
     ("virtiofsd", Form::Program),

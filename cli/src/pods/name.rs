@@ -3,10 +3,13 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use bulkhead_pod::found::FoundPod;
 use clap::Args;
+
+use crate::report;
 
 /// A UUID, and blank space around it.
 const UUID_FILE_BYTES_MAX: u64 = 128;
@@ -36,6 +39,61 @@ impl PodName {
             (None, None) => unreachable!("clap requires one of them"),
         };
         Ok(FoundPod::find(data, &text)?)
+    }
+}
+
+/// Some pods.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PodNames {
+    /// The pods' UUIDs, or beginnings of them that no other pods have
+    #[arg(
+        value_name = "UUID",
+        required_unless_present = "uuid_file",
+        conflicts_with = "uuid_file"
+    )]
+    uuids: Vec<String>,
+
+    /// Read the UUID of one pod from this file
+    #[arg(long, value_name = "FILE")]
+    uuid_file: Option<PathBuf>,
+}
+
+impl PodNames {
+    /// Does something with each pod, tells what fails with one, and goes on with the next.
+    pub(crate) fn each(
+        &self,
+        command: &str,
+        data: &Path,
+        act: impl Fn(FoundPod) -> Result<()>,
+    ) -> Result<Failures> {
+        let names = match &self.uuid_file {
+            Some(file) => vec![read_uuid(file)?],
+            None => self.uuids.clone(),
+        };
+        let mut failures = Failures(0);
+        for name in names {
+            let found = FoundPod::find(data, &name).map_err(anyhow::Error::from);
+            if let Err(error) = found.and_then(&act) {
+                eprint!("{}", report::tree(command, &error));
+                failures.0 += 1;
+            }
+        }
+        Ok(failures)
+    }
+}
+
+/// With how many pods something failed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Failures(usize);
+
+impl Failures {
+    /// An error when there are any, of which the reasons have been told.
+    pub(crate) fn check(self, what: &str) -> Result<ExitCode> {
+        match self.0 {
+            0 => Ok(ExitCode::SUCCESS),
+            1 => bail!("failed to {what} 1 pod"),
+            count => bail!("failed to {what} {count} pods"),
+        }
     }
 }
 

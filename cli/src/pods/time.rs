@@ -1,5 +1,6 @@
 //! Times as people read them, and durations as they write them.
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
@@ -52,7 +53,7 @@ pub(crate) fn relative(time: SystemTime, now: SystemTime) -> String {
 
 /// A duration as in `30m`, `1h15m30s` or `0`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Period(SignedDuration);
+pub(crate) struct Period(SignedDuration);
 
 impl FromStr for Period {
     type Err = String;
@@ -63,6 +64,19 @@ impl FromStr for Period {
         }
         let wrong = |_| format!("{text:?} is no duration like 30s, 5m or 1h30m");
         text.parse().map(Self).map_err(wrong)
+    }
+}
+
+impl Period {
+    /// Less than nothing is nothing.
+    pub(crate) fn length(self) -> Duration {
+        self.0.try_into().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.0)
     }
 }
 

@@ -58,6 +58,12 @@ fn durations_are_written_as_in_go() {
             "{text}"
         );
     }
+    let minutes: Period = "90m".parse().unwrap();
+    assert_eq!(
+        (minutes.to_string(), minutes.length()),
+        ("1h 30m".to_owned(), Duration::from_secs(5400))
+    );
+    assert_eq!("-1s".parse().map(Period::length), Ok(Duration::ZERO));
     for wrong in ["", "5", "m", "1 parsec", "true"] {
         assert!(
             period(wrong).unwrap_err().contains("is no duration"),

@@ -25,6 +25,14 @@ const STAGE1: &str = r#"#!/bin/sh
 exit 42
 "#;
 
+/// The other entrypoints: each adds a line to `$RECORD` and ends with `$CODE`, or 0.
+const ENTRYPOINT: &str = r#"#!/bin/sh
+printf '%s in %s:' "${0##*/}" "$(pwd -P)" >> "$RECORD"
+printf ' %s' "$@" >> "$RECORD"
+printf '\n' >> "$RECORD"
+exit "${CODE:-0}"
+"#;
+
 /// Everything a test needs, deleted with it.
 pub(crate) struct Fixture {
     directory: TempDir,
@@ -47,12 +55,16 @@ impl Fixture {
         let rootfs = self.path("stage1/rootfs");
         fs::create_dir_all(rootfs.join("rkt/status")).unwrap();
         fs::create_dir_all(rootfs.join("opt/stage2")).unwrap();
-        fs::write(rootfs.join("run"), script).unwrap();
-        fs::set_permissions(rootfs.join("run"), fs::Permissions::from_mode(0o755)).unwrap();
+        for (name, script) in [("run", script), ("stop", ENTRYPOINT), ("gc", ENTRYPOINT)] {
+            fs::write(rootfs.join(name), script).unwrap();
+            fs::set_permissions(rootfs.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        }
         let manifest = json!({
             "acKind": "ImageManifest", "acVersion": "0.8.11", "name": "bulkhead.dev/stage1-test",
             "annotations": [
                 {"name": "coreos.com/rkt/stage1/run", "value": "/run"},
+                {"name": "coreos.com/rkt/stage1/stop", "value": "/stop"},
+                {"name": "coreos.com/rkt/stage1/gc", "value": "/gc"},
                 {"name": "coreos.com/rkt/stage1/interface-version", "value": "6"},
                 {"name": "bulkhead.dev/stage1/takes-block-images", "value": "true"}
             ]

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod doctor;
+mod ends;
 mod fixture;
 mod pods;
 mod prepared;

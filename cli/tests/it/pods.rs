@@ -13,12 +13,12 @@ use crate::fixture::{Fixture, assert_error};
 /// When the pods here were made and started.
 const CREATED: u64 = 1_136_214_245;
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[track_caller]
-fn succeeds(output: &Output) -> String {
+pub(crate) fn succeeds(output: &Output) -> String {
     assert_eq!(text(&output.stderr), "");
     assert_eq!(output.status.code(), Some(0));
     text(&output.stdout)
@@ -35,7 +35,7 @@ fn set_time(file: &Path, seconds: u64) {
 }
 
 /// A pod that has exited: two apps, of which one has left its exit code.
-fn exited(fixture: &Fixture) -> PathBuf {
+pub(crate) fn exited(fixture: &Fixture) -> PathBuf {
     let web = fixture.aci("web", |manifest| {
         let version = json!({"name": "version", "value": "1.2"});
         manifest["labels"].as_array_mut().unwrap().push(version);
@@ -53,18 +53,18 @@ fn exited(fixture: &Fixture) -> PathBuf {
     pod
 }
 
-fn uuid(pod: &Path) -> String {
+pub(crate) fn uuid(pod: &Path) -> String {
     pod.file_name().unwrap().to_str().unwrap().to_owned()
 }
 
-fn hold(pod: &Path) -> File {
+pub(crate) fn hold(pod: &Path) -> File {
     let lock = File::open(pod).unwrap();
     flock(&lock, FlockOperation::NonBlockingLockExclusive).unwrap();
     lock
 }
 
 /// `bulkhead` in the time zone of the expected texts.
-fn call(fixture: &Fixture, words: &[&str]) -> Output {
+pub(crate) fn call(fixture: &Fixture, words: &[&str]) -> Output {
     fixture
         .command()
         .env("TZ", "UTC")

@@ -13,6 +13,7 @@ pub(super) fn sizes(dist: &Path) -> Result<Value> {
     let files = [
         ("bulkhead", dist.join("bin/bulkhead")),
         ("supervisor", stage1_file(dist, "run")),
+        ("stop", stage1_file(dist, "stop")),
         ("relay", stage1_file(dist, "relay")),
         ("vmm", stage1_file(dist, "vmm")),
         ("vmlinux", stage1_file(dist, "kernel/vmlinux")),

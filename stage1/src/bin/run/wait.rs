@@ -3,6 +3,7 @@
 //! * The first SIGTERM, SIGINT or SIGHUP stops the pod in order: the relay passes it on to the guest, and all must have
 //!   ended within [`STOP_LIMIT`].
 //! * The second one kills both helpers at once.
+//! * SIGUSR1 stops it in order too, however often it comes: two callers of the `stop` entrypoint do not know of each other.
 //! * The relay's end is the pod's end, and its exit code the pod's.
 //! * A VMM that has ended leaves the relay [`RELAY_END_LIMIT`] to say so.
 
@@ -33,11 +34,14 @@ const STOP_LIMIT: Duration = Duration::from_secs(15);
 /// What the relay gets after the VMM's end: it has output to pass on and a reason to tell.
 const RELAY_END_LIMIT: Duration = Duration::from_secs(5);
 
+/// Asks for the pod's stop, and for no more when it comes again.
+const STOP_SIGNAL: Signal = Signal::SIGUSR1;
+
 /// Blocks the signals that stop a pod, to be read one by one; and SIGTTOU, so that the terminal can be restored whoever is
 /// in its foreground.
 pub(crate) fn block_signals() -> Result<SignalFd> {
     let mut stops = SigSet::empty();
-    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, STOP_SIGNAL] {
         stops.add(signal);
     }
     let mut blocked = stops;
@@ -129,8 +133,11 @@ impl Running {
         if ready[0] {
             return Some(End::Relay);
         }
-        if ready[1] && matches!(signals.read_signal(), Ok(Some(_))) {
-            return self.signal(commands);
+        if ready[1]
+            && let Ok(Some(signal)) = signals.read_signal()
+        {
+            let asks = u32::try_from(STOP_SIGNAL as i32) == Ok(signal.ssi_signo);
+            return self.signal(commands, asks);
         }
         let vmm = 2 + self.file_servers.len();
         if ready.get(vmm).is_some_and(|ready| *ready) {
@@ -142,9 +149,9 @@ impl Running {
         None
     }
 
-    fn signal(&mut self, commands: &mut UnixStream) -> Option<End> {
+    fn signal(&mut self, commands: &mut UnixStream, asks: bool) -> Option<End> {
         if self.stopping {
-            return Some(End::Killed);
+            return (!asks).then_some(End::Killed);
         }
         self.stopping = true;
         self.limit(STOP_LIMIT);

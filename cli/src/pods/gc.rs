@@ -1,0 +1,161 @@
+//! `bulkhead gc`: pods that have ended are marked, and deleted when they have been marked for long enough.
+
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, bail};
+use bulkhead_pod::Uuid;
+use bulkhead_pod::garbage::{self, Garbage};
+use bulkhead_pod::lifecycle::{Phase, PodError};
+use bulkhead_pod::stage1_image::Stage1Image;
+use clap::Args;
+
+use super::entrypoint;
+use super::time::Period;
+use crate::arguments::GlobalOptions;
+use crate::report;
+
+/// Nobody takes so long from a pod's first directory to its lock, which are two system calls.
+const EMBRYO_AGE: Duration = Duration::from_secs(10 * 60);
+
+const EXAMPLES: &str = "\
+Pods that have exited are moved to the garbage by one call, and deleted by a later one, when they have been there for
+longer than --grace-period. Made to be run from a timer; any number of calls may run at the same time.";
+
+/// Options of `gc`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct GcOptions {
+    /// Keep exited pods for so long
+    #[arg(long, value_name = "DURATION", default_value = "30m")]
+    grace_period: Period,
+
+    /// Keep prepared pods that nobody runs for so long
+    #[arg(long, value_name = "DURATION", default_value = "24h")]
+    expire_prepared: Period,
+
+    /// Move exited pods and given-up preparations to the garbage, and delete nothing
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = false,
+        hide_default_value = true,
+        hide_possible_values = true,
+        default_missing_value = "true"
+    )]
+    mark_only: bool,
+}
+
+/// Marks and deletes. What fails with one pod is told, and stops nothing.
+pub(crate) fn gc(global: &GlobalOptions, options: &GcOptions) -> Result<ExitCode> {
+    let mut collection = Collection { global, failed: 0 };
+    collection.each(Phase::Run, |uuid| mark(global, Phase::Run, uuid, "pod"))?;
+    collection.each(Phase::Prepare, |uuid| {
+        mark(global, Phase::Prepare, uuid, "failed prepare")
+    })?;
+    if !options.mark_only {
+        let expiry = options.expire_prepared.length();
+        collection.each(Phase::Prepared, |uuid| {
+            match is_older(global, Phase::Prepared, uuid, expiry)? {
+                true => mark(global, Phase::Prepared, uuid, "expired prepared pod"),
+                false => Ok(()),
+            }
+        })?;
+        let grace = options.grace_period;
+        collection.each(Phase::ExitedGarbage, |uuid| {
+            if is_older(global, Phase::ExitedGarbage, uuid, grace.length())? {
+                return collect(global, Phase::ExitedGarbage, uuid);
+            }
+            eprintln!("gc: pod \"{uuid}\" not removed: still within grace period ({grace})");
+            Ok(())
+        })?;
+        collection.each(Phase::Garbage, |uuid| collect(global, Phase::Garbage, uuid))?;
+        collection.each(Phase::Embryo, |uuid| {
+            match is_older(global, Phase::Embryo, uuid, EMBRYO_AGE)? {
+                true => collect(global, Phase::Embryo, uuid),
+                false => Ok(()),
+            }
+        })?;
+    }
+    match collection.failed {
+        0 => Ok(ExitCode::SUCCESS),
+        1 => bail!("failed to collect 1 pod"),
+        count => bail!("failed to collect {count} pods"),
+    }
+}
+
+struct Collection<'a> {
+    global: &'a GlobalOptions,
+    failed: usize,
+}
+
+impl Collection<'_> {
+    /// Does something with every pod in one place.
+    fn each(&mut self, phase: Phase, act: impl Fn(Uuid) -> Result<()>) -> Result<()> {
+        for uuid in garbage::pods_in(&self.global.dir, phase)? {
+            if let Err(error) = act(uuid) {
+                eprint!("{}", report::tree("gc", &error));
+                self.failed += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn mark(global: &GlobalOptions, from: Phase, uuid: Uuid, what: &str) -> Result<()> {
+    if garbage::mark(&global.dir, from, uuid)? {
+        eprintln!("gc: moving {what} \"{uuid}\" to garbage");
+    }
+    Ok(())
+}
+
+/// Whether it has been in its place for longer than that; one that is not there any more has not.
+fn is_older(
+    global: &GlobalOptions,
+    phase: Phase,
+    uuid: Uuid,
+    age: Duration,
+) -> Result<bool, PodError> {
+    let since = garbage::since(&global.dir, phase, uuid)?;
+    // What is newer than now was made before the clock was set back.
+    let ages = since.map(|since| SystemTime::now().duration_since(since));
+    Ok(ages.is_some_and(|lies| lies.is_ok_and(|lies| lies >= age)))
+}
+
+fn collect(global: &GlobalOptions, phase: Phase, uuid: Uuid) -> Result<()> {
+    let Some(garbage) = Garbage::take(&global.dir, phase, uuid)? else {
+        return Ok(());
+    };
+    report::print(&format!("Garbage collecting pod \"{uuid}\"\n"))?;
+    delete("gc", global, phase, garbage)
+}
+
+/// Has stage1 undo what it did on the host, if the pod has run, and deletes the rest. What stage1 fails with is told.
+pub(crate) fn delete(
+    command: &str,
+    global: &GlobalOptions,
+    phase: Phase,
+    garbage: Garbage,
+) -> Result<()> {
+    let uuid = garbage.uuid();
+    if phase == Phase::ExitedGarbage
+        && let Err(error) = call_stage1(global, &garbage)
+    {
+        let error = error.context(format!("skipping the gc of pod \"{uuid}\" by its stage1"));
+        eprint!("{}", report::tree(command, &error));
+    }
+    garbage
+        .delete()
+        .with_context(|| format!("unable to remove pod \"{uuid}\""))
+}
+
+fn call_stage1(global: &GlobalOptions, garbage: &Garbage) -> Result<()> {
+    let stage1 = Stage1Image::open(&garbage.path().join("stage1"))?;
+    let Some(gc) = stage1.gc_entrypoint() else {
+        return Ok(());
+    };
+    let flags: &[&str] = if global.debug { &["--debug"] } else { &[] };
+    entrypoint::call(garbage.path(), gc, flags, garbage.uuid())
+}

@@ -1,0 +1,70 @@
+//! `bulkhead stop`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use bulkhead_pod::found::FoundPod;
+use bulkhead_pod::stage1_image::Stage1Image;
+use bulkhead_pod::state::State;
+use clap::Args;
+
+use super::entrypoint;
+use super::name::PodNames;
+use crate::arguments::GlobalOptions;
+use crate::report;
+
+/// Options of `stop`.
+#[derive(Debug, Args)]
+pub(crate) struct StopOptions {
+    #[command(flatten)]
+    pods: PodNames,
+
+    /// Kill the pods: no app hears of it, and nothing is written back
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = false,
+        hide_default_value = true,
+        hide_possible_values = true,
+        default_missing_value = "true"
+    )]
+    force: bool,
+}
+
+/// Stops one pod after the other, and prints the UUID of each.
+pub(crate) fn stop(global: &GlobalOptions, options: &StopOptions) -> Result<ExitCode> {
+    let stop = |pod| stop_one(&global.dir, &pod, options.force);
+    options.pods.each("stop", &global.dir, stop)?.check("stop")
+}
+
+fn stop_one(data: &Path, pod: &FoundPod, force: bool) -> Result<()> {
+    let uuid = pod.uuid();
+    match pod.state() {
+        State::Running => {}
+        state if state.has_exited() => {
+            return report::print(&format!("pod \"{uuid}\" is already stopped\n"));
+        }
+        state => bail!("pod \"{uuid}\" is not running: it is {state}"),
+    }
+    let stopped = call_stage1(pod, force);
+    if let Err(error) = stopped {
+        // Ended by itself and marked or deleted meanwhile, it had no stage1 to call in its old place.
+        let now = FoundPod::look_up(data, uuid)?;
+        if now.is_some_and(|pod| !pod.state().has_exited()) {
+            return Err(error.context(format!("error stopping \"{uuid}\"")));
+        }
+    }
+    report::print(&format!("\"{uuid}\"\n"))
+}
+
+fn call_stage1(pod: &FoundPod, force: bool) -> Result<()> {
+    let stage1 = Stage1Image::open(&pod.path().join("stage1"))?;
+    let stop = stage1
+        .stop_entrypoint()
+        .context("its stage1 cannot stop pods: it has no stop entrypoint")?;
+    let flags: &[&str] = if force { &["--force"] } else { &[] };
+    entrypoint::call(pod.path(), stop, flags, pod.uuid())
+}
