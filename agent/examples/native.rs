@@ -13,8 +13,9 @@ use std::path::PathBuf;
 
 use bulkhead_agent::agent::Agent;
 use bulkhead_agent::clock::monotonic_ns;
+use bulkhead_agent::disk::Storage;
 use bulkhead_agent::reason::reason;
-use bulkhead_agent::setup::Machine;
+use bulkhead_agent::setup::{Kernel, Machine};
 
 #[expect(unsafe_code, reason = "the linker finds it by this name")]
 #[unsafe(no_mangle)]
@@ -26,11 +27,12 @@ extern "C" fn main(_argument_count: c_int, _arguments: *const *const c_char) -> 
     };
     let machine = Machine {
         base: base.clone(),
-        image_disk: image_disk.clone(),
-        scratch_disk: scratch_disk.clone(),
-        volume_disks: [PathBuf::new(), PathBuf::new()],
+        image_disk: Storage::Disk(image_disk.clone()),
+        scratch_disk: Storage::Disk(scratch_disk.clone()),
+        volume_disks: [PathBuf::new(), PathBuf::new()].map(Storage::Disk),
         cgroups: cgroups.clone(),
         late_devices: None,
+        kernel: Kernel::Own,
     };
     let socket = socket.clone();
     let dial = Box::new(move || {

@@ -1,9 +1,9 @@
-//! The machine's two disks and the partitions that the plan makes of them.
+//! The machine's disks and the partitions that the plan makes of them.
 //!
-//! The host gives the guest one disk with all images and one with all scratch file systems; where each lies is in the plan, not
-//! on the disk.
+//! The host gives a guest one disk with all images and one with all scratch file systems; where each lies is in the plan, not
+//! on the disk. A container on the host's kernel has a device for each instead.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,9 +12,37 @@ use bulkhead_protocol::plan::Partition;
 
 use crate::sys;
 
+/// Where the partitions of a disk are.
+#[derive(Debug, Clone)]
+pub enum Storage {
+    /// All on this device, which is cut.
+    Disk(PathBuf),
+    /// Each is a device, by its place in the plan.
+    Devices(BTreeMap<u16, PathBuf>),
+}
+
+impl Storage {
+    /// All devices: limits hold for each by itself.
+    pub fn devices(&self) -> Vec<&Path> {
+        match self {
+            Self::Disk(path) => vec![path],
+            Self::Devices(devices) => devices.values().map(PathBuf::as_path).collect(),
+        }
+    }
+}
+
+/// A disk and what was made of it.
+#[derive(Debug)]
+pub enum Disk {
+    /// It is cut on demand.
+    Whole(Cut),
+    /// It was never one.
+    Parts(BTreeMap<u16, PathBuf>),
+}
+
 /// A disk that is cut on demand.
 #[derive(Debug)]
-pub struct Disk {
+pub struct Cut {
     path: PathBuf,
     /// Open once the first partition was made.
     file: Option<File>,
@@ -22,24 +50,38 @@ pub struct Disk {
     made: BTreeSet<u16>,
 }
 
-/// A partition that could not be made.
+/// A partition that is not to be had.
 #[derive(Debug, thiserror::Error)]
-#[error("make {length} bytes from {start} partition {number} of {disk:?}")]
-pub struct PartitionError {
-    disk: PathBuf,
-    number: u16,
-    start: u64,
-    length: u64,
-    source: io::Error,
+pub enum PartitionError {
+    /// It could not be made.
+    #[error("make {length} bytes from {start} partition {number} of {disk:?}")]
+    Make {
+        /// Of this disk.
+        disk: PathBuf,
+        /// The kernel's number.
+        number: u16,
+        /// First byte.
+        start: u64,
+        /// Bytes.
+        length: u64,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no device for it.
+    #[error("there is no device for partition {0} of the plan")]
+    NoDevice(u16),
 }
 
 impl Disk {
-    /// The disk at `path`, which is not touched yet.
-    pub fn new(path: &Path) -> Self {
-        Self {
-            path: path.to_owned(),
-            file: None,
-            made: BTreeSet::new(),
+    /// What `storage` says, not touched yet.
+    pub fn new(storage: &Storage) -> Self {
+        match storage {
+            Storage::Disk(path) => Self::Whole(Cut {
+                path: path.clone(),
+                file: None,
+                made: BTreeSet::new(),
+            }),
+            Storage::Devices(devices) => Self::Parts(devices.clone()),
         }
     }
 
@@ -48,15 +90,28 @@ impl Disk {
     /// # Errors
     /// When the disk is not there or not that long.
     pub fn partition(&mut self, index: u16, range: Partition) -> Result<PathBuf, PartitionError> {
+        match self {
+            Self::Whole(disk) => disk.partition(index, range),
+            Self::Parts(devices) => devices
+                .get(&index)
+                .cloned()
+                .ok_or(PartitionError::NoDevice(index)),
+        }
+    }
+}
+
+impl Cut {
+    fn partition(&mut self, index: u16, range: Partition) -> Result<PathBuf, PartitionError> {
         let number = index + 1;
         if !self.made.contains(&number) {
-            self.make(number, range).map_err(|source| PartitionError {
-                disk: self.path.clone(),
-                number,
-                start: range.start,
-                length: range.length,
-                source,
-            })?;
+            self.make(number, range)
+                .map_err(|source| PartitionError::Make {
+                    disk: self.path.clone(),
+                    number,
+                    start: range.start,
+                    length: range.length,
+                    source,
+                })?;
             self.made.insert(number);
         }
         Ok(device(&self.path, number))

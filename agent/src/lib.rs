@@ -7,6 +7,7 @@ pub mod clock;
 pub mod confine;
 pub mod connection;
 pub mod console;
+pub mod container;
 pub mod device_policy;
 pub mod dial;
 pub mod disk;

@@ -259,8 +259,10 @@ impl Pod {
         if state.cgroup.is_none() {
             let used = self.plan.disk_volumes.iter().map(|volume| volume.disk);
             let used = used.max().map_or(0, |last| usize::from(last) + 1);
-            let mut disks: Vec<&Path> = vec![&machine.image_disk, &machine.scratch_disk];
-            disks.extend(machine.volume_disks.iter().take(used).map(PathBuf::as_path));
+            let mut disks = machine.image_disk.devices();
+            disks.extend(machine.scratch_disk.devices());
+            let volumes = machine.volume_disks.iter().take(used);
+            disks.extend(volumes.flat_map(|storage| storage.devices()));
             let parent = match &mut self.cgroup {
                 Some(parent) => parent,
                 parent => parent.insert(parent_group(machine, self.plan.limits, &disks)?),

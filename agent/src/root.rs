@@ -63,6 +63,8 @@ pub struct Root<'a> {
     pub fills: &'a [(u16, PathBuf)],
     /// Disks of the host that the mounts show, with their numbers and partitions.
     pub disks: &'a [(u8, DiskVolume, PathBuf)],
+    /// Whether the directories of the host are mounted below `base` already.
+    pub has_shares: bool,
     /// The app's control group, which this process is in.
     pub cgroup: Option<&'a OwnedFd>,
     /// What is hidden, where it exists.
@@ -240,7 +242,7 @@ impl Root<'_> {
     ) -> Result<OwnedFd, RootError> {
         let tag = share_tag(index);
         let mut path = self.base.join("shares").join(&tag);
-        if !directories.shares.contains(&index) {
+        if !self.has_shares && !directories.shares.contains(&index) {
             make_directory(&path)?;
             mount(&*tag, &path, "virtiofs", mounts::SHARE_FLAGS, None).map_err(|source| {
                 RootError::Mount {

@@ -12,6 +12,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use rustix::process::{chdir, chroot};
 
 use crate::cgroup::{self, CgroupError};
+use crate::disk::Storage;
 use crate::sys;
 
 /// Where things are in this machine.
@@ -20,15 +21,26 @@ pub struct Machine {
     /// Directory for the mount points of an app's root.
     pub base: PathBuf,
     /// The disk of all images.
-    pub image_disk: PathBuf,
+    pub image_disk: Storage,
     /// The disk of all writable layers.
-    pub scratch_disk: PathBuf,
+    pub scratch_disk: Storage,
     /// The disks of the host's disks, as many as the plan uses.
-    pub volume_disks: [PathBuf; MAX_VOLUME_DISKS],
+    pub volume_disks: [Storage; MAX_VOLUME_DISKS],
     /// Root of the control groups.
     pub cgroups: PathBuf,
     /// Where devices that the boot passed over wait for a driver ([`crate::late_devices`]); none where there are none.
     pub late_devices: Option<PathBuf>,
+    /// Whose kernel this is.
+    pub kernel: Kernel,
+}
+
+/// Whose kernel a pod runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kernel {
+    /// The pod's: the agent keeps its clock and its randomness, writes it back, and mounts shares by virtio-fs.
+    Own,
+    /// The host's: that is nobody's here to change, and shares are mounted already.
+    Shared,
 }
 
 impl Machine {
@@ -36,11 +48,12 @@ impl Machine {
     pub fn guest() -> Self {
         Self {
             base: PathBuf::from("/"),
-            image_disk: PathBuf::from("/dev/vda"),
-            scratch_disk: PathBuf::from("/dev/vdb"),
-            volume_disks: ["/dev/vdc", "/dev/vdd"].map(PathBuf::from),
+            image_disk: Storage::Disk(PathBuf::from("/dev/vda")),
+            scratch_disk: Storage::Disk(PathBuf::from("/dev/vdb")),
+            volume_disks: ["/dev/vdc", "/dev/vdd"].map(|path| Storage::Disk(PathBuf::from(path))),
             cgroups: PathBuf::from("/cgroup"),
             late_devices: Some(PathBuf::from("/sys")),
+            kernel: Kernel::Own,
         }
     }
 }
@@ -176,7 +189,11 @@ fn delegate_cgroups() -> Result<(), SetupError> {
     Ok(cgroup::delegate(Path::new("/cgroup"))?)
 }
 
-fn bring_loopback_up() -> Result<(), SetupError> {
+/// Brings the network that every pod has up.
+///
+/// # Errors
+/// When the kernel has none.
+pub fn bring_loopback_up() -> Result<(), SetupError> {
     let socket = socket_with(
         AddressFamily::INET,
         SocketType::DGRAM,

@@ -1,6 +1,5 @@
 //! The system calls that no crate offers safely: a child with its own mount namespace in a cgroup, signals of any
-//! number, and a few ioctls. The
-//! only `unsafe` of the agent.
+//! number, and a few ioctls. The only `unsafe` of the agent.
 #![allow(unsafe_code)] // clone3 and ioctl take pointers to structures and have no safe binding anywhere.
 
 use std::fs::File;
@@ -127,6 +126,62 @@ struct BlockPartition {
     number: i32,
     device_name: [u8; 64],
     volume_name: [u8; 64],
+}
+
+/// A descriptor that this process was started with.
+pub fn inherited(number: i32) -> OwnedFd {
+    // SAFETY: for the caller to know that the number means what it was started with, and that nobody else here has it.
+    unsafe { OwnedFd::from_raw_fd(number) }
+}
+
+/// The number of a loop device that nobody uses; somebody else may be faster to use it. `control` is `/dev/loop-control`.
+///
+/// # Errors
+/// What the kernel says.
+pub fn free_loop_device(control: &File) -> io::Result<u32> {
+    // SAFETY: LOOP_CTL_GET_FREE takes no argument.
+    let number = unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE) };
+    check(number)?;
+    u32::try_from(number).map_err(io::Error::other)
+}
+
+/// Makes a loop device a disk with this file's bytes. It is given back with its last user.
+///
+/// # Errors
+/// What the kernel says; `EBUSY` when it is in use.
+pub fn attach_loop_device(device: &File, file: BorrowedFd, read_only: bool) -> io::Result<()> {
+    let mut config = LoopConfig {
+        file: u32::try_from(file.as_raw_fd()).unwrap_or(u32::MAX),
+        block_size: 0,
+        info: [0; 232],
+        reserved: [0; 8],
+    };
+    let flags = if read_only {
+        LO_FLAGS_AUTOCLEAR | LO_FLAGS_READ_ONLY
+    } else {
+        LO_FLAGS_AUTOCLEAR
+    };
+    config.info[LO_FLAGS_AT..LO_FLAGS_AT + 4].copy_from_slice(&flags.to_le_bytes());
+    // SAFETY: LOOP_CONFIGURE takes a `struct loop_config`, which lives until it returns.
+    check(unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE, &raw const config) })
+}
+
+/// `include/uapi/linux/loop.h`.
+const LOOP_CTL_GET_FREE: libc::c_ulong = 0x4C82;
+const LOOP_CONFIGURE: libc::c_ulong = 0x4C0A;
+const LO_FLAGS_READ_ONLY: u32 = 1;
+const LO_FLAGS_AUTOCLEAR: u32 = 4;
+
+/// Offset of `lo_flags` in `struct loop_info64`: behind five 64-bit and three 32-bit members.
+const LO_FLAGS_AT: usize = 5 * 8 + 3 * 4;
+
+/// `struct loop_config`; all of its `struct loop_info64` but the flags is 0 here.
+#[repr(C, align(8))]
+struct LoopConfig {
+    file: u32,
+    block_size: u32,
+    info: [u8; 232],
+    reserved: [u64; 8],
 }
 
 /// Puts random bytes into the kernel's pool through `/dev/urandom` and counts them as random.
@@ -325,7 +380,9 @@ mod tests {
 
     use nix::libc;
 
-    use super::{BlockPartition, BlockPartitionRequest, CloneArguments, InterfaceRequest};
+    use super::{
+        BlockPartition, BlockPartitionRequest, CloneArguments, InterfaceRequest, LoopConfig,
+    };
 
     #[test]
     fn structures_have_the_sizes_of_the_kernels() {
@@ -333,5 +390,6 @@ mod tests {
         assert_eq!(size_of::<InterfaceRequest>(), size_of::<libc::ifreq>());
         assert_eq!(size_of::<BlockPartition>(), 152);
         assert_eq!(size_of::<BlockPartitionRequest>(), 24);
+        assert_eq!(size_of::<LoopConfig>(), 304);
     }
 }

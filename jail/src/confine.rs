@@ -116,6 +116,7 @@ pub(crate) struct Confinement {
     pub(crate) identity: Option<Identity>,
     pub(crate) open_files: u64,
     pub(crate) ignored_signals: &'static [c_int],
+    pub(crate) gains_privileges: bool,
 }
 
 /// A step failed with an `errno`.
@@ -167,10 +168,12 @@ unsafe fn confine(c: &mut Confinement) -> Result<std::convert::Infallible, Failu
     })?;
     limit(libc::RLIMIT_CORE, 0)?;
     limit(libc::RLIMIT_NOFILE, c.open_files)?;
-    // SAFETY: no pointers.
-    check(Step::NoNewPrivileges, unsafe {
-        libc::syscall(libc::SYS_prctl, libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    })?;
+    if !c.gains_privileges {
+        // SAFETY: no pointers.
+        check(Step::NoNewPrivileges, unsafe {
+            libc::syscall(libc::SYS_prctl, libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        })?;
+    }
     if let Some(identity) = c.identity {
         become_identity(identity)?;
     }

@@ -7,7 +7,7 @@
 //!
 //! * it has the descriptors that were named and no others, and `/dev/null` for a standard stream that was not named;
 //! * its environment is what was given, empty unless something was;
-//! * it can gain no privileges (`no_new_privs`) and leaves no core file;
+//! * it can gain no privileges (`no_new_privs`) unless its jail says so, and leaves no core file;
 //! * it dies when its parent does (`PDEATHSIG`), and when its [`Child`] is dropped;
 //! * it is an executable of its own: no code of the parent runs in it once it is confined.
 //!
@@ -29,4 +29,4 @@ pub use child::{Child, Ended, WaitError};
 pub use confine::Step;
 pub use inherit::{InheritError, inherited};
 pub use mounts::{Tree, TreeOptions};
-pub use spawn::{Descriptor, Identity, Jail, Placed, Program, SpawnError, spawn};
+pub use spawn::{Descriptor, Identity, Jail, Namespaces, Placed, Program, SpawnError, spawn};

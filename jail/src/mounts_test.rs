@@ -4,7 +4,7 @@ use std::io::Read;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::*;
-use crate::{Descriptor, Jail, Placed, Program, spawn};
+use crate::{Descriptor, Jail, Namespaces, Placed, Program, spawn};
 
 /// What a shell prints that sees `tree` at `target`.
 fn shell(tree: &Tree, target: &Path, script: &str) -> String {
@@ -31,7 +31,8 @@ fn shell(tree: &Tree, target: &Path, script: &str) -> String {
         identity: None,
         open_files: 64,
         ignored_signals: &[],
-        own_pid_namespace: false,
+        namespaces: Namespaces::Parents,
+        gains_privileges: false,
     };
     let child = spawn(&program, &jail).unwrap();
     drop(output_end);

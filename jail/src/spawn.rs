@@ -73,9 +73,38 @@ pub struct Jail {
     pub open_files: u64,
     /// Signals that it ignores. All others have their default action.
     pub ignored_signals: &'static [libc::c_int],
-    /// Whether it is the first process of a PID namespace of its own: then all that it ever starts, stopped or not, has
-    /// ended when it has. This takes `CAP_SYS_ADMIN`.
-    pub own_pid_namespace: bool,
+    /// What it has for itself.
+    pub namespaces: Namespaces,
+    /// Whether it, or what it starts, may gain privileges by set-user-id programs: only for a process that runs the programs of
+    /// others, and confines those.
+    pub gains_privileges: bool,
+}
+
+/// Namespaces that a process has for itself. All but the first take `CAP_SYS_ADMIN`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Namespaces {
+    /// Its parent's, all of them.
+    Parents,
+    /// It is the first process of a PID namespace: then all that it ever starts, stopped or not, has ended when it has.
+    Pid,
+    /// That, and mounts, network, host name and System V IPC of its own: a container.
+    Container,
+}
+
+impl Namespaces {
+    fn clone_flags(self) -> libc::c_int {
+        match self {
+            Self::Parents => 0,
+            Self::Pid => libc::CLONE_NEWPID,
+            Self::Container => {
+                libc::CLONE_NEWPID
+                    | libc::CLONE_NEWNS
+                    | libc::CLONE_NEWNET
+                    | libc::CLONE_NEWUTS
+                    | libc::CLONE_NEWIPC
+            }
+        }
+    }
 }
 
 /// A process that could not be started.
@@ -146,6 +175,7 @@ pub fn spawn(program: &Program<'_>, jail: &Jail) -> Result<Child, SpawnError> {
         identity: jail.identity,
         open_files: jail.open_files.min(most_open_files()),
         ignored_signals: jail.ignored_signals,
+        gains_privileges: jail.gains_privileges,
     };
 
     let mut pidfd: RawFd = -1;
@@ -175,11 +205,7 @@ pub fn spawn(program: &Program<'_>, jail: &Jail) -> Result<Child, SpawnError> {
 
 /// A fork that gives a descriptor of the child. Valid while `pidfd` is where it is.
 fn clone_arguments(jail: &Jail, pidfd: &mut RawFd) -> libc::clone_args {
-    let namespace = if jail.own_pid_namespace {
-        libc::CLONE_NEWPID
-    } else {
-        0
-    };
+    let namespace = jail.namespaces.clone_flags();
     // SAFETY: all zeroes is a valid `clone_args`: no flags, no pointers.
     let mut clone: libc::clone_args = unsafe { std::mem::zeroed() };
     clone.flags = u64::try_from(libc::CLONE_PIDFD | namespace).expect("flags are not negative");

@@ -11,7 +11,8 @@ const OPEN: Jail = Jail {
     identity: None,
     open_files: 64,
     ignored_signals: &[],
-    own_pid_namespace: false,
+    namespaces: Namespaces::Parents,
+    gains_privileges: false,
 };
 
 /// Runs a program with its standard output in a pipe, and gives what it wrote and how it ended.
@@ -231,7 +232,8 @@ fn what_a_process_started_ends_with_its_pid_namespace() {
         }],
     };
     let jail = Jail {
-        own_pid_namespace: true,
+        namespaces: Namespaces::Pid,
+        gains_privileges: false,
         ..OPEN
     };
     let child = spawn(&program, &jail).unwrap();

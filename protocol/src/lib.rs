@@ -1,9 +1,10 @@
 //! Every byte that crosses a process or VM boundary: message types and framing, nothing else.
 //!
-//! Three conversations, each in a module of its own, and what one of them carries:
+//! Four conversations, each in a module of its own, and what one of them carries:
 //!
 //! * [`agent`]: relay ↔ guest agent, over one vsock connection, in [`frame`]s;
 //! * [`vmm`]: supervisor and relay ↔ VMM, one message a `SOCK_SEQPACKET` packet, file descriptors beside it;
+//! * [`container`]: supervisor → what takes a VMM's place where a pod has no machine;
 //! * [`relay`]: supervisor → relay, one way: the supervisor reads nothing that a guest can influence;
 //! * [`metadata`]: what apps ask of the metadata service, part of [`agent`].
 //!
@@ -15,6 +16,7 @@
 
 pub mod agent;
 pub mod bounded;
+pub mod container;
 pub mod exit;
 pub mod frame;
 pub mod metadata;

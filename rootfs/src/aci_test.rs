@@ -15,7 +15,7 @@ fn image(dir: &Path, umask: u32, sparse: bool) -> PathBuf {
     let rootfs = image.join("rootfs");
     fs::create_dir_all(rootfs.join("rkt/status")).unwrap();
     fs::create_dir_all(rootfs.join("kernel")).unwrap();
-    let manifest = crate::manifest::json("0.1.0");
+    let manifest = crate::manifest::json("kvm", "0.1.0");
     for (name, contents, mode) in [
         ("manifest", manifest.as_str(), 0o666),
         ("rootfs/run", "supervisor", 0o777),
@@ -110,7 +110,10 @@ fn stage0_reads_it_as_an_image() {
     let store = Store::open(&dir.path().join("data")).unwrap();
     let image = store.import(aci.to_str().unwrap(), &mut |_| {}).unwrap();
     assert_eq!(image.name, "bulkhead.dev/stage1-kvm");
-    assert_eq!(image.manifest, crate::manifest::json("0.1.0").into_bytes());
+    assert_eq!(
+        image.manifest,
+        crate::manifest::json("kvm", "0.1.0").into_bytes()
+    );
 }
 
 #[test]

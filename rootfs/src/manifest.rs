@@ -5,8 +5,8 @@ use serde::Serialize;
 
 /// The specification's version that the manifest follows.
 const AC_VERSION: &str = "0.8.11";
-/// The image's name.
-const NAME: &str = "bulkhead.dev/stage1-kvm";
+/// What the images' names begin with.
+const NAME: &str = "bulkhead.dev/stage1";
 /// Each annotation that stage0 reads: entrypoints are paths below the image's root.
 const ANNOTATIONS: &[(&str, &str)] = &[
     ("coreos.com/rkt/stage1/run", "/run"),
@@ -20,7 +20,7 @@ const ANNOTATIONS: &[(&str, &str)] = &[
 struct ImageManifest<'a> {
     ac_kind: &'a str,
     ac_version: &'a str,
-    name: &'a str,
+    name: String,
     labels: Vec<Pair<'a>>,
     annotations: Vec<Pair<'a>>,
 }
@@ -31,13 +31,13 @@ struct Pair<'a> {
     value: &'a str,
 }
 
-/// The manifest's text for an image of this version.
-pub(crate) fn json(version: &str) -> String {
+/// The manifest's text for an image of this flavor and version.
+pub(crate) fn json(flavor: &str, version: &str) -> String {
     let pair = |&(name, value)| Pair { name, value };
     let manifest = ImageManifest {
         ac_kind: "ImageManifest",
         ac_version: AC_VERSION,
-        name: NAME,
+        name: format!("{NAME}-{flavor}"),
         labels: [("version", version), ("os", "linux"), ("arch", "amd64")]
             .iter()
             .map(pair)

@@ -1,15 +1,16 @@
-//! Assembly of the stage1 image: an unpacked App Container image whose root holds the entrypoints and
-//! everything that a pod's virtual machine starts from.
+//! Assembly of a stage1 image: an unpacked App Container image whose root holds the entrypoints and
+//! everything that a pod's virtual machine starts from, or the program that a pod without one starts with.
 //!
 //! ```text
 //! manifest
 //! rootfs/run               the supervisor: the entrypoint that stage0 executes
 //! rootfs/stop              stops a running pod: the entrypoint that stage0 executes for that
 //! rootfs/relay             speaks to the agent
-//! rootfs/vmm               the virtual machine monitor
-//! rootfs/virtiofsd         serves a host directory to a pod
-//! rootfs/kernel/vmlinux    the guest kernel, and bzImage beside it
-//! rootfs/initramfs.cpio    the guest's first root: the agent
+//! rootfs/vmm               the virtual machine monitor             ┐
+//! rootfs/virtiofsd         serves a host directory to a pod        │ where pods have machines
+//! rootfs/kernel/vmlinux    the guest kernel, and bzImage beside it │
+//! rootfs/initramfs.cpio    the guest's first root: the agent       ┘
+//! rootfs/container         the agent, where pods have none
 //! rootfs/scratch.ext4      the empty writable layer; sparse
 //! rootfs/rkt/status/       where a pod's relay writes the apps' statuses
 //! rootfs/opt/stage2/       where stage0 puts the apps
@@ -37,6 +38,34 @@ pub struct Parts {
     pub stop: PathBuf,
     /// The relay.
     pub relay: PathBuf,
+    /// What separates pods.
+    pub isolation: Isolation,
+    /// Of the image, for its manifest.
+    pub version: String,
+}
+
+/// What separates the pods of an image from each other and from the host.
+#[derive(Debug, Clone)]
+pub enum Isolation {
+    /// A machine each.
+    Machine(MachineParts),
+    /// Namespaces and control groups of the host's kernel: this is the static container program.
+    Container(PathBuf),
+}
+
+impl Isolation {
+    /// The last word of the image's name.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Machine(_) => "kvm",
+            Self::Container(_) => "container",
+        }
+    }
+}
+
+/// Of an image whose pods have machines.
+#[derive(Debug, Clone)]
+pub struct MachineParts {
     /// The virtual machine monitor.
     pub vmm: PathBuf,
     /// The file server.
@@ -47,8 +76,6 @@ pub struct Parts {
     pub vmlinux: PathBuf,
     /// The guest kernel as bzImage.
     pub bzimage: PathBuf,
-    /// Of the image, for its manifest.
-    pub version: String,
 }
 
 /// One file of an assembled image.
@@ -84,28 +111,47 @@ pub fn assemble(parts: &Parts, image: &Path) -> Result<Vec<Entry>, Failure> {
 
 fn fill(parts: &Parts, stage: &Path) -> Result<(), Failure> {
     let rootfs = stage.join("rootfs");
-    for directory in ["kernel", "rkt/status", "opt/stage2"] {
-        let path = rootfs.join(directory);
-        fs::create_dir_all(&path).map_err(Failure::of("create", &path))?;
+    for directory in ["rkt/status", "opt/stage2"] {
+        create(&rootfs.join(directory))?;
     }
+    for (part, name) in [
+        (&parts.run, "run"),
+        (&parts.stop, "stop"),
+        (&parts.relay, "relay"),
+    ] {
+        copy(part, &rootfs.join(name), 0o755)?;
+    }
+    match &parts.isolation {
+        Isolation::Machine(machine) => fill_machine(machine, &rootfs)?,
+        Isolation::Container(program) => copy(program, &rootfs.join("container"), 0o755)?,
+    }
+    scratch::write(&rootfs.join("scratch.ext4"))?;
+    let path = stage.join("manifest");
+    let manifest = manifest::json(parts.isolation.name(), &parts.version);
+    fs::write(&path, manifest).map_err(Failure::of("write", &path))
+}
+
+fn fill_machine(parts: &MachineParts, rootfs: &Path) -> Result<(), Failure> {
+    create(&rootfs.join("kernel"))?;
     for (part, name, mode) in [
-        (&parts.run, "run", 0o755),
-        (&parts.stop, "stop", 0o755),
-        (&parts.relay, "relay", 0o755),
         (&parts.vmm, "vmm", 0o755),
         (&parts.virtiofsd, "virtiofsd", 0o755),
         (&parts.vmlinux, "kernel/vmlinux", 0o644),
         (&parts.bzimage, "kernel/bzImage", 0o644),
     ] {
-        let path = rootfs.join(name);
-        fs::copy(part, &path).map_err(Failure::of("copy", part))?;
-        fs::set_permissions(&path, Permissions::from_mode(mode))
-            .map_err(Failure::of("set the mode of", &path))?;
+        copy(part, &rootfs.join(name), mode)?;
     }
-    initramfs::write(&parts.agent, &rootfs.join("initramfs.cpio"))?;
-    scratch::write(&rootfs.join("scratch.ext4"))?;
-    let path = stage.join("manifest");
-    fs::write(&path, manifest::json(&parts.version)).map_err(Failure::of("write", &path))
+    initramfs::write(&parts.agent, &rootfs.join("initramfs.cpio")).map(|_| ())
+}
+
+fn create(path: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(path).map_err(Failure::of("create", path))
+}
+
+fn copy(part: &Path, path: &Path, mode: u32) -> Result<(), Failure> {
+    fs::copy(part, path).map_err(Failure::of("copy", part))?;
+    fs::set_permissions(path, Permissions::from_mode(mode))
+        .map_err(Failure::of("set the mode of", path))
 }
 
 /// Gives the stage its name, exchanging it with what has the name now.

@@ -11,13 +11,33 @@ fn parts(dir: &Path) -> Parts {
         run: part("stage1-run"),
         stop: part("stage1-stop"),
         relay: part("stage1-relay"),
-        vmm: part("vmm"),
-        virtiofsd: part("virtiofsd"),
-        agent: part("agent"),
-        vmlinux: part("vmlinux"),
-        bzimage: part("bzImage"),
+        isolation: Isolation::Machine(MachineParts {
+            vmm: part("vmm"),
+            virtiofsd: part("virtiofsd"),
+            agent: part("agent"),
+            vmlinux: part("vmlinux"),
+            bzimage: part("bzImage"),
+        }),
         version: "0.1.0".into(),
     }
+}
+
+#[test]
+fn the_image_without_machines_has_the_container_in_their_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = dir.path().join("container");
+    let mut parts = parts(dir.path());
+    let program = dir.path().join("program");
+    fs::write(&program, "this is the container").unwrap();
+    parts.isolation = Isolation::Container(program);
+    let entries = assemble(&parts, &image).unwrap();
+    let paths: Vec<_> = entries.iter().filter_map(|e| e.path.to_str()).collect();
+    let files = ["container", "relay", "run", "scratch.ext4"];
+    let files = files.map(|file| format!("rootfs/{file}"));
+    assert_eq!(paths[0], "manifest");
+    assert_eq!(paths[1..], files);
+    let manifest = fs::read_to_string(image.join("manifest")).unwrap();
+    assert!(manifest.contains("bulkhead.dev/stage1-container"));
 }
 
 #[test]
@@ -94,11 +114,11 @@ fn a_missing_part_is_named_and_the_old_image_stays() {
     let mut parts = parts(&source);
     assemble(&parts, &image).unwrap();
 
-    parts.vmm = source.join("no-vmm");
+    parts.relay = source.join("no-relay");
     let error = assemble(&parts, &image).unwrap_err();
     assert_eq!(
         error.to_string(),
-        format!("cannot copy {}", parts.vmm.display())
+        format!("cannot copy {}", parts.relay.display())
     );
     assert_eq!(
         fs::read_to_string(image.join("rootfs/vmm")).unwrap(),

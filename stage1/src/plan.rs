@@ -61,6 +61,8 @@ pub struct Input<'a> {
     pub host_cpus: u32,
     /// Restrictions that are left out.
     pub insecure: Insecure,
+    /// Whether the pod runs on the host's kernel: what tells or changes it is then closed further.
+    pub shares_kernel: bool,
 }
 
 /// What lies at a volume's source.
@@ -218,7 +220,8 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
     let mut scratch = disks::scratch(apps.len(), volumes.shared, input.scratch_length)?;
     let closes = !input.insecure.paths;
     let limits = limits::of(of_pod(input.manifest), "the pod")?;
-    let settings = settings::of(named_isolators(input.manifest, &programs))?;
+    let settings = named_isolators(input.manifest, &programs);
+    let settings = settings::of(settings, input.shares_kernel)?;
     let mut planned = Vec::new();
     let mut processes = Vec::new();
     let volume_scratch = if volumes.shared { scratch.pop() } else { None };
@@ -227,8 +230,8 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
         unsupported::refuse_app(app, &name, input.stdio)?;
         let id = ProcessId(u32::try_from(index).unwrap_or(u32::MAX));
         processes.push(process::process(id, &name, app, input)?);
-        let masked = mounts::masked(&volumes, closes);
-        let read_only = mounts::read_only(&volumes, closes);
+        let masked = mounts::masked(&volumes, closes, input.shares_kernel);
+        let read_only = mounts::read_only(&volumes, closes, input.shares_kernel);
         planned.push(App {
             layers: bounded("layers", vec![images.layer_of_app[index]])?,
             scratch: scratch[index],

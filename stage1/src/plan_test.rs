@@ -53,6 +53,7 @@ fn input<'a>(manifest: &'a PodManifest, images: &'a [Image]) -> Input<'a> {
         metadata_token: "token",
         host_cpus: 4,
         insecure: Insecure::default(),
+        shares_kernel: false,
     }
 }
 

@@ -25,6 +25,9 @@ const TIME_LIMIT: Duration = Duration::from_secs(900);
 /// Set to `1`: every pod runs with `--debug`, to see more when a test fails.
 const DEBUG_VARIABLE: &str = "BULKHEAD_TEST_DEBUG";
 
+/// Names the stage1 image of all pods; without it, it is the one whose pods have machines.
+const STAGE1_VARIABLE: &str = "BULKHEAD_TEST_STAGE1";
+
 /// The tree that `cargo xtask stage1` makes.
 pub(crate) fn dist() -> PathBuf {
     std::env::var_os("BULKHEAD_DIST").map_or_else(
@@ -200,6 +203,11 @@ impl Call {
             return words;
         }
         words.push("run".into());
+        if let Some(stage1) = std::env::var_os(STAGE1_VARIABLE) {
+            let mut flag = OsString::from("--stage1=");
+            flag.push(stage1);
+            words.push(flag);
+        }
         if std::env::var_os(DEBUG_VARIABLE).is_some_and(|value| value == "1") {
             words.push("--debug".into());
         }

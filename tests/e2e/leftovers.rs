@@ -58,7 +58,15 @@ pub(crate) fn no_processes() -> Vec<String> {
 
 /// `PID PROGRAM` of each process whose program came from the tree under test or a pod of it.
 pub(crate) fn processes() -> Vec<String> {
-    let names = ["vmm", "run", "stop", "relay", "bulkhead", "virtiofsd"];
+    let names = [
+        "vmm",
+        "container",
+        "run",
+        "stop",
+        "relay",
+        "bulkhead",
+        "virtiofsd",
+    ];
     let tree = dist();
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").expect("/proc").flatten() {

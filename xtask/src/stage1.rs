@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use bulkhead_guest_kernel::Kernel;
 use bulkhead_rootfs::aci;
-use bulkhead_rootfs::stage1::{Parts, assemble};
+use bulkhead_rootfs::stage1::{Isolation, MachineParts, Parts, assemble};
 
 use crate::process::{progress, run};
 use crate::virtiofsd;
@@ -29,7 +29,8 @@ pub(crate) fn kernel() -> Result<Kernel> {
     )?)
 }
 
-/// Builds everything and returns the root of the tree: `bin/bulkhead`, `lib/bulkhead/stage1/kvm` and the same as `kvm.aci`.
+/// Builds everything and returns the root of the tree: `bin/bulkhead`, `lib/bulkhead/stage1/{kvm,container}` and the same as
+/// `.aci`.
 pub(crate) fn build(kernel: &Kernel) -> Result<PathBuf> {
     progress("building bulkhead, stage1 and vmm");
     run(cargo("build")
@@ -47,39 +48,48 @@ pub(crate) fn build(kernel: &Kernel) -> Result<PathBuf> {
         .env("RUSTFLAGS", STAGE1_FLAGS))?;
     progress("building the agent");
     run(cargo("build")
-        .args([
-            "--quiet",
-            "--profile",
-            "agent",
-            "--package",
-            "bulkhead-agent",
-        ])
+        .args(["--quiet", "--profile", "agent", "--bins"])
+        .args(["--package", "bulkhead-agent"])
         .args(["--target", STATIC_TARGET])
         .env("RUSTFLAGS", AGENT_FLAGS))?;
     let release = target().join("release");
-    let image = dist().join("lib/bulkhead/stage1/kvm");
-    fs::create_dir_all(dist().join("lib/bulkhead/stage1")).context("make the dist tree")?;
-    assemble(&parts(kernel, virtiofsd::build()?), &image)?;
-    aci::write(&image, &image.with_extension("aci"))?;
+    let images = dist().join("lib/bulkhead/stage1");
+    fs::create_dir_all(&images).context("make the dist tree")?;
+    let container = target().join(STATIC_TARGET).join("agent/container");
+    for (name, isolation) in [
+        ("kvm", machine(kernel, virtiofsd::build()?)),
+        ("container", Isolation::Container(container)),
+    ] {
+        let image = images.join(name);
+        assemble(&parts(isolation), &image)?;
+        aci::write(&image, &image.with_extension("aci"))?;
+    }
     let bin = dist().join("bin");
     fs::create_dir_all(&bin).context("make the dist tree")?;
     replace(&release.join("bulkhead"), &bin.join("bulkhead"))?;
     Ok(dist())
 }
 
-fn parts(kernel: &Kernel, virtiofsd: PathBuf) -> Parts {
+fn parts(isolation: Isolation) -> Parts {
     let built = target().join(STATIC_TARGET);
     Parts {
         run: built.join("helper/stage1-run"),
         stop: built.join("helper/stage1-stop"),
         relay: built.join("helper/stage1-relay"),
+        isolation,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+fn machine(kernel: &Kernel, virtiofsd: PathBuf) -> Isolation {
+    let built = target().join(STATIC_TARGET);
+    Isolation::Machine(MachineParts {
         vmm: built.join("release/vmm"),
         virtiofsd,
         agent: built.join("agent/agent"),
         vmlinux: kernel.vmlinux.clone(),
         bzimage: kernel.bzimage.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-    }
+    })
 }
 
 /// Copies beside and renames: the program may be running.

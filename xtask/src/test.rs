@@ -21,10 +21,29 @@ pub(crate) struct Options {
     /// Only end-to-end tests whose name contains this (with --e2e); may be repeated
     #[arg(requires = "e2e")]
     filter: Vec<String>,
+    /// Only over the stage1 whose pods have no machines (with --e2e)
+    #[arg(long, requires = "e2e")]
+    container: bool,
     /// Use the nested machine even where this machine's KVM works
     #[arg(long)]
     nested: bool,
 }
+
+/// What is tested over the stage1 without machines too. The other modules are about images, machines, or the command line alone.
+const CONTAINER_MODULES: [&str; 12] = [
+    "cgroup::",
+    "devices::",
+    "environment::",
+    "exit::",
+    "files::",
+    "handlers::",
+    "isolators::",
+    "metadata::",
+    "root::",
+    "stop::",
+    "streams::",
+    "volumes::",
+];
 
 /// Memory of the nested machine: the largest test has twenty apps and images in the page cache.
 const NESTED_MEMORY_MIB: u32 = 6144;
@@ -44,29 +63,43 @@ pub(crate) fn all(options: &Options) -> Result<ExitCode> {
     refuses_an_interpreting_kvm(&dist, &images)?;
     let binary = build_end_to_end()?;
     progress("end-to-end tests");
-    let script = format!(
-        "BULKHEAD_DIST=$NESTED_COPY {}={} exec \"$0\" \"$@\"",
-        images::DIRECTORY_VARIABLE,
-        images.display()
-    );
-    let binary = binary.display().to_string();
-    let mut command = [
-        "sh",
-        "-c",
-        &script,
-        &binary,
-        "--test-threads=1",
-        "--nocapture",
-    ]
-    .map(str::to_owned)
-    .to_vec();
-    command.extend(options.filter.iter().cloned());
+    let command = vec![
+        "sh".to_owned(),
+        "-c".to_owned(),
+        script(options, &images),
+        binary.display().to_string(),
+    ];
     nested::run(&nested::Options {
         always: options.nested,
         memory: NESTED_MEMORY_MIB,
         copy: Some(dist),
         ..nested::Options::of(command)
     })
+}
+
+/// One run over each stage1, in one boot of the nested machine; `$0` is the tests' binary.
+fn script(options: &Options, images: &Path) -> String {
+    let filters = |filters: &[String]| filters.join(" ");
+    let run = |variables: &str, filters: &str| {
+        format!("{variables} \"$0\" --test-threads=1 --nocapture {filters}")
+    };
+    let over_machines = run("", &filters(&options.filter));
+    let modules = CONTAINER_MODULES.map(str::to_owned);
+    let chosen = match options.filter.is_empty() {
+        true => &modules[..],
+        false => &options.filter[..],
+    };
+    let over_containers = run("BULKHEAD_TEST_STAGE1=container", &filters(chosen));
+    let runs = match (options.container, options.filter.is_empty()) {
+        (true, _) => over_containers,
+        (false, true) => format!("{over_machines} && {over_containers}"),
+        (false, false) => over_machines,
+    };
+    let directory = images::DIRECTORY_VARIABLE;
+    format!(
+        "export BULKHEAD_DIST=$NESTED_COPY {directory}={}; {runs}",
+        images.display()
+    )
 }
 
 /// Where KVM only interprets code, `doctor` and `run` must say so: only such a machine can test it.

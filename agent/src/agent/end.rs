@@ -11,6 +11,7 @@ use crate::clock::monotonic_ns;
 use crate::handlers::{After, PodIs};
 use crate::process::{Entry, State};
 use crate::reason::Reason;
+use crate::setup::Kernel;
 use crate::sys;
 
 /// Longest wait for processes that were killed to be gone, before file systems are let go anyway: only a disk that stands still keeps
@@ -310,7 +311,9 @@ impl Agent {
         if let Some(pod) = &mut self.pod {
             pod.release_roots();
         }
-        rustix::fs::sync();
+        if self.machine.kernel == Kernel::Own {
+            rustix::fs::sync();
+        }
         self.ending = match self.link.connection() {
             Some(connection) => {
                 connection.send(&FromAgent::Down);

@@ -17,6 +17,7 @@ use crate::pod::Pod;
 use crate::poller::Token;
 use crate::process::{InputEnd, State};
 use crate::provided;
+use crate::setup::Kernel;
 use crate::sys;
 
 /// Difference to the host's clock that is put right. Smaller ones are the way of the message, and the clock source's to correct.
@@ -259,17 +260,9 @@ impl Agent {
         realtime_ns: u64,
     ) -> Result<(), Fatal> {
         self.finish_setup()?;
-        let random = File::options().write(true).open("/dev/urandom");
-        random
-            .and_then(|device| sys::add_entropy(&device, entropy))
-            .map_err(|source| Fatal::System {
-                what: "take in the host's randomness",
-                source,
-            })?;
-        set_realtime(realtime_ns, CLOCK_TOLERANCE_NS).map_err(|errno| Fatal::System {
-            what: "set the clock",
-            source: errno.into(),
-        })?;
+        if self.machine.kernel == Kernel::Own {
+            take_over(entropy, realtime_ns)?;
+        }
         if self.session.is_some_and(|ours| ours != session) {
             return Err(Fatal::OutOfOrder {
                 what: "a session that is not the one it was resumed with",
@@ -381,4 +374,19 @@ impl Agent {
         // The host hangs up when it has read all.
         while until(connection, PollFlags::IN) && connection.read().is_ok() {}
     }
+}
+
+/// Gives the kernel what the host knows better: randomness, and the time.
+fn take_over(entropy: &[u8], realtime_ns: u64) -> Result<(), Fatal> {
+    let random = File::options().write(true).open("/dev/urandom");
+    random
+        .and_then(|device| sys::add_entropy(&device, entropy))
+        .map_err(|source| Fatal::System {
+            what: "take in the host's randomness",
+            source,
+        })?;
+    set_realtime(realtime_ns, CLOCK_TOLERANCE_NS).map_err(|errno| Fatal::System {
+        what: "set the clock",
+        source: errno.into(),
+    })
 }

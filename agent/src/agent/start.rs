@@ -24,6 +24,7 @@ use crate::process::{Entry, InputEnd, State};
 use crate::reason::{Reason, reason};
 use crate::report::{self, Next, Report, Reports};
 use crate::root::Root;
+use crate::setup::Kernel;
 use crate::sys;
 
 /// A process that the agent cannot even begin.
@@ -163,6 +164,7 @@ impl Agent {
                     volume_scratch: devices.volume_scratch.as_deref(),
                     fills: &devices.fills,
                     disks: &devices.disks,
+                    has_shares: self.machine.kernel == Kernel::Shared,
                     cgroup: pod.cgroup(app).map(Cgroup::directory),
                     masked: &plan.masked_paths,
                     closed: &plan.read_only_paths,

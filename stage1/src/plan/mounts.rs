@@ -33,6 +33,18 @@ const READ_ONLY: [&str; 5] = [
     "/proc/sysrq-trigger",
 ];
 
+/// The same of a kernel that is the host's. Root of an app without a capability may write most of `/proc/sys`.
+const MASKED_OF_HOST: [&str; 7] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/latency_stats",
+    "/proc/scsi",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+];
+const READ_ONLY_OF_HOST: [&str; 3] = ["/proc/fs", "/proc/irq", "/proc/sys"];
+
 /// What the appc specification's OS-SPEC for Linux promises every app, its control group where programs look for it, its volumes
 /// above them, and above all the pod's own files of names (rkt's order). With `closes` the kernel's settings are not the app's to
 /// change.
@@ -64,18 +76,24 @@ pub(super) fn of_app(volumes: Vec<Mount>, files: &NameFiles, closes: bool) -> Ve
     mounts
 }
 
-pub(super) fn masked(volumes: &[Mount], closes: bool) -> Vec<Path> {
-    closed(&MASKED, volumes, closes)
+pub(super) fn masked(volumes: &[Mount], closes: bool, of_host: bool) -> Vec<Path> {
+    let more = MASKED_OF_HOST.iter().filter(|_| of_host);
+    closed(MASKED.iter().chain(more), volumes, closes)
 }
 
-pub(super) fn read_only(volumes: &[Mount], closes: bool) -> Vec<Path> {
-    closed(&READ_ONLY, volumes, closes)
+pub(super) fn read_only(volumes: &[Mount], closes: bool, of_host: bool) -> Vec<Path> {
+    let more = READ_ONLY_OF_HOST.iter().filter(|_| of_host);
+    closed(READ_ONLY.iter().chain(more), volumes, closes)
 }
 
 /// What lies in a volume is the user's, whatever its path.
-fn closed(paths: &[&str], volumes: &[Mount], closes: bool) -> Vec<Path> {
+fn closed<'a>(
+    paths: impl Iterator<Item = &'a &'static str>,
+    volumes: &[Mount],
+    closes: bool,
+) -> Vec<Path> {
     let in_volume = |path: &str| volumes.iter().any(|v| is_below(path, &v.target));
-    let paths = paths.iter().filter(|path| closes && !in_volume(path));
+    let paths = paths.filter(|path| closes && !in_volume(path));
     paths.map(|path| Text::truncated(path)).collect()
 }
 

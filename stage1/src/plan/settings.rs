@@ -1,4 +1,5 @@
 //! Kernel parameters: the isolator `os/unix/sysctl` of the pod and of its apps. The machine has one kernel, so all apps see all of them.
+//! On the host's kernel a pod has those of its own namespaces alone.
 
 use std::collections::BTreeMap;
 
@@ -14,13 +15,14 @@ const ISOLATOR: &str = "os/unix/sysctl";
 /// The parameters of the isolators that come with the name of whose they are.
 pub(super) fn of<'a>(
     isolators: impl Iterator<Item = (String, &'a Isolator)>,
+    shares_kernel: bool,
 ) -> Result<List<Setting, MAX_SETTINGS>, PlanError> {
     let mut all: BTreeMap<String, (&str, String)> = BTreeMap::new();
     for (whose, isolator) in isolators {
         let Isolator::Sysctl(parameters) = isolator else {
             continue;
         };
-        add(&mut all, &whose, parameters)?;
+        add(&mut all, &whose, parameters, shares_kernel)?;
     }
     let settings: Result<Vec<_>, _> = all
         .into_iter()
@@ -33,6 +35,7 @@ fn add<'a>(
     all: &mut BTreeMap<String, (&'a str, String)>,
     whose: &str,
     parameters: &'a TextMap,
+    shares_kernel: bool,
 ) -> Result<(), PlanError> {
     for (name, value) in parameters {
         let refuse = |problem| PlanError::Isolator {
@@ -43,6 +46,10 @@ fn add<'a>(
         let (name, value) = (name.as_str(), value.as_str());
         let path = path(name)
             .ok_or_else(|| refuse(format!("{name:?} is not the name of a kernel parameter")))?;
+        if shares_kernel && !is_of_namespaces(&path) {
+            let problem = format!("{name} is the host's own, and the pod runs on its kernel");
+            return Err(refuse(problem));
+        }
         match all.get(&path) {
             Some((other, by)) if *other != value => {
                 let problem = format!("{name} cannot be {value:?}: {by} has it as {other:?}");
@@ -55,6 +62,22 @@ fn add<'a>(
         }
     }
     Ok(())
+}
+
+/// Whether each pod has its own: `net` in its network namespace (what is not, is not seen there), the rest in that of System V IPC.
+fn is_of_namespaces(path: &str) -> bool {
+    const OF_IPC: [&str; 9] = [
+        "kernel/msgmax",
+        "kernel/msgmnb",
+        "kernel/msgmni",
+        "kernel/sem",
+        "kernel/shm_rmid_forced",
+        "kernel/shmall",
+        "kernel/shmmax",
+        "kernel/shmmni",
+        "kernel/auto_msgmni",
+    ];
+    path.starts_with("net/") || path.starts_with("fs/mqueue/") || OF_IPC.contains(&path)
 }
 
 /// Words of a name are joined by dots, or by slashes where a word has a dot itself (`sysctl(8)`).
@@ -82,7 +105,17 @@ fn setting(path: String, value: &str, whose: &str) -> Result<Setting, PlanError>
 
 #[cfg(test)]
 mod tests {
-    use super::path;
+    use super::{is_of_namespaces, path};
+
+    #[test]
+    fn a_pod_on_the_host_s_kernel_has_the_parameters_of_its_namespaces() {
+        for own in ["net/core/somaxconn", "fs/mqueue/msg_max", "kernel/shmmax"] {
+            assert!(is_of_namespaces(own), "{own}");
+        }
+        for host in ["kernel/core_pattern", "vm/overcommit_memory", "fs/file-max"] {
+            assert!(!is_of_namespaces(host), "{host}");
+        }
+    }
 
     #[test]
     fn names_stay_below_proc_sys() {

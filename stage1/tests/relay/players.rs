@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use bulkhead_jail::{Child, Descriptor, Ended, Jail, Program, spawn};
+use bulkhead_jail::{Child, Descriptor, Ended, Jail, Namespaces, Program, spawn};
 use bulkhead_protocol::AGENT_PORT;
 use bulkhead_protocol::agent::{Ack, Chunk, FromAgent, Session, Stream, ToAgent, WINDOW};
 use bulkhead_protocol::bounded::{Blob, List, Text};
@@ -28,7 +28,8 @@ const JAIL: Jail = Jail {
     identity: None,
     open_files: 128,
     ignored_signals: &[],
-    own_pid_namespace: false,
+    namespaces: Namespaces::Parents,
+    gains_privileges: false,
 };
 
 /// A running relay, and the other ends of all that it has.

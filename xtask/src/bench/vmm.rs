@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use bulkhead_jail::{Child, Descriptor, Jail, Program, spawn};
+use bulkhead_jail::{Child, Descriptor, Jail, Namespaces, Program, spawn};
 use bulkhead_protocol::bounded::{List, Text};
 use bulkhead_protocol::frame;
 use bulkhead_protocol::vmm::{FdIndex, FromVmm, MAX_PACKET, MachineSpec, ToVmm};
@@ -91,7 +91,8 @@ impl Vmm {
             identity: None,
             open_files: 256,
             ignored_signals: &[],
-            own_pid_namespace: false,
+            namespaces: Namespaces::Parents,
+            gains_privileges: false,
         };
         let child = spawn(&program, &jail)?;
         Ok(Self {

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use anyhow::{Context, Result};
-use bulkhead_jail::{Child, Descriptor, Identity, Jail, Program, spawn};
+use bulkhead_jail::{Child, Descriptor, Identity, Jail, Namespaces, Program, spawn};
 use bulkhead_protocol::frame;
 use bulkhead_protocol::relay::ToRelay;
 use bulkhead_protocol::vmm::MAX_FDS;
@@ -42,7 +42,10 @@ const VMM_OPEN_FILES: u64 = 2048;
 /// The relay's: its own few, and a connection that comes with as many descriptors as a message can.
 const RELAY_OPEN_FILES: u64 = 64 + MAX_FDS as u64;
 
-/// The number of the control socket in the VMM.
+/// The container's, and what its apps can raise theirs to.
+const CONTAINER_OPEN_FILES: u64 = 524_288;
+
+/// The number of the control socket in the VMM, and in the container.
 const VMM_CONTROL: i32 = 3;
 
 /// The running processes of a pod.
@@ -75,6 +78,28 @@ pub(crate) fn spawn_vmm(control: OwnedFd, debug: bool) -> Result<Child> {
     )
 }
 
+/// The first process of a pod without a machine. It keeps the privileges with which it makes the apps' surroundings, and takes
+/// those away from them.
+pub(crate) fn spawn_container(control: OwnedFd, debug: bool) -> Result<Child> {
+    let executable = open_stage1("container")?;
+    let at = |number, file| Descriptor { number, file };
+    let mut descriptors = vec![at(VMM_CONTROL, control.as_fd())];
+    if debug {
+        descriptors.push(at(2, rustix::stdio::stderr()));
+    }
+    let program = program("container", &executable, descriptors)?;
+    let jail = Jail {
+        identity: None,
+        open_files: CONTAINER_OPEN_FILES,
+        // Its apps would ignore them too; the first process of a namespace gets none but those that it handles.
+        ignored_signals: &[],
+        namespaces: Namespaces::Container,
+        // What an app may gain is its plan's matter.
+        gains_privileges: true,
+    };
+    spawn(&program, &jail).context("start the container")
+}
+
 pub(crate) fn spawn_relay(
     files: &PodFiles,
     commands: UnixStream,
@@ -83,7 +108,8 @@ pub(crate) fn spawn_relay(
     interactive: bool,
 ) -> Result<Child> {
     let executable = open_stage1("relay")?;
-    let kernel = open_stage1("kernel/vmlinux")?;
+    // A pod without a machine has none.
+    let kernel = open_stage1("kernel/vmlinux").ok();
     let at = |number, file| Descriptor { number, file };
     let mut descriptors = vec![
         at(1, rustix::stdio::stdout()),
@@ -91,8 +117,10 @@ pub(crate) fn spawn_relay(
         at(descriptors::COMMANDS, commands.as_fd()),
         at(descriptors::VMM, vmm.as_fd()),
         at(descriptors::RKT, files.status_directory().as_fd()),
-        at(descriptors::KERNEL, kernel.as_fd()),
     ];
+    if let Some(kernel) = &kernel {
+        descriptors.push(at(descriptors::KERNEL, kernel.as_fd()));
+    }
     if interactive {
         descriptors.push(at(0, rustix::stdio::stdin()));
     }
@@ -115,21 +143,30 @@ fn start(
     identity: Identity,
     open_files: u64,
 ) -> Result<Child> {
-    let program = Program {
-        executable: executable.as_fd(),
-        arguments: vec![CString::new(name).context("a helper's name")?],
-        environment: Vec::new(),
-        mounts: Vec::new(),
-        descriptors,
-    };
+    let program = program(name, executable, descriptors)?;
     let jail = Jail {
         // Somebody else than root has no privileges to lose, and cannot change who the helper is.
         identity: geteuid().is_root().then_some(identity),
         open_files,
         ignored_signals: IGNORED_SIGNALS,
-        own_pid_namespace: false,
+        namespaces: Namespaces::Parents,
+        gains_privileges: false,
     };
     spawn(&program, &jail).with_context(|| format!("start the {name}"))
+}
+
+fn program<'a>(
+    name: &str,
+    executable: &'a File,
+    descriptors: Vec<Descriptor<'a>>,
+) -> Result<Program<'a>> {
+    Ok(Program {
+        executable: executable.as_fd(),
+        arguments: vec![CString::new(name).context("a helper's name")?],
+        environment: Vec::new(),
+        mounts: Vec::new(),
+        descriptors,
+    })
 }
 
 pub(crate) fn send_to_relay(

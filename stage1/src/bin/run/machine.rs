@@ -24,17 +24,32 @@ const GUEST_CID: u32 = 3;
 
 /// Descriptors in the order in which they are sent.
 #[derive(Default)]
-struct Descriptors<'a>(Vec<BorrowedFd<'a>>);
+pub(crate) struct Descriptors<'a>(Vec<BorrowedFd<'a>>);
 
 impl<'a> Descriptors<'a> {
-    fn add(&mut self, file: &'a impl AsFd) -> Result<FdIndex> {
+    pub(crate) fn add(&mut self, file: BorrowedFd<'a>) -> Result<FdIndex> {
         let index = u8::try_from(self.0.len()).ok();
         let index = index.filter(|index| usize::from(*index) < MAX_FDS);
-        self.0.push(file.as_fd());
+        self.0.push(file);
         index
             .map(FdIndex)
-            .with_context(|| format!("the machine needs more than {MAX_FDS} files"))
+            .with_context(|| format!("the pod needs more than {MAX_FDS} files"))
     }
+
+    pub(crate) fn add_all(&mut self, files: &'a [File]) -> Result<Vec<FdIndex>> {
+        files.iter().map(|file| self.add(file.as_fd())).collect()
+    }
+
+    pub(crate) fn all(&self) -> &[BorrowedFd<'a>] {
+        &self.0
+    }
+}
+
+/// Opens each image of the plan.
+pub(crate) fn images(files: &PodFiles, pod: &Pod) -> Result<Vec<File>> {
+    let apps = &files.manifest().apps;
+    let images = pod.image_apps.iter();
+    images.map(|app| open_image(&apps[*app].name)).collect()
 }
 
 /// What the machine is made of beside the pod's files.
@@ -57,26 +72,21 @@ pub(crate) fn send(
 ) -> Result<()> {
     let kernel = open_stage1("kernel/vmlinux")?;
     let initramfs = open_stage1("initramfs.cpio")?;
-    let apps = &files.manifest().apps;
-    let images = pod.image_apps.iter();
-    let images: Vec<File> = images
-        .map(|app| open_image(&apps[*app].name))
-        .collect::<Result<_>>()?;
-
+    let images = images(files, pod)?;
     let mut descriptors = Descriptors::default();
     let mut shares = Vec::new();
     for (index, server) in (0..).zip(sources.shares) {
         shares.push(ShareSpec {
             tag: Text::try_from(share_tag(index)).context("a share's tag")?,
-            socket: descriptors.add(&server.connection)?,
+            socket: descriptors.add(server.connection.as_fd())?,
         });
     }
     let spec = MachineSpec {
-        kvm: descriptors.add(sources.kvm)?,
+        kvm: descriptors.add(sources.kvm.as_fd())?,
         vcpus: pod.size.vcpus,
         memory_mib: pod.size.memory_mib,
-        kernel: descriptors.add(&kernel)?,
-        initramfs: Some(descriptors.add(&initramfs)?),
+        kernel: descriptors.add(kernel.as_fd())?,
+        initramfs: Some(descriptors.add(initramfs.as_fd())?),
         command_line: Text::try_from(command_line(debug)).context("the kernel's command line")?,
         disks: disks(&mut descriptors, &images, pod, sources)?,
         shares: List::try_from(shares).context("the machine's shares")?,
@@ -85,7 +95,7 @@ pub(crate) fn send(
     };
     let packet = frame::encode_packet(&ToVmm::Machine(spec), MAX_PACKET)
         .context("the machine's description")?;
-    send_packet(socket, &packet, &descriptors.0)
+    send_packet(socket, &packet, descriptors.all())
         .context("send the machine's description to the VMM")
 }
 
@@ -132,7 +142,7 @@ fn disk<'a>(
     let extents: Result<Vec<_>> = parts
         .map(|(file, partition)| {
             Ok(Extent {
-                file: descriptors.add(file)?,
+                file: descriptors.add(file.as_fd())?,
                 offset: 0,
                 length: partition.length,
             })

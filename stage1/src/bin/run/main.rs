@@ -8,9 +8,14 @@
 //!                                                        plan ─────▶ relay        then wait
 //! ```
 //!
+//! In the image of the flavor without a machine, a container takes the VMM's place.
+//!
 //! Exit code: the pod's, from the relay; 254 for anything that is not an app's.
 
+mod container;
 mod files;
+mod flavor;
+mod group;
 mod helpers;
 mod host_disks;
 mod kvm;
@@ -44,8 +49,8 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::termios::{isatty, tcgetwinsize};
 
 use files::PodFiles;
+use flavor::Flavor;
 use helpers::Helpers;
-use machine::Sources;
 use metadata::Secrets;
 
 /// The environment variable with the number of the descriptor that holds the pod's lock.
@@ -74,7 +79,7 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
     }
     let arguments = Arguments::parse(arguments)?;
     let signals = wait::block_signals()?;
-    let kvm = kvm::open()?;
+    let flavor = Flavor::of_image(&arguments.uuid)?;
     let _modes = arguments.interactive.then(wait::TerminalModes::remember);
 
     let files = PodFiles::open()?;
@@ -87,7 +92,10 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
     .context("make the VMM's control socket")?;
     let (mut commands, commands_end) =
         UnixStream::pair().context("make the relay's command socket")?;
-    let vmm = helpers::spawn_vmm(vmm_end, arguments.debug)?;
+    let vmm = match flavor {
+        Flavor::Kvm(_) => helpers::spawn_vmm(vmm_end, arguments.debug)?,
+        Flavor::Container(_) => helpers::spawn_container(vmm_end, arguments.debug)?,
+    };
     if let Some(trace) = &trace {
         trace::phase(trace, "vmm-spawned", trace::now_ns());
     }
@@ -101,23 +109,38 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
 
     let images = files.images()?;
     let secrets = Secrets::draw(arguments.metadata_token.clone())?;
-    let pod = plan_pod(&files, &images, &secrets.token, &arguments)?;
+    let pod = plan_pod(&files, &images, &secrets.token, &arguments, &flavor)?;
     announce(&pod, arguments.debug);
     let disks = host_disks::open(&pod.disks)?;
     let scratch = files.create_scratch(&pod.plan)?;
-    let file_servers = shares::start(&pod.shares, arguments.debug)?;
-    let sources = Sources {
-        kvm: &kvm,
-        scratch: &scratch,
-        shares: &file_servers,
-        disks: &disks,
+    let file_servers = match &flavor {
+        Flavor::Kvm(kvm) => {
+            let file_servers = shares::start(&pod.shares, arguments.debug)?;
+            let sources = machine::Sources {
+                kvm,
+                scratch: &scratch,
+                shares: &file_servers,
+                disks: &disks,
+            };
+            machine::send(&vmm_socket, &files, &pod, &sources, arguments.debug)?;
+            file_servers
+        }
+        Flavor::Container(group) => {
+            let sources = container::Sources {
+                group,
+                scratch: &scratch,
+                disks: &disks,
+            };
+            container::send(&vmm_socket, &files, &pod, &sources)?;
+            Vec::new()
+        }
     };
-    machine::send(&vmm_socket, &files, &pod, &sources, arguments.debug)?;
     drop(disks);
     let metadata = secrets.into_spec(&arguments.uuid, images)?;
     send_plan(&mut commands, &files, pod, metadata, arguments.debug)?;
     files.write_pid()?;
-    if let Err(error) = pressure::watch(&vmm_socket)
+    if matches!(flavor, Flavor::Kvm(_))
+        && let Err(error) = pressure::watch(&vmm_socket)
         && arguments.debug
     {
         eprintln!("stage1: the machine cannot be told of shortage of memory: {error}");
@@ -163,6 +186,7 @@ fn plan_pod(
     images: &[Image],
     metadata_token: &str,
     arguments: &Arguments,
+    flavor: &Flavor,
 ) -> Result<Pod> {
     let manifest = files.manifest();
     let terminal = std::env::var("TERM").ok();
@@ -181,6 +205,7 @@ fn plan_pod(
         metadata_token,
         host_cpus: cpus.count(),
         insecure: arguments.insecure,
+        shares_kernel: matches!(flavor, Flavor::Container(_)),
     })?;
     Ok(pod)
 }

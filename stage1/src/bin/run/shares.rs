@@ -14,7 +14,9 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use bulkhead_jail::{Child, Descriptor, Jail, Placed, Program, Tree, TreeOptions, spawn};
+use bulkhead_jail::{
+    Child, Descriptor, Jail, Namespaces, Placed, Program, Tree, TreeOptions, spawn,
+};
 use bulkhead_protocol::plan::SHARED_FILE;
 use bulkhead_stage1::plan::{Share, ShareKind};
 
@@ -100,7 +102,8 @@ fn start_one(index: usize, share: &Share, executable: &File, debug: bool) -> Res
         open_files: OPEN_FILES,
         ignored_signals: IGNORED_SIGNALS,
         // Its sandbox is a process of its own, which would outlive the first one's death while somebody has it stopped.
-        own_pid_namespace: true,
+        namespaces: Namespaces::Pid,
+        gains_privileges: false,
     };
     let child = spawn(&program, &jail).context("start virtiofsd")?;
     Ok(FileServer {

@@ -1,0 +1,80 @@
+//! What a container is made of, and every descriptor that it gets.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use bulkhead_jail::{Tree, TreeOptions};
+use bulkhead_protocol::bounded::List;
+use bulkhead_protocol::container::{ContainerDisk, ContainerSpec, SharedTree};
+use bulkhead_protocol::frame;
+use bulkhead_protocol::vmm::MAX_PACKET;
+use bulkhead_stage1::plan::{Pod, Share, ShareKind};
+
+use crate::files::{PodFiles, Scratch};
+use crate::group::Group;
+use crate::machine::{Descriptors, images, send_packet};
+
+/// Beside the pod's files.
+pub(crate) struct Sources<'a> {
+    pub(crate) group: &'a Group,
+    pub(crate) scratch: &'a Scratch,
+    /// In the order of the plan's disk volumes.
+    pub(crate) disks: &'a [File],
+}
+
+/// Writes the container's description into its socket.
+pub(crate) fn send(
+    socket: &OwnedFd,
+    files: &PodFiles,
+    pod: &Pod,
+    sources: &Sources<'_>,
+) -> Result<()> {
+    let images = images(files, pod)?;
+    let trees: Vec<Tree> = pod.shares.iter().map(tree).collect::<Result<_>>()?;
+    let mut descriptors = Descriptors::default();
+    let image_files = descriptors.add_all(&images)?;
+    let mut scratch = descriptors.add_all(&sources.scratch.files)?;
+    let disk_files = descriptors.add_all(sources.disks)?;
+    let volume_scratch = match pod.plan.volume_scratch {
+        Some(_) => scratch.pop(),
+        None => None,
+    };
+    let disks = disk_files.into_iter().zip(&pod.disks);
+    let disks = disks.map(|(file, disk)| ContainerDisk {
+        file,
+        read_only: disk.read_only,
+    });
+    let disks = disks.collect::<Vec<_>>();
+    let mut shares = Vec::new();
+    for (tree, share) in trees.iter().zip(&pod.shares) {
+        shares.push(SharedTree {
+            tree: descriptors.add(tree.as_fd())?,
+            is_file: share.kind == ShareKind::File,
+        });
+    }
+    let spec = ContainerSpec {
+        cgroup: descriptors.add(sources.group.as_fd())?,
+        images: List::try_from(image_files).context("the pod's images")?,
+        scratch: List::try_from(scratch).context("the pod's writable layers")?,
+        volume_scratch,
+        disks: List::try_from(disks).context("the pod's disks")?,
+        shares: List::try_from(shares).context("the pod's shares")?,
+    };
+    let packet = frame::encode_packet(&spec, MAX_PACKET).context("the container's description")?;
+    send_packet(socket, &packet, descriptors.all()).context("send its description to the container")
+}
+
+fn tree(share: &Share) -> Result<Tree> {
+    let options = TreeOptions {
+        recursive: share.recursive,
+        read_only: share.read_only,
+    };
+    Tree::of(Path::new(&share.source), options).with_context(|| {
+        format!(
+            "volume {}: take the mount of {}",
+            share.volume, share.source
+        )
+    })
+}
