@@ -9,6 +9,7 @@ mod bad_archives;
 mod bad_images;
 mod block_volumes;
 mod cgroup;
+mod container;
 mod database;
 mod devices;
 mod disk;

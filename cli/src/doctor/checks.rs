@@ -25,6 +25,7 @@ pub(super) fn all(facts: &Facts) -> Vec<Check> {
         memory(facts.memory_available_kib),
         tap(&facts.tun_device),
         cgroup(facts.cgroup_controllers.as_deref()),
+        container(facts.cgroup_controllers.as_deref()),
         tools(),
     ]
 }
@@ -184,6 +185,23 @@ fn cgroup(controllers: Option<&str>) -> Check {
         finding,
         "enable them in the parent's cgroup.subtree_control",
     )
+}
+
+/// The stage1 without machines. Nobody has to want it, so nothing here is worse than unknown.
+fn container(controllers: Option<&str>) -> Check {
+    const NAME: &str = "container";
+    const WEAKER: &str = "weaker than a machine: its pods share this host's kernel";
+    let has = |controller: &&str| {
+        let mut present = controllers.into_iter().flat_map(str::split_whitespace);
+        present.any(|other| other == *controller)
+    };
+    match CONTROLLERS.iter().all(has) {
+        true => Check::ok(NAME, format!("run --stage1=container works too; {WEAKER}")),
+        false => Check::unknown(
+            NAME,
+            format!("run --stage1=container would need cgroup v2; {WEAKER}"),
+        ),
+    }
 }
 
 /// There is nothing to find wrong, and saying so spares the reader a search.

@@ -189,6 +189,20 @@ fn control_groups() {
 }
 
 #[test]
+fn the_stage1_without_machines_is_called_weaker() {
+    assert_eq!(
+        line(&container(Some("cpuset cpu io memory pids"))),
+        "ok run --stage1=container works too; weaker than a machine: its pods share this host's kernel"
+    );
+    for lacking in [Some("cpu pids"), None] {
+        assert_eq!(
+            line(&container(lacking)),
+            "unknown run --stage1=container would need cgroup v2; weaker than a machine: its pods share this host's kernel"
+        );
+    }
+}
+
+#[test]
 fn no_other_program_is_needed() {
     assert_eq!(tools().status, Status::Ok);
 }

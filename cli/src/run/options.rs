@@ -189,7 +189,8 @@ pub(crate) struct StartOptions {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Pod options (before the first image)")]
 pub(crate) struct PodOptions {
-    /// What isolates the pod: the name of an installed stage1 image, or its directory
+    /// What isolates the pod: the name of an installed stage1 image, or its directory. kvm: a virtual machine. container:
+    /// namespaces of the host's own kernel, which is weaker
     #[arg(long, value_name = "NAME|DIR", default_value = "kvm")]
     pub(crate) stage1: String,
 
