@@ -45,8 +45,12 @@ const CONTAINER_MODULES: [&str; 12] = [
     "volumes::",
 ];
 
-/// Tests of those modules that are about what only a machine has: file servers, and a guest that tries to open what they closed.
-const MACHINE_TESTS: [&str; 2] = ["file_server", "a_read_only_host_volume_stays_so"];
+/// Tests of those modules that are about what only a machine has: file servers, and what they close to a guest.
+const MACHINE_TESTS: [&str; 3] = [
+    "file_server",
+    "a_read_only_host_volume_stays_so",
+    "pipes_sockets_and_devices_of_the_host",
+];
 
 /// Memory of the nested machine: the largest test has twenty apps and images in the page cache.
 const NESTED_MEMORY_MIB: u32 = 6144;
