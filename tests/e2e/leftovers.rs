@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::bulkhead::dist;
 
 /// Time for the kernel to end processes whose parent was killed.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Mounts of the machine, which a call must leave as they were.
 #[derive(Debug, PartialEq, Eq)]
