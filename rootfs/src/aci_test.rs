@@ -15,7 +15,7 @@ fn image(dir: &Path, umask: u32, sparse: bool) -> PathBuf {
     let rootfs = image.join("rootfs");
     fs::create_dir_all(rootfs.join("rkt/status")).unwrap();
     fs::create_dir_all(rootfs.join("kernel")).unwrap();
-    let manifest = crate::manifest::json("kvm", "0.1.0");
+    let manifest = crate::manifest::json("kvm", &[], "0.1.0");
     for (name, contents, mode) in [
         ("manifest", manifest.as_str(), 0o666),
         ("rootfs/run", "supervisor", 0o777),
@@ -112,7 +112,7 @@ fn stage0_reads_it_as_an_image() {
     assert_eq!(image.name, "bulkhead.dev/stage1-kvm");
     assert_eq!(
         image.manifest,
-        crate::manifest::json("kvm", "0.1.0").into_bytes()
+        crate::manifest::json("kvm", &[], "0.1.0").into_bytes()
     );
 }
 

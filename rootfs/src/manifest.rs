@@ -31,8 +31,8 @@ struct Pair<'a> {
     value: &'a str,
 }
 
-/// The manifest's text for an image of this flavor and version.
-pub(crate) fn json(flavor: &str, version: &str) -> String {
+/// The manifest's text for an image of this flavor and version, with further annotations.
+pub(crate) fn json(flavor: &str, more: &[(&str, &str)], version: &str) -> String {
     let pair = |&(name, value)| Pair { name, value };
     let manifest = ImageManifest {
         ac_kind: "ImageManifest",
@@ -42,7 +42,7 @@ pub(crate) fn json(flavor: &str, version: &str) -> String {
             .iter()
             .map(pair)
             .collect(),
-        annotations: ANNOTATIONS.iter().map(pair).collect(),
+        annotations: ANNOTATIONS.iter().chain(more).map(pair).collect(),
     };
     let mut text = serde_json::to_string_pretty(&manifest).expect("strings always serialize");
     text.push('\n');

@@ -2,7 +2,7 @@ use super::*;
 
 #[test]
 fn the_manifest_names_image_and_entrypoints() {
-    let manifest: serde_json::Value = serde_json::from_str(&json("kvm", "0.1.0")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&json("kvm", &[], "0.1.0")).unwrap();
     assert_eq!(
         manifest,
         serde_json::json!({

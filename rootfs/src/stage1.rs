@@ -10,7 +10,8 @@
 //! rootfs/virtiofsd         serves a host directory to a pod        │ where pods have machines
 //! rootfs/kernel/vmlinux    the guest kernel, and bzImage beside it │
 //! rootfs/initramfs.cpio    the guest's first root: the agent       ┘
-//! rootfs/container         the agent, where pods have none
+//! rootfs/container         the agent                               ┐ where pods have none
+//! rootfs/gc                removes what a killed pod leaves        ┘
 //! rootfs/scratch.ext4      the empty writable layer; sparse
 //! rootfs/rkt/status/       where a pod's relay writes the apps' statuses
 //! rootfs/opt/stage2/       where stage0 puts the apps
@@ -49,8 +50,8 @@ pub struct Parts {
 pub enum Isolation {
     /// A machine each.
     Machine(MachineParts),
-    /// Namespaces and control groups of the host's kernel: this is the static container program.
-    Container(PathBuf),
+    /// Namespaces and control groups of the host's kernel.
+    Container(ContainerParts),
 }
 
 impl Isolation {
@@ -61,6 +62,24 @@ impl Isolation {
             Self::Container(_) => "container",
         }
     }
+
+    /// Annotations beside those of every image.
+    fn entrypoints(&self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            // What a machine's pod leaves lies in its directory.
+            Self::Machine(_) => &[],
+            Self::Container(_) => &[("coreos.com/rkt/stage1/gc", "/gc")],
+        }
+    }
+}
+
+/// Of an image whose pods have none.
+#[derive(Debug, Clone)]
+pub struct ContainerParts {
+    /// The static agent for the host's kernel.
+    pub container: PathBuf,
+    /// The program that removes what a killed pod leaves.
+    pub gc: PathBuf,
 }
 
 /// Of an image whose pods have machines.
@@ -123,11 +142,15 @@ fn fill(parts: &Parts, stage: &Path) -> Result<(), Failure> {
     }
     match &parts.isolation {
         Isolation::Machine(machine) => fill_machine(machine, &rootfs)?,
-        Isolation::Container(program) => copy(program, &rootfs.join("container"), 0o755)?,
+        Isolation::Container(parts) => {
+            copy(&parts.container, &rootfs.join("container"), 0o755)?;
+            copy(&parts.gc, &rootfs.join("gc"), 0o755)?;
+        }
     }
     scratch::write(&rootfs.join("scratch.ext4"))?;
     let path = stage.join("manifest");
-    let manifest = manifest::json(parts.isolation.name(), &parts.version);
+    let isolation = &parts.isolation;
+    let manifest = manifest::json(isolation.name(), isolation.entrypoints(), &parts.version);
     fs::write(&path, manifest).map_err(Failure::of("write", &path))
 }
 

@@ -28,16 +28,21 @@ fn the_image_without_machines_has_the_container_in_their_place() {
     let image = dir.path().join("container");
     let mut parts = parts(dir.path());
     let program = dir.path().join("program");
-    fs::write(&program, "this is the container").unwrap();
-    parts.isolation = Isolation::Container(program);
+    fs::write(&program, "this is a program").unwrap();
+    parts.isolation = Isolation::Container(ContainerParts {
+        container: program.clone(),
+        gc: program,
+    });
     let entries = assemble(&parts, &image).unwrap();
     let paths: Vec<_> = entries.iter().filter_map(|e| e.path.to_str()).collect();
-    let files = ["container", "relay", "run", "scratch.ext4"];
+    let files = ["container", "gc", "relay", "run", "scratch.ext4", "stop"];
     let files = files.map(|file| format!("rootfs/{file}"));
     assert_eq!(paths[0], "manifest");
     assert_eq!(paths[1..], files);
     let manifest = fs::read_to_string(image.join("manifest")).unwrap();
-    assert!(manifest.contains("bulkhead.dev/stage1-container"));
+    for word in ["bulkhead.dev/stage1-container", "coreos.com/rkt/stage1/gc"] {
+        assert!(manifest.contains(word), "{word}");
+    }
 }
 
 #[test]

@@ -271,7 +271,11 @@ fn check_token(token: &str) -> Result<String, ArgumentError> {
     })
 }
 
-fn check_uuid(text: String) -> Result<String, ArgumentError> {
+/// Reads a pod's UUID.
+///
+/// # Errors
+/// When it is none.
+pub fn check_uuid(text: String) -> Result<String, ArgumentError> {
     let hex = |b: u8| b.is_ascii_hexdigit() || b == b'-';
     if text.len() == UUID_LENGTH && text.bytes().all(hex) {
         return Ok(text);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bulkhead_tests::images::busybox_oci;
 use nix::sys::signal::{Signal, kill};
 
-use crate::bulkhead::{Call, image_id, own_data, pod};
+use crate::bulkhead::{Call, bulkhead, image_id, own_data, pod};
 use crate::killed::process;
 use crate::leftovers::{Mounts, PATIENCE, no_processes};
 
@@ -77,7 +77,7 @@ fn parameters_of_the_host_are_refused_and_those_of_the_pod_s_namespaces_are_set(
         );
         let file = data.path().join("pod.json");
         fs::write(&file, manifest).unwrap();
-        crate::bulkhead::bulkhead(["run"])
+        bulkhead(["run"])
             .data(data.path())
             .pod_flag("--stage1=container")
             .pod_flag(format!("--pod-manifest={}", file.display()))
@@ -113,8 +113,10 @@ fn a_container_that_is_killed_ends_its_pod_and_is_told() {
 }
 
 #[test]
-fn a_killed_supervisor_takes_every_process_and_device_along() {
+fn a_killed_supervisor_takes_all_along_but_its_group_which_is_collected() {
+    let (data, before) = (own_data(), groups());
     container()
+        .data(data.path())
         .shell("sleep 600 & echo ready; wait")
         .start()
         .wait_for("ready")
@@ -123,4 +125,10 @@ fn a_killed_supervisor_takes_every_process_and_device_along() {
         .dies_of(Signal::SIGKILL);
     assert_eq!(no_processes(), Vec::<String>::new());
     no_loop_device_is_left();
+    assert_eq!(groups().len(), before.len() + 1);
+    bulkhead(["gc", "--grace-period=0s"])
+        .data(data.path())
+        .run()
+        .exits(0);
+    assert_eq!(groups(), before);
 }

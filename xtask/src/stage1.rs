@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use bulkhead_guest_kernel::Kernel;
 use bulkhead_rootfs::aci;
-use bulkhead_rootfs::stage1::{Isolation, MachineParts, Parts, assemble};
+use bulkhead_rootfs::stage1::{ContainerParts, Isolation, MachineParts, Parts, assemble};
 
 use crate::process::{progress, run};
 use crate::virtiofsd;
@@ -55,7 +55,11 @@ pub(crate) fn build(kernel: &Kernel) -> Result<PathBuf> {
     let release = target().join("release");
     let images = dist().join("lib/bulkhead/stage1");
     fs::create_dir_all(&images).context("make the dist tree")?;
-    let container = target().join(STATIC_TARGET).join("agent/container");
+    let built = target().join(STATIC_TARGET);
+    let container = ContainerParts {
+        container: built.join("agent/container"),
+        gc: built.join("helper/stage1-gc"),
+    };
     for (name, isolation) in [
         ("kvm", machine(kernel, virtiofsd::build()?)),
         ("container", Isolation::Container(container)),

@@ -10,10 +10,10 @@ use bulkhead_protocol::bounded::List;
 use bulkhead_protocol::container::{ContainerDisk, ContainerSpec, SharedTree};
 use bulkhead_protocol::frame;
 use bulkhead_protocol::vmm::MAX_PACKET;
+use bulkhead_stage1::group::Group;
 use bulkhead_stage1::plan::{Pod, Share, ShareKind};
 
 use crate::files::{PodFiles, Scratch};
-use crate::group::Group;
 use crate::machine::{Descriptors, images, send_packet};
 
 /// Beside the pod's files.

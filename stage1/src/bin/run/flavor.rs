@@ -4,8 +4,8 @@ use std::fs::File;
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use bulkhead_stage1::group::Group;
 
-use crate::group::Group;
 use crate::kvm;
 
 /// Of the image, by the program that it has for it.

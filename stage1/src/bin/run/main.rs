@@ -15,7 +15,6 @@
 mod container;
 mod files;
 mod flavor;
-mod group;
 mod helpers;
 mod host_disks;
 mod kvm;
