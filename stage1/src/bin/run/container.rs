@@ -1,6 +1,5 @@
 //! What a container is made of, and every descriptor that it gets.
 
-use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -13,22 +12,16 @@ use bulkhead_protocol::vmm::MAX_PACKET;
 use bulkhead_stage1::group::Group;
 use bulkhead_stage1::plan::{Pod, Share, ShareKind};
 
-use crate::files::{PodFiles, Scratch};
+use crate::files::PodFiles;
+use crate::flavor::Sources;
 use crate::machine::{Descriptors, images, send_packet};
-
-/// Beside the pod's files.
-pub(crate) struct Sources<'a> {
-    pub(crate) group: &'a Group,
-    pub(crate) scratch: &'a Scratch,
-    /// In the order of the plan's disk volumes.
-    pub(crate) disks: &'a [File],
-}
 
 /// Writes the container's description into its socket.
 pub(crate) fn send(
     socket: &OwnedFd,
     files: &PodFiles,
     pod: &Pod,
+    group: &Group,
     sources: &Sources<'_>,
 ) -> Result<()> {
     let images = images(files, pod)?;
@@ -55,7 +48,7 @@ pub(crate) fn send(
         });
     }
     let spec = ContainerSpec {
-        cgroup: descriptors.add(sources.group.as_fd())?,
+        cgroup: descriptors.add(group.as_fd())?,
         images: List::try_from(image_files).context("the pod's images")?,
         scratch: List::try_from(scratch).context("the pod's writable layers")?,
         volume_scratch,

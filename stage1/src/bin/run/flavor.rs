@@ -1,12 +1,17 @@
 //! What a pod of this stage1 image runs in: a machine, or namespaces on the host's kernel.
 
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use bulkhead_jail::Child;
 use bulkhead_stage1::group::Group;
+use bulkhead_stage1::plan::Pod;
 
-use crate::kvm;
+use crate::files::{PodFiles, Scratch};
+use crate::shares::{self, FileServer};
+use crate::{container, helpers, kvm, machine, pressure};
 
 /// Of the image, by the program that it has for it.
 const VMM: &str = "stage1/rootfs/vmm";
@@ -20,6 +25,13 @@ pub(crate) enum Flavor {
     Container(Group),
 }
 
+/// What a pod is made of beside its files.
+pub(crate) struct Sources<'a> {
+    pub(crate) scratch: &'a Scratch,
+    /// In the order of the plan's disk volumes.
+    pub(crate) disks: &'a [File],
+}
+
 impl Flavor {
     /// That of the image in the pod's directory.
     pub(crate) fn of_image(uuid: &str) -> Result<Self> {
@@ -30,5 +42,45 @@ impl Flavor {
             return Ok(Self::Container(Group::make(uuid)?));
         }
         bail!("the stage1 image has neither {VMM} nor {CONTAINER}")
+    }
+
+    /// Starts what the apps will run in. It waits at its end of the control socket.
+    pub(crate) fn spawn(&self, control: OwnedFd, debug: bool) -> Result<Child> {
+        match self {
+            Self::Kvm(_) => helpers::spawn_vmm(control, debug),
+            Self::Container(_) => helpers::spawn_container(control, debug),
+        }
+    }
+
+    /// Tells it what the pod is made of; the servers of host directories that it needs run afterwards.
+    pub(crate) fn describe(
+        &self,
+        socket: &OwnedFd,
+        files: &PodFiles,
+        pod: &Pod,
+        sources: &Sources<'_>,
+        debug: bool,
+    ) -> Result<Vec<FileServer>> {
+        match self {
+            Self::Kvm(kvm) => {
+                let servers = shares::start(&pod.shares, debug)?;
+                machine::send(socket, files, pod, kvm, &servers, sources, debug)?;
+                Ok(servers)
+            }
+            Self::Container(group) => {
+                container::send(socket, files, pod, group, sources)?;
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    /// Lets it hear of it when the host is short of memory.
+    pub(crate) fn watch_host(&self, socket: &OwnedFd, debug: bool) {
+        if matches!(self, Self::Kvm(_))
+            && let Err(error) = pressure::watch(socket)
+            && debug
+        {
+            eprintln!("stage1: the machine cannot be told of shortage of memory: {error}");
+        }
     }
 }

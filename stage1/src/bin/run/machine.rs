@@ -16,7 +16,8 @@ use bulkhead_stage1::command_line::command_line;
 use bulkhead_stage1::plan::Pod;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
-use crate::files::{PodFiles, Scratch, open_image, open_stage1};
+use crate::files::{PodFiles, open_image, open_stage1};
+use crate::flavor::Sources;
 use crate::shares::FileServer;
 
 /// The guest's vsock address. Each machine has a vsock of its own, so all can have the same.
@@ -52,21 +53,13 @@ pub(crate) fn images(files: &PodFiles, pod: &Pod) -> Result<Vec<File>> {
     images.map(|app| open_image(&apps[*app].name)).collect()
 }
 
-/// What the machine is made of beside the pod's files.
-pub(crate) struct Sources<'a> {
-    pub(crate) kvm: &'a File,
-    pub(crate) scratch: &'a Scratch,
-    /// In the order of the plan's shares.
-    pub(crate) shares: &'a [FileServer],
-    /// In the order of the plan's disk volumes.
-    pub(crate) disks: &'a [File],
-}
-
 /// Writes the machine's description into the VMM's socket.
 pub(crate) fn send(
     socket: &OwnedFd,
     files: &PodFiles,
     pod: &Pod,
+    kvm: &File,
+    shares: &[FileServer],
     sources: &Sources<'_>,
     debug: bool,
 ) -> Result<()> {
@@ -74,22 +67,22 @@ pub(crate) fn send(
     let initramfs = open_stage1("initramfs.cpio")?;
     let images = images(files, pod)?;
     let mut descriptors = Descriptors::default();
-    let mut shares = Vec::new();
-    for (index, server) in (0..).zip(sources.shares) {
-        shares.push(ShareSpec {
+    let mut specs = Vec::new();
+    for (index, server) in (0..).zip(shares) {
+        specs.push(ShareSpec {
             tag: Text::try_from(share_tag(index)).context("a share's tag")?,
             socket: descriptors.add(server.connection.as_fd())?,
         });
     }
     let spec = MachineSpec {
-        kvm: descriptors.add(sources.kvm.as_fd())?,
+        kvm: descriptors.add(kvm.as_fd())?,
         vcpus: pod.size.vcpus,
         memory_mib: pod.size.memory_mib,
         kernel: descriptors.add(kernel.as_fd())?,
         initramfs: Some(descriptors.add(initramfs.as_fd())?),
         command_line: Text::try_from(command_line(debug)).context("the kernel's command line")?,
         disks: disks(&mut descriptors, &images, pod, sources)?,
-        shares: List::try_from(shares).context("the machine's shares")?,
+        shares: List::try_from(specs).context("the machine's shares")?,
         vsock_cid: GUEST_CID,
         debug_console: debug,
     };

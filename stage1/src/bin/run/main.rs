@@ -48,7 +48,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::termios::{isatty, tcgetwinsize};
 
 use files::PodFiles;
-use flavor::Flavor;
+use flavor::{Flavor, Sources};
 use helpers::Helpers;
 use metadata::Secrets;
 
@@ -91,10 +91,7 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
     .context("make the VMM's control socket")?;
     let (mut commands, commands_end) =
         UnixStream::pair().context("make the relay's command socket")?;
-    let vmm = match flavor {
-        Flavor::Kvm(_) => helpers::spawn_vmm(vmm_end, arguments.debug)?,
-        Flavor::Container(_) => helpers::spawn_container(vmm_end, arguments.debug)?,
-    };
+    let vmm = flavor.spawn(vmm_end, arguments.debug)?;
     if let Some(trace) = &trace {
         trace::phase(trace, "vmm-spawned", trace::now_ns());
     }
@@ -112,38 +109,16 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
     announce(&pod, arguments.debug);
     let disks = host_disks::open(&pod.disks)?;
     let scratch = files.create_scratch(&pod.plan)?;
-    let file_servers = match &flavor {
-        Flavor::Kvm(kvm) => {
-            let file_servers = shares::start(&pod.shares, arguments.debug)?;
-            let sources = machine::Sources {
-                kvm,
-                scratch: &scratch,
-                shares: &file_servers,
-                disks: &disks,
-            };
-            machine::send(&vmm_socket, &files, &pod, &sources, arguments.debug)?;
-            file_servers
-        }
-        Flavor::Container(group) => {
-            let sources = container::Sources {
-                group,
-                scratch: &scratch,
-                disks: &disks,
-            };
-            container::send(&vmm_socket, &files, &pod, &sources)?;
-            Vec::new()
-        }
+    let sources = Sources {
+        scratch: &scratch,
+        disks: &disks,
     };
+    let file_servers = flavor.describe(&vmm_socket, &files, &pod, &sources, arguments.debug)?;
     drop(disks);
     let metadata = secrets.into_spec(&arguments.uuid, images)?;
     send_plan(&mut commands, &files, pod, metadata, arguments.debug)?;
     files.write_pid()?;
-    if matches!(flavor, Flavor::Kvm(_))
-        && let Err(error) = pressure::watch(&vmm_socket)
-        && arguments.debug
-    {
-        eprintln!("stage1: the machine cannot be told of shortage of memory: {error}");
-    }
+    flavor.watch_host(&vmm_socket, arguments.debug);
     drop(vmm_socket);
     // From here on the machine may have written to its disks: they stay for those who look at an exited pod.
     scratch.keep();

@@ -133,7 +133,7 @@ fn holds_lock(process: &Path, pod: &File) -> io::Result<bool> {
     Ok(false)
 }
 
-/// `lock:	1: FLOCK  ADVISORY  WRITE 4711 fe:00:383193 0 EOF` (proc_pid_fdinfo(5)).
+/// `lock: 1: FLOCK  ADVISORY  WRITE 4711 fe:00:383193 0 EOF` (proc_pid_fdinfo(5)).
 fn is_exclusive_lock(line: &str) -> bool {
     let words: Vec<&str> = line.split_whitespace().collect();
     matches!(words[..], ["lock:", _, "FLOCK", _, "WRITE", ..])
