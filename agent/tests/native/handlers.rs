@@ -20,13 +20,13 @@ fn they_run_in_order_in_the_app_s_surroundings() {
     let mut relay = rig.relay();
     let mut process = around(
         "echo before; id -u; cat; echo made > /tmp/file",
-        "cat /tmp/file; exit 3",
+        "cat /tmp/file; id -u; exit 3",
         "echo after; id -u; exit 9",
     );
     process.user = "web".try_into().unwrap();
     relay.send(&start(process));
     let outcome = relay.finish(1);
-    assert_eq!(outcome.text(), "before\n33\nmade\nafter\n33\n");
+    assert_eq!(outcome.text(), "before\n0\nmade\n33\nafter\n0\n");
     assert_eq!(outcome.exit, Some(Exit::Code(3)));
     assert_eq!(outcome.reason(), "its post-stop handler ended with 9");
 }
