@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bulkhead_pod::found::FoundPod;
 use bulkhead_pod::lifecycle::PodError;
-use bulkhead_pod::manifest::{Mount, PodManifest, RuntimeApp, TextMap, VolumeKind};
+use bulkhead_pod::manifest::{ImageManifest, Mount, PodManifest, RuntimeApp, TextMap, VolumeKind};
 use bulkhead_pod::record::{AppExit, PodProcess, RecordError};
 use bulkhead_pod::state::State;
 use serde::Serialize;
@@ -22,14 +22,20 @@ pub(crate) struct Description {
     pub(crate) process: Option<PodProcess>,
     /// In the order of the manifest's apps: how each ended, if it has.
     pub(crate) exits: Vec<Option<AppExit>>,
+    /// In the same order the names of their images; only where they are wanted and can be read.
+    pub(crate) image_names: Vec<Option<String>>,
     /// What should be there and is not, or is something else.
     pub(crate) damage: Vec<RecordError>,
 }
 
 impl Description {
-    /// Reads a pod; none when it is deleted meanwhile.
-    pub(crate) fn of(data: &Path, pod: FoundPod) -> Result<Option<Self>, PodError> {
-        let mut described = Self::read(pod);
+    /// Reads a pod, with the names of its images or without; none when it is deleted meanwhile.
+    pub(crate) fn of(
+        data: &Path,
+        pod: FoundPod,
+        with_images: bool,
+    ) -> Result<Option<Self>, PodError> {
+        let mut described = Self::read(pod, with_images);
         // What is missing in a pod that moved on meanwhile is no damage. It moves a few times in its life at most.
         while !described.damage.is_empty() {
             let Some(now) = FoundPod::look_up(data, described.pod.uuid())? else {
@@ -38,17 +44,23 @@ impl Description {
             if now.state() == described.pod.state() {
                 break;
             }
-            described = Self::read(now);
+            described = Self::read(now, with_images);
         }
         Ok(Some(described))
     }
 
-    fn read(pod: FoundPod) -> Self {
+    fn read(pod: FoundPod, with_images: bool) -> Self {
         let mut damage = Damage::default();
         let manifest = damage.sort(pod.manifest());
         let apps = manifest.iter().flat_map(|manifest| &manifest.apps);
         let exits = apps
+            .clone()
             .map(|app| damage.sort(pod.app_exit(&app.name)))
+            .collect();
+        let images = apps.filter(|_| with_images);
+        let image_names = images
+            .map(|app| damage.sort(pod.image_manifest(&app.name).map(Some)))
+            .map(|image| image.map(|image| image_name(&image)))
             .collect();
         let complete = !matches!(
             pod.state(),
@@ -60,6 +72,7 @@ impl Description {
         }
         let created = damage.sort(pod.created());
         let process = damage.sort(pod.process());
+        // Of one that is being deleted nothing is missed.
         if matches!(pod.state(), State::ExitedDeleting | State::Deleting) {
             damage.0.clear();
         }
@@ -68,6 +81,7 @@ impl Description {
             created,
             process,
             exits,
+            image_names,
             damage: damage.0,
             pod,
         }
@@ -86,13 +100,12 @@ impl Description {
 
     /// Whether its manifest should be there and cannot be read.
     pub(crate) fn is_damaged(&self) -> bool {
-        let prepared = !matches!(self.pod.state(), State::Preparing | State::AbortedPrepare);
-        self.manifest.is_none() && prepared && !self.is_going()
-    }
-
-    /// Whether it is being deleted: what is not there any more is no damage.
-    pub(crate) fn is_going(&self) -> bool {
-        matches!(self.pod.state(), State::ExitedDeleting | State::Deleting)
+        let without = [
+            State::Preparing,
+            State::AbortedPrepare,
+            State::ExitedDeleting,
+        ];
+        self.manifest.is_none() && !without.contains(&self.pod.state())
     }
 
     /// The form that programs read.
@@ -150,6 +163,14 @@ impl Description {
             host_path: source,
             read_only: volume.and_then(|volume| volume.read_only).unwrap_or(false),
         }
+    }
+}
+
+/// With its version, where it has one.
+fn image_name(image: &ImageManifest) -> String {
+    match image.label("version") {
+        Some(version) => format!("{}:{version}", image.name),
+        None => image.name.to_string(),
     }
 }
 

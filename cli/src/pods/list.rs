@@ -5,7 +5,6 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, anyhow};
 use bulkhead_pod::found;
-use bulkhead_pod::manifest::RuntimeApp;
 use clap::Args;
 use jiff::tz::TimeZone;
 
@@ -64,8 +63,9 @@ pub(crate) fn list(global: &GlobalOptions, options: &ListOptions) -> Result<Exit
     let listing = found::list(&global.dir)?;
     let mut failures: Vec<anyhow::Error> = listing.unreadable.into_iter().map(Into::into).collect();
     let mut pods = Vec::new();
+    let with_images = options.format.is_none();
     for pod in listing.pods {
-        match Description::of(&global.dir, pod) {
+        match Description::of(&global.dir, pod, with_images) {
             Ok(pod) => pods.extend(pod),
             Err(error) => failures.push(error.into()),
         }
@@ -82,7 +82,7 @@ pub(crate) fn list(global: &GlobalOptions, options: &ListOptions) -> Result<Exit
             let pods: Vec<_> = pods.iter().map(Description::json).collect();
             format::json(&pods, format).context("make JSON of the pods")?
         }
-        None => table(&pods, options, &mut failures),
+        None => table(&pods, options),
     };
     for failure in failures {
         eprint!("{}", report::tree("list", &failure));
@@ -91,7 +91,7 @@ pub(crate) fn list(global: &GlobalOptions, options: &ListOptions) -> Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
-fn table(pods: &[Description], options: &ListOptions, failures: &mut Vec<anyhow::Error>) -> String {
+fn table(pods: &[Description], options: &ListOptions) -> String {
     let view = View {
         full: options.full,
         now: SystemTime::now(),
@@ -107,7 +107,7 @@ fn table(pods: &[Description], options: &ListOptions, failures: &mut Vec<anyhow:
         rows.push(titles.map(|title| (*title).to_owned()).collect());
     }
     for pod in pods {
-        view.add(pod, &mut rows, failures);
+        view.add(pod, &mut rows);
     }
     format::table(&rows)
 }
@@ -121,16 +121,11 @@ struct View {
 
 impl View {
     /// A row for each app; the first one is the pod's too.
-    fn add(
-        &self,
-        pod: &Description,
-        rows: &mut Vec<Vec<String>>,
-        failures: &mut Vec<anyhow::Error>,
-    ) {
+    fn add(&self, pod: &Description, rows: &mut Vec<Vec<String>>) {
         let first = rows.len();
-        for (app, _) in pod.apps() {
-            let name = image_name(pod, app, failures);
-            let mut row = vec![String::new(), app.name.to_string(), name];
+        for ((app, _), image) in pod.apps().zip(&pod.image_names) {
+            let image = image.clone().unwrap_or(NONE.to_owned());
+            let mut row = vec![String::new(), app.name.to_string(), image];
             if self.full {
                 row.push(app.image.id.as_str().chars().take(SHORT_IMAGE_ID).collect());
             }
@@ -156,23 +151,6 @@ impl View {
         match self.full {
             true => time::absolute(time, &self.zone),
             false => time::relative(time, self.now),
-        }
-    }
-}
-
-fn image_name(pod: &Description, app: &RuntimeApp, failures: &mut Vec<anyhow::Error>) -> String {
-    match pod.pod.image_manifest(&app.name) {
-        Ok(image) => match image.label("version") {
-            Some(version) => format!("{}:{version}", image.name),
-            None => image.name.to_string(),
-        },
-        Err(error) => {
-            // One that is being deleted has lost it already, or will at any time.
-            if !pod.is_going() {
-                let whose = format!("pod {} is damaged", pod.pod.uuid());
-                failures.push(anyhow!(error).context(whose));
-            }
-            NONE.to_owned()
         }
     }
 }

@@ -69,7 +69,7 @@ pub(crate) fn status(global: &GlobalOptions, options: &StatusOptions) -> Result<
         pod = wait(&global.dir, pod.uuid(), until, timeout)?;
     }
     let uuid = pod.uuid();
-    let Some(mut pod) = Description::of(&global.dir, pod)? else {
+    let Some(mut pod) = Description::of(&global.dir, pod, false)? else {
         bail!("pod {uuid} is no more");
     };
     let text = match options.format {
