@@ -6,6 +6,7 @@
 //! * [`vmm`]: supervisor and relay ↔ VMM, one message a `SOCK_SEQPACKET` packet, file descriptors beside it;
 //! * [`container`]: supervisor → what takes a VMM's place where a pod has no machine;
 //! * [`relay`]: supervisor → relay, one way: the supervisor reads nothing that a guest can influence;
+//! * [`control`]: `enter` ↔ relay, programs that are started in the apps of a running pod;
 //! * [`metadata`]: what apps ask of the metadata service, part of [`agent`].
 //!
 //! Host and agent are built together, so there is one version and no negotiation ([`VERSION`]).
@@ -17,6 +18,7 @@
 pub mod agent;
 pub mod bounded;
 pub mod container;
+pub mod control;
 pub mod exit;
 pub mod frame;
 pub mod metadata;

@@ -10,6 +10,7 @@ const NAME: &str = "bulkhead.dev/stage1";
 /// Each annotation that stage0 reads: entrypoints are paths below the image's root.
 const ANNOTATIONS: &[(&str, &str)] = &[
     ("coreos.com/rkt/stage1/run", "/run"),
+    ("coreos.com/rkt/stage1/enter", "/enter"),
     ("coreos.com/rkt/stage1/stop", "/stop"),
     ("coreos.com/rkt/stage1/interface-version", "6"),
     ("bulkhead.dev/stage1/takes-block-images", "true"),

@@ -16,6 +16,7 @@ fn the_manifest_names_image_and_entrypoints() {
             ],
             "annotations": [
                 {"name": "coreos.com/rkt/stage1/run", "value": "/run"},
+                {"name": "coreos.com/rkt/stage1/enter", "value": "/enter"},
                 {"name": "coreos.com/rkt/stage1/stop", "value": "/stop"},
                 {"name": "coreos.com/rkt/stage1/interface-version", "value": "6"},
                 {"name": "bulkhead.dev/stage1/takes-block-images", "value": "true"},

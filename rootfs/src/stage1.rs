@@ -4,6 +4,7 @@
 //! ```text
 //! manifest
 //! rootfs/run               the supervisor: the entrypoint that stage0 executes
+//! rootfs/enter             runs a program in an app: the entrypoint for that
 //! rootfs/stop              stops a running pod: the entrypoint that stage0 executes for that
 //! rootfs/relay             speaks to the agent
 //! rootfs/vmm               the virtual machine monitor             ┐
@@ -35,6 +36,8 @@ const BLOCK_BYTES: u64 = 512;
 pub struct Parts {
     /// The supervisor.
     pub run: PathBuf,
+    /// The entrypoint for programs in apps.
+    pub enter: PathBuf,
     /// The program that stops a supervisor.
     pub stop: PathBuf,
     /// The relay.
@@ -135,6 +138,7 @@ fn fill(parts: &Parts, stage: &Path) -> Result<(), Failure> {
     }
     for (part, name) in [
         (&parts.run, "run"),
+        (&parts.enter, "enter"),
         (&parts.stop, "stop"),
         (&parts.relay, "relay"),
     ] {

@@ -9,6 +9,7 @@ fn parts(dir: &Path) -> Parts {
     };
     Parts {
         run: part("stage1-run"),
+        enter: part("stage1-enter"),
         stop: part("stage1-stop"),
         relay: part("stage1-relay"),
         isolation: Isolation::Machine(MachineParts {
@@ -35,7 +36,15 @@ fn the_image_without_machines_has_the_container_in_their_place() {
     });
     let entries = assemble(&parts, &image).unwrap();
     let paths: Vec<_> = entries.iter().filter_map(|e| e.path.to_str()).collect();
-    let files = ["container", "gc", "relay", "run", "scratch.ext4", "stop"];
+    let files = [
+        "container",
+        "enter",
+        "gc",
+        "relay",
+        "run",
+        "scratch.ext4",
+        "stop",
+    ];
     let files = files.map(|file| format!("rootfs/{file}"));
     assert_eq!(paths[0], "manifest");
     assert_eq!(paths[1..], files);
@@ -58,6 +67,7 @@ fn the_image_has_every_part_in_its_place() {
         paths,
         [
             "manifest",
+            "rootfs/enter",
             "rootfs/initramfs.cpio",
             "rootfs/kernel/bzImage",
             "rootfs/kernel/vmlinux",
@@ -83,7 +93,7 @@ fn the_image_has_every_part_in_its_place() {
             & 0o7777
     };
     assert_eq!((mode("run"), mode("kernel/vmlinux")), (0o755, 0o644));
-    let scratch = &entries[6];
+    let scratch = &entries[8];
     assert!(scratch.size == scratch::SIZE_BYTES && scratch.allocated < scratch.size / 1000);
 }
 

@@ -62,6 +62,7 @@ pub(crate) fn processes() -> Vec<String> {
         "vmm",
         "container",
         "run",
+        "enter",
         "stop",
         "relay",
         "bulkhead",

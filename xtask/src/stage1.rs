@@ -78,6 +78,7 @@ fn parts(isolation: Isolation) -> Parts {
     let built = target().join(STATIC_TARGET);
     Parts {
         run: built.join("helper/stage1-run"),
+        enter: built.join("helper/stage1-enter"),
         stop: built.join("helper/stage1-stop"),
         relay: built.join("helper/stage1-relay"),
         isolation,

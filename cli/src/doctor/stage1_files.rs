@@ -30,8 +30,9 @@ enum Form {
     Ext4,
 }
 
-const FILES: [(&str, Form); 8] = [
+const FILES: [(&str, Form); 9] = [
     ("run", Form::Program),
+    ("enter", Form::Program),
     ("stop", Form::Program),
     ("relay", Form::Program),
     ("vmm", Form::Program),

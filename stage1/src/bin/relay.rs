@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use bulkhead_jail::inherited;
-use bulkhead_stage1::relay::descriptors::{COMMANDS, KERNEL, RKT, TRACE, VMM};
+use bulkhead_stage1::relay::descriptors::{COMMANDS, CONTROL, KERNEL, RKT, TRACE, VMM};
 use bulkhead_stage1::relay::event_loop::{Descriptors, FAILED, run};
 
 fn main() -> ExitCode {
@@ -25,6 +25,7 @@ fn relay() -> Result<u8> {
         commands: UnixStream::from(inherited(COMMANDS).context("the command socket")?),
         vmm: inherited(VMM).context("the VMM's control socket")?,
         rkt: inherited(RKT).context("the status directory")?,
+        control: inherited(CONTROL).context("the control socket")?,
         trace: inherited(TRACE).ok().map(File::from),
         kernel: inherited(KERNEL).ok().map(File::from),
     };

@@ -16,3 +16,6 @@ pub const TRACE: RawFd = 6;
 
 /// The guest kernel's file, to be looked at when the machine never becomes ready.
 pub const KERNEL: RawFd = 7;
+
+/// Where clients of programs in the pod's apps connect: a listening socket that does not block.
+pub const CONTROL: RawFd = 8;

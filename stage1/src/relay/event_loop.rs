@@ -4,6 +4,8 @@
 //! are read and written without waiting, and the standard streams have threads of their own.
 
 mod agent_link;
+mod client;
+mod clients;
 mod commands;
 mod streams;
 
@@ -25,11 +27,12 @@ use super::kernel;
 use super::metadata::{MetadataError, Service};
 use super::outlet::Report;
 use super::readable;
-use super::session::{Action, Session};
+use super::session::{Action, INTERACTIVE, Session};
 use super::status::StatusDirectory;
 use super::vmm_link::{Received, VmmLink};
 use crate::trace;
 use agent_link::AgentLink;
+use clients::{Awaited, Clients};
 use commands::Commands;
 use streams::Streams;
 
@@ -67,6 +70,8 @@ pub struct Descriptors {
     pub vmm: OwnedFd,
     /// The directory of the status files.
     pub rkt: OwnedFd,
+    /// Where clients of programs in the pod's apps connect: a listening socket that does not block.
+    pub control: OwnedFd,
     /// Where phases go.
     pub trace: Option<File>,
     /// The guest kernel's file.
@@ -95,6 +100,7 @@ pub fn run(descriptors: Descriptors) -> Result<u8, RelayError> {
         agent: None,
         status: StatusDirectory::new(descriptors.rkt),
         streams,
+        clients: Clients::new(descriptors.control),
         trace: descriptors.trace,
         kernel: descriptors.kernel,
         code: None,
@@ -103,6 +109,17 @@ pub fn run(descriptors: Descriptors) -> Result<u8, RelayError> {
     relay.status.clear_ready();
     relay.streams.flush(FLUSH_LIMIT);
     result
+}
+
+/// Who may have something to say.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Streams,
+    Commands,
+    Agent,
+    Vmm,
+    Resizes,
+    Clients(Awaited),
 }
 
 struct Relay {
@@ -114,6 +131,7 @@ struct Relay {
     agent: Option<AgentLink>,
     status: StatusDirectory,
     streams: Streams,
+    clients: Clients,
     trace: Option<File>,
     kernel: Option<File>,
     /// The pod's exit code, when it has ended.
@@ -133,7 +151,9 @@ impl Relay {
                 return Ok(code);
             }
             self.feed_agent();
-            self.streams.ask_for_input(self.session.input_room());
+            self.streams
+                .ask_for_input(self.session.input_room(INTERACTIVE));
+            self.clients.drop_unwanted_inputs(&self.session);
             self.wait()?;
             self.session.tick(self.now());
         }
@@ -160,6 +180,10 @@ impl Relay {
                 bytes,
             } => self.streams.output(process, stream, bytes),
             Action::OutputEnd { process, stream } => self.streams.output_end(process, stream),
+            Action::Client { process, news } => {
+                let now = self.now();
+                self.clients.tell(process, news, &mut self.session, now);
+            }
             Action::Status { app, code } => {
                 if let Err(error) = self.status.write_code(&app, code) {
                     self.say(&format!("write the status of app {app}: {error}"));
@@ -234,46 +258,68 @@ impl Relay {
             .map(|at| at.saturating_sub(self.now()));
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         let ready = {
-            let mut wanted = vec![PollFd::from_borrowed_fd(self.streams.wake(), PollFlags::IN)];
-            let mut places = [None; 4];
-            let mut add = |place: usize, file, flags| {
-                places[place] = Some(wanted.len());
-                wanted.push(PollFd::from_borrowed_fd(file, flags));
-            };
-            if let Some(commands) = self.commands.socket() {
-                add(0, commands, PollFlags::IN);
-            }
-            if let Some(vmm) = &self.vmm {
-                add(1, vmm.socket(), PollFlags::IN);
-            }
-            if let Some(agent) = &self.agent {
-                add(2, agent.socket(), agent.wants());
-            }
-            if let Some(resizes) = self.streams.resizes() {
-                add(3, resizes, PollFlags::IN);
-            }
+            let (sources, mut wanted) = self.wanted();
             match poll(&mut wanted, left.as_ref()) {
                 Ok(_) => {}
                 Err(rustix::io::Errno::INTR) => return Ok(()),
                 Err(error) => return Err(RelayError::Wait(error.into())),
             }
-            places.map(|place| place.is_some_and(|at| !wanted[at].revents().is_empty()))
+            let flags = wanted.iter().map(PollFd::revents);
+            let ready = sources.into_iter().zip(flags);
+            ready
+                .filter(|(_, flags)| !flags.is_empty())
+                .collect::<Vec<_>>()
         };
-        let [commands, vmm, agent, resizes] = ready;
-        if commands {
-            self.hear_commands();
-        }
-        if agent {
-            self.hear_agent();
-        }
-        if vmm {
-            self.hear_vmm();
-        }
-        if resizes && let Some(size) = self.streams.new_size() {
-            self.session.resized(size);
+        for (source, flags) in ready {
+            self.hear(source, flags);
         }
         self.hear_streams();
         Ok(())
+    }
+
+    /// What is waited for. An agent is heard before the VMM, which may have to say that there is none any more.
+    fn wanted(&self) -> (Vec<Source>, Vec<PollFd<'_>>) {
+        let mut sources = vec![Source::Streams];
+        let mut wanted = vec![PollFd::from_borrowed_fd(self.streams.wake(), PollFlags::IN)];
+        let mut add = |source, file, flags| {
+            sources.push(source);
+            wanted.push(PollFd::from_borrowed_fd(file, flags));
+        };
+        if let Some(commands) = self.commands.socket() {
+            add(Source::Commands, commands, PollFlags::IN);
+        }
+        if let Some(agent) = &self.agent {
+            add(Source::Agent, agent.socket(), agent.wants());
+        }
+        if let Some(vmm) = &self.vmm {
+            add(Source::Vmm, vmm.socket(), PollFlags::IN);
+        }
+        if let Some(resizes) = self.streams.resizes() {
+            add(Source::Resizes, resizes, PollFlags::IN);
+        }
+        for (awaited, file, flags) in self.clients.wanted(&self.session) {
+            add(Source::Clients(awaited), file, flags);
+        }
+        (sources, wanted)
+    }
+
+    fn hear(&mut self, source: Source, flags: PollFlags) {
+        match source {
+            // Heard at every turn.
+            Source::Streams => {}
+            Source::Commands => self.hear_commands(),
+            Source::Agent => self.hear_agent(),
+            Source::Vmm => self.hear_vmm(),
+            Source::Resizes => {
+                if let Some(size) = self.streams.new_size() {
+                    self.session.resized(INTERACTIVE, size);
+                }
+            }
+            Source::Clients(awaited) => {
+                let now = self.now();
+                self.clients.hear(awaited, flags, &mut self.session, now);
+            }
+        }
     }
 
     fn hear_commands(&mut self) {
@@ -292,7 +338,7 @@ impl Relay {
                     count,
                 } => self.session.written(now, process, stream, count),
                 Report::Closed(stream) => self.session.output_closed(now, stream),
-                Report::Input(bytes) => self.session.input(&bytes),
+                Report::Input(bytes) => self.session.input(INTERACTIVE, &bytes),
             }
         }
     }

@@ -12,28 +12,38 @@
 //! Every message of the agent is an allegation. What a working agent would never say ends the pod with a reason.
 
 mod action;
+mod apps;
 mod ending;
+mod enter;
+mod entered;
 mod failure;
 mod input;
+mod inputs;
 mod output;
 mod process;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use bulkhead_protocol::agent::{FromAgent, Session as SessionId, Stream, ToAgent};
+use bulkhead_protocol::agent::{Chunk, FromAgent, Session as SessionId, Stream, ToAgent};
 use bulkhead_protocol::exit::Exit;
 use bulkhead_protocol::metadata::{MAX_REQUESTS, Request};
-use bulkhead_protocol::plan::{Plan, Process, ProcessId, Stdio, WindowSize};
+use bulkhead_protocol::plan::{Plan, Process, ProcessId, WindowSize};
 use bulkhead_protocol::relay::RelaySpec;
 
 use super::metadata::Service;
+use apps::Apps;
+use entered::Entered;
 use failure::Failure;
 use input::Input;
-use process::Processes;
+use inputs::Inputs;
 
-pub use action::{Action, Outgoing};
+pub use action::{Action, News, Outgoing};
+pub use enter::Refusal;
 pub use failure::Violation;
+
+/// The process that has the relay's standard input, where one has it: only a pod of one app is interactive.
+pub const INTERACTIVE: ProcessId = ProcessId(0);
 
 /// Where the pod is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,14 +83,15 @@ pub struct Session {
     redial_until: Option<Duration>,
     /// To send once: the plan and the processes.
     pod: Option<(Plan, Vec<Process>)>,
-    /// Messages to send before anything else. Bounded: each kind is there at most once, but for the starts.
+    /// Messages to send before anything else. Bounded: each kind is there at most once, but for the apps' starts, and last
+    /// words to a program that was entered and whose start was sent.
     control: VecDeque<Outgoing>,
-    processes: Processes,
-    input: Option<Input>,
+    apps: Apps,
+    entered: Entered,
+    inputs: Inputs,
     metadata: Service,
     /// What apps have asked the metadata service, at most [`MAX_REQUESTS`].
     requests: VecDeque<Request>,
-    resize: Option<WindowSize>,
     stopping: bool,
     stopped_early: bool,
     failure: Option<Failure>,
@@ -93,8 +104,10 @@ impl Session {
         let milliseconds = |ms: u32| Duration::from_millis(u64::from(ms));
         let ready_timeout = milliseconds(spec.ready_timeout_ms);
         let processes = spec.processes.into_vec();
-        let takes_input = |p: &Process| p.stdio != Stdio::Pipes { stdin: false };
-        let input = processes.first().filter(|p| takes_input(p));
+        let mut inputs = Inputs::new();
+        if let Some(first) = processes.first() {
+            inputs.add(INTERACTIVE, first.stdio);
+        }
         Self {
             id,
             ready_timeout,
@@ -106,12 +119,12 @@ impl Session {
             link: Link::Down,
             redial_until: None,
             control: VecDeque::new(),
-            input: input.map(|process| Input::new(process.id, process.stdio)),
-            processes: Processes::new(&processes),
+            apps: Apps::new(&processes),
+            entered: Entered::new(&processes),
+            inputs,
             pod: Some((spec.plan, processes)),
             metadata,
             requests: VecDeque::new(),
-            resize: None,
             stopping: false,
             stopped_early: false,
             failure: None,
@@ -126,10 +139,8 @@ impl Session {
 
     /// When to call [`Session::tick`].
     pub fn deadline(&self) -> Option<Duration> {
-        match (self.until, self.redial_until) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let all = [self.until, self.redial_until, self.entered.deadline()];
+        all.into_iter().flatten().min()
     }
 
     /// The next message for the agent, if its connection has room for one.
@@ -140,7 +151,8 @@ impl Session {
         if let Some(message) = self.control.pop_front() {
             return Some(message);
         }
-        if let Some(ack) = self.processes.next_ack() {
+        let ack = self.apps.next_ack();
+        if let Some(ack) = ack.or_else(|| self.entered.next_ack()) {
             return Some(Outgoing::Message(ToAgent::Ack(ack)));
         }
         if let Some(request) = self.requests.pop_front() {
@@ -149,23 +161,22 @@ impl Session {
                 answer: Box::new(self.metadata.answer(&request)),
             }));
         }
-        let input = self.input.as_mut()?;
-        let process = input.process();
-        if !self.processes.is_running(process) {
-            return None;
-        }
-        if let Some(size) = self.resize.take() {
-            return Some(Outgoing::Message(ToAgent::Resize { process, size }));
-        }
-        let chunk = input.next_chunk()?;
-        Some(Outgoing::Message(ToAgent::Data(chunk)))
+        let message = self.entered.next_message();
+        let message = message.or_else(|| {
+            let (apps, entered) = (&self.apps, &self.entered);
+            let process = |id| apps.get(id).or_else(|| entered.get(id));
+            self.inputs
+                .next_message(|id| process(id).is_some_and(|p| p.is_running()))
+        });
+        message.map(Outgoing::Message)
     }
 
-    /// Bytes of standard input that can be taken now. `None`: nobody wants any more.
-    pub fn input_room(&self) -> Option<usize> {
-        let input = self.input.as_ref()?;
-        let wanted = matches!(self.phase, Phase::Booting | Phase::Running)
-            && !self.processes.has_ended(input.process());
+    /// Bytes of a process's input that can be taken now. `None`: nobody wants any more.
+    pub fn input_room(&self, process: ProcessId) -> Option<usize> {
+        let input = self.inputs.get(process)?;
+        let of = self.apps.get(process).or_else(|| self.entered.get(process));
+        let ended = of.is_none_or(|process| process.has_ended());
+        let wanted = matches!(self.phase, Phase::Booting | Phase::Running) && !ended;
         if wanted { input.room() } else { None }
     }
 
@@ -217,47 +228,36 @@ impl Session {
         }
         match message {
             FromAgent::Hello { .. } => {}
+            FromAgent::Started { process, .. } if self.entered.owns(process) => {
+                self.entered_started(process)?;
+            }
             FromAgent::Started {
                 process,
                 exec_ns,
                 sent_ns,
-            } => {
-                self.processes.started(process)?;
-                let ago_ns = sent_ns.saturating_sub(exec_ns);
-                self.actions.push(Action::Phase {
-                    name: "app-exec",
-                    ago_ns,
-                });
-                if self.input.as_ref().is_some_and(|i| i.is_terminal(process)) {
-                    self.actions.push(Action::RawTerminal);
-                }
-            }
+            } => self.started(process, sent_ns.saturating_sub(exec_ns))?,
             FromAgent::Exited {
                 process,
                 exit,
                 reason,
             } => {
-                self.exited(now, process, exit, reason.as_ref().map(|r| r.as_str()))?;
-            }
-            FromAgent::Data(chunk) => {
-                let (process, stream) = (chunk.process, chunk.stream);
-                let taken = self.processes.data(chunk)?;
-                if let Some(bytes) = taken.bytes {
-                    self.actions.push(Action::Output {
-                        process,
-                        stream,
-                        bytes,
-                    });
+                let reason = reason.map(|reason| reason.as_str().to_owned());
+                if self.entered.owns(process) {
+                    self.entered_exited(now, process, exit, reason)?;
+                } else {
+                    self.exited(now, process, exit, reason)?;
                 }
-                if taken.ended {
-                    self.actions.push(Action::OutputEnd { process, stream });
-                }
-                self.look_for_the_end(now);
             }
-            FromAgent::Ack(ack) => match &mut self.input {
-                Some(input) => input.acknowledged(ack)?,
-                None => return Err(Violation::Ack),
-            },
+            FromAgent::Data(chunk) if self.entered.owns(chunk.process) => {
+                self.entered_data(now, chunk)?;
+            }
+            FromAgent::Data(chunk) => self.data(now, chunk)?,
+            FromAgent::Ack(ack) => {
+                // Of a program that was entered and is forgotten, it is only late.
+                if !self.inputs.acknowledged(ack)? && !self.entered.owns(ack.process) {
+                    return Err(Violation::Ack);
+                }
+            }
             FromAgent::Metadata(request) => self.metadata_request(*request)?,
             FromAgent::Failed { reason } => {
                 self.fail(now, Failure::guest(format!("the guest: {reason}")));
@@ -314,10 +314,9 @@ impl Session {
 
     /// The agent is back: it hears again what it may have missed.
     fn resume(&mut self) {
-        self.processes.resume();
-        if let Some(input) = &mut self.input {
-            input.resume();
-        }
+        self.apps.resume();
+        self.entered.resume();
+        self.inputs.resume();
         if self.phase == Phase::PoweringOff {
             self.control.push_back(Outgoing::Message(ToAgent::Shutdown));
         } else if self.stopping {
@@ -335,20 +334,55 @@ impl Session {
         Ok(())
     }
 
+    fn started(&mut self, process: ProcessId, ago_ns: u64) -> Result<(), Violation> {
+        let app = self.apps.get_mut(process);
+        app.ok_or(Violation::Process(process))?.started()?;
+        self.actions.push(Action::Phase {
+            name: "app-exec",
+            ago_ns,
+        });
+        if self.inputs.get(process).is_some_and(Input::is_terminal) {
+            self.actions.push(Action::RawTerminal);
+        }
+        Ok(())
+    }
+
+    fn data(&mut self, now: Duration, chunk: Chunk) -> Result<(), Violation> {
+        let (process, stream) = (chunk.process, chunk.stream);
+        let app = self.apps.get_mut(process);
+        let taken = app.ok_or(Violation::Process(process))?.data(chunk)?;
+        if let Some(bytes) = taken.bytes {
+            self.actions.push(Action::Output {
+                process,
+                stream,
+                bytes,
+            });
+        }
+        if taken.ended {
+            self.actions.push(Action::OutputEnd { process, stream });
+        }
+        self.look_for_the_end(now);
+        Ok(())
+    }
+
     fn exited(
         &mut self,
         now: Duration,
         process: ProcessId,
         exit: Exit,
-        reason: Option<&str>,
+        reason: Option<String>,
     ) -> Result<(), Violation> {
-        let Some(app) = self.processes.exited(process, exit)? else {
+        let ended = self.apps.get_mut(process);
+        if !ended.ok_or(Violation::Process(process))?.exited(exit)? {
+            return Ok(());
+        }
+        let Some(app) = self.apps.note_end(process, exit) else {
             return Ok(());
         };
         if let Some(reason) = reason {
             let name = format!("app {app}");
             let text = if reason.contains(&name) {
-                reason.to_owned()
+                reason
             } else {
                 format!("{name}: {reason}")
             };
@@ -363,34 +397,40 @@ impl Session {
             app,
             code: exit.code(),
         });
-        if !exit.is_success() && !self.processes.all_ended() {
+        if !exit.is_success() && !self.apps.all_ended() {
             self.stop_apps(now);
         }
         self.look_for_the_end(now);
         Ok(())
     }
 
-    /// Standard input brought bytes; none at all: it ended.
-    pub fn input(&mut self, bytes: &[u8]) {
-        if let Some(input) = &mut self.input {
+    /// A process's input brought bytes; none at all: it ended.
+    pub fn input(&mut self, process: ProcessId, bytes: &[u8]) {
+        if let Some(input) = self.inputs.get_mut(process) {
             input.push(bytes);
         }
     }
 
-    /// The terminal has another size.
-    pub fn resized(&mut self, size: WindowSize) {
-        self.resize = Some(size);
+    /// A process's terminal has another size.
+    pub fn resized(&mut self, process: ProcessId, size: WindowSize) {
+        if let Some(input) = self.inputs.get_mut(process) {
+            input.resized(size);
+        }
     }
 
-    /// Bytes of an [`Action::Output`] were passed on.
+    /// Bytes of a stream were passed on.
     pub fn written(&mut self, now: Duration, process: ProcessId, stream: Stream, count: u64) {
-        self.processes.written(process, stream, count);
-        self.look_for_the_end(now);
+        if self.entered.owns(process) {
+            self.entered_written(now, process, stream, count);
+        } else if let Some(app) = self.apps.get_mut(process) {
+            app.written(stream, count);
+            self.look_for_the_end(now);
+        }
     }
 
     /// Nobody reads standard output (or error) any more.
     pub fn output_closed(&mut self, now: Duration, stream: Stream) {
-        self.processes.close_outputs(stream);
+        self.apps.close_outputs(stream);
         self.look_for_the_end(now);
     }
 

@@ -1,13 +1,16 @@
+use std::collections::BTreeSet;
+
 use bulkhead_protocol::agent::{Ack, FromAgent};
+use bulkhead_protocol::plan::Stdio;
 use bulkhead_protocol::vmm::ExitReason;
 use proptest::prelude::*;
 
-use super::tests::{ID, ZERO, data, exited, seconds, session as session_of, spec};
+use super::tests::{ID, ZERO, data, exec, exited, seconds, session as session_of, spec};
 use super::*;
 
 /// Anything that an agent can say, biased towards what comes close to sense.
 fn any_message() -> impl Strategy<Value = FromAgent> {
-    let id = 0_u32..4;
+    let id = 0_u32..6;
     let stream = prop_oneof![
         Just(Stream::Stdout),
         Just(Stream::Stderr),
@@ -56,6 +59,11 @@ enum Event {
     Written(u32, u64),
     Input(Vec<u8>),
     Closed,
+    Enter(bool),
+    ClientSignal(u32, u8),
+    ClientInput(u32, Vec<u8>),
+    ClientClosed(u32),
+    ClientLeft(u32),
 }
 
 fn any_event() -> impl Strategy<Value = Event> {
@@ -65,9 +73,15 @@ fn any_event() -> impl Strategy<Value = Event> {
         20 => any_message().prop_map(Event::Says),
         2 => (0_u64..5).prop_map(Event::Tick),
         1 => Just(Event::Stop),
-        4 => (0_u32..4, any::<u64>()).prop_map(|(id, n)| Event::Written(id, n)),
+        4 => (0_u32..6, any::<u64>()).prop_map(|(id, n)| Event::Written(id, n)),
         2 => prop::collection::vec(any::<u8>(), 0..8).prop_map(Event::Input),
         1 => Just(Event::Closed),
+        3 => any::<bool>().prop_map(Event::Enter),
+        1 => (3_u32..6, any::<u8>()).prop_map(|(id, n)| Event::ClientSignal(id, n)),
+        1 => (3_u32..6, prop::collection::vec(any::<u8>(), 0..8))
+            .prop_map(|(id, bytes)| Event::ClientInput(id, bytes)),
+        1 => (3_u32..6).prop_map(Event::ClientClosed),
+        1 => (3_u32..6).prop_map(Event::ClientLeft),
     ]
 }
 
@@ -80,6 +94,8 @@ proptest! {
         let mut now = ZERO;
         let mut finished = 0;
         let mut statuses = 0;
+        let mut clients = BTreeSet::new();
+        let mut ends = 0;
         for event in events {
             match event {
                 Event::Connected => session.agent_connected(now),
@@ -88,8 +104,18 @@ proptest! {
                 Event::Tick(n) => { now += seconds(n); session.tick(now); }
                 Event::Stop => session.stop(now),
                 Event::Written(id, n) => session.written(now, ProcessId(id), Stream::Stdout, n),
-                Event::Input(bytes) => session.input(&bytes),
+                Event::Input(bytes) => session.input(INTERACTIVE, &bytes),
                 Event::Closed => session.output_closed(now, Stream::Stderr),
+                Event::Enter(known) => {
+                    // Refused as often as not, once the pod is ending.
+                    let entered = session.enter(exec(if known { "b" } else { "z" }));
+                    let ids = entered.into_iter().map(|id| id.0);
+                    clients.extend(ids);
+                }
+                Event::ClientSignal(id, n) => session.signal(ProcessId(id), n),
+                Event::ClientInput(id, bytes) => session.input(ProcessId(id), &bytes),
+                Event::ClientClosed(id) => session.client_closed(now, ProcessId(id), Stream::Stdout),
+                Event::ClientLeft(id) => session.client_left(now, ProcessId(id)),
             }
             // A pull never goes on for ever: each message is bounded by what was pushed.
             prop_assert!(std::iter::from_fn(|| session.next_message()).take(2000).count() < 2000);
@@ -97,11 +123,19 @@ proptest! {
                 match action {
                     Action::Finish(_) => finished += 1,
                     Action::Status { .. } => statuses += 1,
+                    Action::Output { process, .. } | Action::OutputEnd { process, .. } => {
+                        prop_assert!(process.0 < 3, "an app's output is an app's");
+                    }
+                    Action::Client { process, news } => {
+                        prop_assert!(clients.contains(&process.0), "{} was entered", process.0);
+                        ends += usize::from(matches!(news, News::Ended { .. }));
+                    }
                     _ => {}
                 }
             }
         }
         prop_assert!(statuses <= 3, "a status is written once an app");
+        prop_assert!(ends <= clients.len(), "a program ends once");
         session.vmm_exited(&ExitReason::Stopped, b"");
         finished += session.take_actions().iter().filter(|a| matches!(a, Action::Finish(_))).count();
         prop_assert_eq!(finished, 1);

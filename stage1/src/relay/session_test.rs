@@ -1,7 +1,8 @@
 use bulkhead_protocol::agent::{Ack, Chunk};
 use bulkhead_protocol::bounded::{Blob, List, Text};
+use bulkhead_protocol::control::Exec;
 use bulkhead_protocol::metadata::{MetadataSpec, Method, RequestId, Status};
-use bulkhead_protocol::plan::{AppName, Limits, NameFiles};
+use bulkhead_protocol::plan::{AppName, Limits, NameFiles, Stdio};
 use bulkhead_protocol::vmm::ExitReason;
 
 use super::*;
@@ -64,7 +65,7 @@ pub(super) fn spec(names: &[&str], stdio: Stdio) -> RelaySpec {
     }
 }
 
-fn new(names: &[&str]) -> Session {
+pub(super) fn new(names: &[&str]) -> Session {
     session(spec(names, Stdio::Pipes { stdin: false }))
 }
 
@@ -73,7 +74,7 @@ pub(super) fn session(spec: RelaySpec) -> Session {
     Session::new(spec, metadata, ID, ZERO)
 }
 
-fn hello(resume: Option<SessionId>) -> FromAgent {
+pub(super) fn hello(resume: Option<SessionId>) -> FromAgent {
     FromAgent::Hello {
         version: bulkhead_protocol::VERSION,
         resume,
@@ -82,7 +83,7 @@ fn hello(resume: Option<SessionId>) -> FromAgent {
     }
 }
 
-fn started(id: u32) -> FromAgent {
+pub(super) fn started(id: u32) -> FromAgent {
     FromAgent::Started {
         process: ProcessId(id),
         exec_ns: 1,
@@ -107,14 +108,23 @@ pub(super) fn data(id: u32, stream: Stream, offset: u64, bytes: &[u8]) -> FromAg
     })
 }
 
+pub(super) fn exec(app: &str) -> Exec {
+    Exec {
+        app: AppName::try_from(app.to_owned()).unwrap(),
+        arguments: List::try_from(vec![Text::try_from("ls").unwrap()]).unwrap(),
+        environment: List::default(),
+        terminal: None,
+    }
+}
+
 /// Both outputs of a process end without a byte.
-fn silent_end(session: &mut Session, id: u32) {
+pub(super) fn silent_end(session: &mut Session, id: u32) {
     for stream in [Stream::Stdout, Stream::Stderr] {
         session.agent_message(ZERO, data(id, stream, 0, b""));
     }
 }
 
-fn running(names: &[&str]) -> Session {
+pub(super) fn running(names: &[&str]) -> Session {
     let mut session = new(names);
     session.agent_connected(ZERO);
     session.agent_message(ZERO, hello(None));
@@ -124,7 +134,7 @@ fn running(names: &[&str]) -> Session {
     session
 }
 
-fn messages(session: &mut Session) -> Vec<ToAgent> {
+pub(super) fn messages(session: &mut Session) -> Vec<ToAgent> {
     std::iter::from_fn(|| session.next_message())
         .filter_map(|outgoing| match outgoing {
             Outgoing::Welcome(_) => None,
@@ -133,7 +143,7 @@ fn messages(session: &mut Session) -> Vec<ToAgent> {
         .collect()
 }
 
-fn says(session: &mut Session) -> Vec<String> {
+pub(super) fn says(session: &mut Session) -> Vec<String> {
     let said = |action| match action {
         Action::Say(text) => Some(text),
         _ => None,
@@ -145,7 +155,7 @@ fn says(session: &mut Session) -> Vec<String> {
         .collect()
 }
 
-fn finish(session: &mut Session) -> Option<u8> {
+pub(super) fn finish(session: &mut Session) -> Option<u8> {
     session
         .take_actions()
         .into_iter()
@@ -156,7 +166,7 @@ fn finish(session: &mut Session) -> Option<u8> {
 }
 
 /// From the end of the last app to the pod's code, in a guest that does as it is told.
-fn power_off(session: &mut Session) -> Option<u8> {
+pub(super) fn power_off(session: &mut Session) -> Option<u8> {
     assert!(messages(session).contains(&ToAgent::Shutdown));
     session.agent_message(ZERO, FromAgent::Down);
     assert!(session.take_actions().contains(&Action::StopVmm));
@@ -451,7 +461,7 @@ fn an_agent_that_does_not_come_back_ends_the_pod() {
 #[test]
 fn input_goes_to_the_app_once_it_runs() {
     let mut session = session(spec(&["cat"], Stdio::Pipes { stdin: true }));
-    session.input(b"abc");
+    session.input(INTERACTIVE, b"abc");
     session.agent_connected(ZERO);
     session.agent_message(ZERO, hello(None));
     assert!(
@@ -462,7 +472,7 @@ fn input_goes_to_the_app_once_it_runs() {
     session.agent_message(ZERO, started(0));
     assert!(matches!(messages(&mut session)[..], [ToAgent::Data(_)]));
     session.agent_message(ZERO, exited(0, Exit::Code(0)));
-    assert_eq!(session.input_room(), None);
+    assert_eq!(session.input_room(INTERACTIVE), None);
 }
 
 #[test]

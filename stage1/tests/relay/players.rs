@@ -5,17 +5,21 @@ use std::fs::File;
 use std::io::{IoSlice, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use bulkhead_jail::{Child, Descriptor, Ended, Jail, Namespaces, Program, spawn};
 use bulkhead_protocol::AGENT_PORT;
 use bulkhead_protocol::agent::{Ack, Chunk, FromAgent, Session, Stream, ToAgent, WINDOW};
 use bulkhead_protocol::bounded::{Blob, List, Text};
+use bulkhead_protocol::control::SOCKET;
 use bulkhead_protocol::exit::Exit;
 use bulkhead_protocol::frame::{self, Decoder, MAX_FROM_AGENT, MAX_TO_AGENT};
 use bulkhead_protocol::metadata::MetadataSpec;
-use bulkhead_protocol::plan::{AppName, Limits, NameFiles, Plan, Process, ProcessId, Stdio};
+use bulkhead_protocol::plan::{
+    AppName, Limits, NameFiles, Plan, Process, ProcessId, Stdio as PlannedStdio,
+};
 use bulkhead_protocol::relay::{MAX_TO_RELAY, RelaySpec, ToRelay};
 use bulkhead_protocol::vmm::{ExitReason, FromVmm, MAX_PACKET, ToVmm};
 use bulkhead_stage1::relay::descriptors;
@@ -26,7 +30,7 @@ use rustix::net::{
 
 const JAIL: Jail = Jail {
     identity: None,
-    open_files: 128,
+    open_files: 512,
     ignored_signals: &[],
     namespaces: Namespaces::Parents,
     gains_privileges: false,
@@ -45,7 +49,7 @@ pub(crate) struct Pod {
 
 impl Pod {
     /// Starts the relay's program with the spec of a pod of these apps.
-    pub(crate) fn start(names: &[&str], stdio: Stdio) -> Self {
+    pub(crate) fn start(names: &[&str], stdio: PlannedStdio) -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("status")).unwrap();
         let rkt = File::open(directory.path()).unwrap();
@@ -56,6 +60,8 @@ impl Pod {
         let (stdin, input) = pipe();
         let (output, stdout) = pipe();
         let (errors, stderr) = pipe();
+        let control = UnixListener::bind(directory.path().join(SOCKET)).unwrap();
+        control.set_nonblocking(true).unwrap();
         let executable = File::open(env!("CARGO_BIN_EXE_stage1-relay")).unwrap();
         let at = |number, file| Descriptor { number, file };
         let program = Program {
@@ -70,6 +76,7 @@ impl Pod {
                 at(descriptors::COMMANDS, commands_end.as_fd()),
                 at(descriptors::VMM, vmm_end.as_fd()),
                 at(descriptors::RKT, rkt.as_fd()),
+                at(descriptors::CONTROL, control.as_fd()),
             ],
         };
         let relay = spawn(&program, &JAIL).unwrap();
@@ -88,6 +95,20 @@ impl Pod {
 
     pub(crate) fn rkt(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// `enter` with these words as the program, in the pod's directory.
+    pub(crate) fn enter(&self, app: &str, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stage1-enter"));
+        command
+            .args(["--pid=1", &format!("--appname={app}"), "--"])
+            .args(words)
+            .current_dir(self.directory.path())
+            .env("TERM", "ours")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
     }
 
     pub(crate) fn command(&mut self, command: &ToRelay) {
@@ -303,6 +324,15 @@ impl Agent {
         self.data(id, Stream::Stderr, stderr, b"");
     }
 
+    /// What is started next.
+    pub(crate) fn expect_start(&mut self) -> Process {
+        loop {
+            if let ToAgent::Start(process) = self.next() {
+                return *process;
+            }
+        }
+    }
+
     pub(crate) fn expect_shutdown(&mut self) {
         while self.next() != ToAgent::Shutdown {}
     }
@@ -321,7 +351,7 @@ fn pipe() -> (File, File) {
     (reader.into(), writer.into())
 }
 
-fn spec(names: &[&str], stdio: Stdio) -> RelaySpec {
+fn spec(names: &[&str], stdio: PlannedStdio) -> RelaySpec {
     fn text<const MAX: usize>(text: &str) -> Text<MAX> {
         Text::try_from(text).unwrap()
     }

@@ -11,6 +11,7 @@ use std::os::unix::net::UnixStream;
 
 use anyhow::{Context, Result};
 use bulkhead_jail::{Child, Descriptor, Identity, Jail, Namespaces, Program, spawn};
+use bulkhead_protocol::control::{MAX_CONNECTIONS, MAX_DESCRIPTORS};
 use bulkhead_protocol::frame;
 use bulkhead_protocol::relay::ToRelay;
 use bulkhead_protocol::vmm::MAX_FDS;
@@ -39,8 +40,10 @@ pub(crate) const IGNORED_SIGNALS: &[libc::c_int] = &[libc::SIGINT, libc::SIGTERM
 /// The VMM's: every descriptor of the machine, twice over for its guest connections, and its own few.
 const VMM_OPEN_FILES: u64 = 2048;
 
-/// The relay's: its own few, and a connection that comes with as many descriptors as a message can.
-const RELAY_OPEN_FILES: u64 = 64 + MAX_FDS as u64;
+/// The relay's: its own few, a connection that comes with as many descriptors as a message can, and the clients of programs in
+/// the pod's apps with their pipes.
+const RELAY_OPEN_FILES: u64 =
+    64 + MAX_FDS as u64 + (MAX_CONNECTIONS as u64) * (1 + MAX_DESCRIPTORS as u64);
 
 /// The container's, and what its apps can raise theirs to.
 const CONTAINER_OPEN_FILES: u64 = 524_288;
@@ -104,6 +107,7 @@ pub(crate) fn spawn_relay(
     files: &PodFiles,
     commands: UnixStream,
     vmm: &OwnedFd,
+    control: &OwnedFd,
     trace: Option<&File>,
     interactive: bool,
 ) -> Result<Child> {
@@ -117,6 +121,7 @@ pub(crate) fn spawn_relay(
         at(descriptors::COMMANDS, commands.as_fd()),
         at(descriptors::VMM, vmm.as_fd()),
         at(descriptors::RKT, files.status_directory().as_fd()),
+        at(descriptors::CONTROL, control.as_fd()),
     ];
     if let Some(kernel) = &kernel {
         descriptors.push(at(descriptors::KERNEL, kernel.as_fd()));

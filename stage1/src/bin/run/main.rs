@@ -13,6 +13,7 @@
 //! Exit code: the pod's, from the relay; 254 for anything that is not an app's.
 
 mod container;
+mod control;
 mod files;
 mod flavor;
 mod helpers;
@@ -95,10 +96,12 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
     if let Some(trace) = &trace {
         trace::phase(trace, "vmm-spawned", trace::now_ns());
     }
+    let control = control::Control::open()?;
     let relay = helpers::spawn_relay(
         &files,
         commands_end,
         &vmm_socket,
+        control.listener(),
         trace.as_ref(),
         arguments.interactive,
     )?;
@@ -129,6 +132,7 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
         file_servers,
     };
     let code = wait::wait(helpers, &signals, &mut commands);
+    drop(control);
     files.remove_readiness();
     Ok(code)
 }

@@ -1,12 +1,13 @@
 //! What the session wants done.
 
 use bulkhead_protocol::agent::{Session as SessionId, Stream, ToAgent};
+use bulkhead_protocol::exit::Exit;
 use bulkhead_protocol::plan::{AppName, ProcessId};
 
 /// Something to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Pass bytes on; call [`Session::written`](super::Session::written) when it is done.
+    /// Pass bytes of an app on; call [`Session::written`](super::Session::written) when it is done.
     Output {
         /// Whose.
         process: ProcessId,
@@ -15,12 +16,19 @@ pub enum Action {
         /// What; never empty.
         bytes: Vec<u8>,
     },
-    /// A stream has ended.
+    /// A stream of an app has ended.
     OutputEnd {
         /// Whose.
         process: ProcessId,
         /// Standard output or error.
         stream: Stream,
+    },
+    /// For the client of a program that was entered, if it is still there.
+    Client {
+        /// The program.
+        process: ProcessId,
+        /// What happened to it.
+        news: News,
     },
     /// An app ended with this exit code.
     Status {
@@ -52,6 +60,34 @@ pub enum Action {
     ShowConsole(Vec<u8>),
     /// The end, with the pod's exit code. Nothing comes after.
     Finish(u8),
+}
+
+/// What a client hears of its program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// It runs.
+    Started,
+    /// It wrote; call [`Session::written`](super::Session::written) when that is passed on.
+    Output {
+        /// Standard output or error.
+        stream: Stream,
+        /// What; never empty.
+        bytes: Vec<u8>,
+    },
+    /// A stream has ended.
+    OutputEnd {
+        /// Standard output or error.
+        stream: Stream,
+    },
+    /// It ended, or never ran.
+    Ended {
+        /// How.
+        exit: Exit,
+        /// Why: the guest's own words.
+        reason: Option<String>,
+    },
+    /// Nothing more comes.
+    Over,
 }
 
 /// Something to send to the agent.

@@ -13,9 +13,9 @@ use super::{Link, Phase, Session};
 /// What the guest gets beyond the grace period to report that its apps are dead.
 const STOP_MARGIN: Duration = Duration::from_secs(1);
 
-/// Silence that ends the wait for the rest of the output, once all apps have ended: something holds a stream open that
+/// Silence that ends the wait for the rest of the output, once all apps (or a program that was entered) have ended: something holds a stream open that
 /// will never write again.
-const DRAIN_LIMIT: Duration = Duration::from_secs(2);
+pub(super) const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 
 /// Between asking the VMM to stop and its last word.
 const VMM_END_LIMIT: Duration = Duration::from_secs(2);
@@ -37,7 +37,7 @@ impl Session {
     }
 
     pub(super) fn stop_apps(&mut self, now: Duration) {
-        if self.stopping || self.processes.all_ended() {
+        if self.stopping || self.apps.all_ended() {
             return;
         }
         self.stopping = true;
@@ -50,12 +50,12 @@ impl Session {
 
     /// When all apps have ended: power off, at once if all output is passed on, or after a silence.
     pub(super) fn look_for_the_end(&mut self, now: Duration) {
-        if self.phase != Phase::Running || !self.processes.all_ended() {
+        if self.phase != Phase::Running || !self.apps.all_ended() {
             return;
         }
-        if self.processes.all_passed_on() {
+        if self.apps.all_passed_on() {
             self.power_off(now);
-        } else if self.processes.awaits_reader() {
+        } else if self.apps.awaits_reader() {
             // However long the reader of our output takes: that is between it and whoever started it.
             self.until = None;
         } else {
@@ -95,6 +95,7 @@ impl Session {
             );
             return;
         }
+        self.entered_tick(now);
         if self.until.is_none_or(|until| now < until) {
             return;
         }
@@ -128,7 +129,7 @@ impl Session {
                     _ => Failure::machine(text),
                 })
             }
-            Phase::Running if !self.processes.all_ended() => Some(Failure::machine(format!(
+            Phase::Running if !self.apps.all_ended() => Some(Failure::machine(format!(
                 "the machine ended while its apps were running: {reason}"
             ))),
             _ => None,
@@ -166,7 +167,7 @@ impl Session {
                 CODE_RUNTIME_FAILED
             }
             None if self.stopped_early => Exit::Signal(SIGTERM).code(),
-            None => self.processes.code(),
+            None => self.apps.code(),
         };
         self.actions.push(Action::Phase {
             name: "pod-done",

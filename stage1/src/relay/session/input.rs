@@ -1,10 +1,10 @@
-//! Standard input of the one process that has it: what is not acknowledged is kept.
+//! Standard input of a process: what is not acknowledged is kept.
 
 use std::collections::VecDeque;
 
 use bulkhead_protocol::agent::{Ack, Chunk, MAX_CHUNK, Stream, WINDOW};
 use bulkhead_protocol::bounded::Blob;
-use bulkhead_protocol::plan::{ProcessId, Stdio};
+use bulkhead_protocol::plan::{ProcessId, Stdio, WindowSize};
 
 use super::Violation;
 
@@ -12,6 +12,8 @@ use super::Violation;
 pub(super) struct Input {
     process: ProcessId,
     terminal: bool,
+    /// The terminal's new size, to be sent.
+    size: Option<WindowSize>,
     /// Bytes from `acknowledged` on, at most [`WINDOW`].
     kept: VecDeque<u8>,
     /// Offset of the first byte that is not acknowledged.
@@ -32,6 +34,7 @@ impl Input {
         Self {
             process,
             terminal: matches!(stdio, Stdio::Terminal { .. }),
+            size: None,
             kept: VecDeque::new(),
             acknowledged: 0,
             sent: 0,
@@ -42,12 +45,19 @@ impl Input {
         }
     }
 
-    pub(super) fn process(&self) -> ProcessId {
-        self.process
+    pub(super) fn is_terminal(&self) -> bool {
+        self.terminal
     }
 
-    pub(super) fn is_terminal(&self, process: ProcessId) -> bool {
-        self.terminal && self.process == process
+    /// The terminal has a new size; what is no terminal has none.
+    pub(super) fn resized(&mut self, size: WindowSize) {
+        if self.terminal {
+            self.size = Some(size);
+        }
+    }
+
+    pub(super) fn take_size(&mut self) -> Option<WindowSize> {
+        self.size.take()
     }
 
     /// Bytes that can be taken in; `None` when no more will be.

@@ -120,9 +120,9 @@ impl Output {
         self.may_repeat = true;
     }
 
-    /// All that will ever come was passed on.
+    /// All that will ever be wanted was passed on: a sender that was told that nobody reads does not say its end.
     pub(super) fn is_done(&self) -> bool {
-        self.ended && self.passed == self.next
+        (self.ended || self.closed) && self.passed == self.next
     }
 
     /// Bytes are here that the reader has not taken.

@@ -1,8 +1,8 @@
-//! The apps' processes: what has happened to each, and the pod's exit code.
+//! One process: what has happened to it, and its outputs.
 
 use bulkhead_protocol::agent::{Ack, Chunk, Stream};
 use bulkhead_protocol::exit::Exit;
-use bulkhead_protocol::plan::{AppName, Process as Planned, ProcessId, Stdio};
+use bulkhead_protocol::plan::{ProcessId, Stdio};
 
 use super::Violation;
 use super::output::{Output, Taken};
@@ -15,8 +15,8 @@ enum State {
 }
 
 #[derive(Debug)]
-struct Process {
-    app: AppName,
+pub(super) struct Process {
+    id: ProcessId,
     state: State,
     stdout: Output,
     stderr: Output,
@@ -24,180 +24,120 @@ struct Process {
     may_repeat: bool,
 }
 
-/// Their ids are their places.
-#[derive(Debug)]
-pub(super) struct Processes {
-    list: Vec<Process>,
-    first_failure: Option<u8>,
-    /// Where the search for the next acknowledgement goes on, so that each stream has its turn.
-    turn: usize,
-}
-
-impl Processes {
-    pub(super) fn new(planned: &[Planned]) -> Self {
-        let one = |planned: &Planned| Process {
-            app: planned.app.clone(),
+impl Process {
+    pub(super) fn new(id: ProcessId, stdio: Stdio) -> Self {
+        Self {
+            id,
             state: State::Waiting,
             stdout: Output::default(),
-            stderr: match planned.stdio {
+            stderr: match stdio {
                 Stdio::Pipes { .. } => Output::default(),
                 Stdio::Terminal { .. } => Output::absent(),
             },
             may_repeat: false,
-        };
-        Self {
-            list: planned.iter().map(one).collect(),
-            first_failure: None,
-            turn: 0,
         }
     }
 
-    fn get(&self, id: ProcessId) -> Option<&Process> {
-        self.list.get(usize::try_from(id.0).ok()?)
+    pub(super) fn is_running(&self) -> bool {
+        self.state == State::Running
     }
 
-    fn get_mut(&mut self, id: ProcessId) -> Result<&mut Process, Violation> {
-        let index = usize::try_from(id.0).unwrap_or(usize::MAX);
-        self.list.get_mut(index).ok_or(Violation::Process(id))
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.state, State::Ended(_))
     }
 
-    pub(super) fn is_running(&self, id: ProcessId) -> bool {
-        self.get(id).is_some_and(|p| p.state == State::Running)
-    }
-
-    pub(super) fn has_ended(&self, id: ProcessId) -> bool {
-        self.get(id)
-            .is_some_and(|p| matches!(p.state, State::Ended(_)))
-    }
-
-    pub(super) fn started(&mut self, id: ProcessId) -> Result<(), Violation> {
-        let process = self.get_mut(id)?;
-        match process.state {
-            State::Waiting => process.state = State::Running,
-            _ if process.may_repeat => {}
-            _ => {
-                return Err(Violation::State {
-                    process: id,
-                    what: "started",
-                });
-            }
-        }
-        Ok(())
-    }
-
-    /// The app that this is news about; `None` when it is known.
-    pub(super) fn exited(
-        &mut self,
-        id: ProcessId,
-        exit: Exit,
-    ) -> Result<Option<AppName>, Violation> {
-        let process = self.get_mut(id)?;
-        match process.state {
-            State::Ended(known) if process.may_repeat && known == exit => return Ok(None),
-            State::Ended(_) => {
-                return Err(Violation::State {
-                    process: id,
-                    what: "ended",
-                });
-            }
+    /// Whether that is news.
+    pub(super) fn started(&mut self) -> Result<bool, Violation> {
+        match self.state {
             State::Waiting => {
-                process.stdout.end();
-                process.stderr.end();
+                self.state = State::Running;
+                Ok(true)
+            }
+            _ if self.may_repeat => Ok(false),
+            _ => Err(self.cannot("started")),
+        }
+    }
+
+    /// Whether that is news.
+    pub(super) fn exited(&mut self, exit: Exit) -> Result<bool, Violation> {
+        match self.state {
+            State::Ended(known) if self.may_repeat && known == exit => return Ok(false),
+            State::Ended(_) => return Err(self.cannot("ended")),
+            State::Waiting => {
+                self.stdout.end();
+                self.stderr.end();
             }
             State::Running => {}
         }
-        process.state = State::Ended(exit);
-        let app = process.app.clone();
-        if !exit.is_success() {
-            self.first_failure.get_or_insert(exit.code());
-        }
-        Ok(Some(app))
+        self.state = State::Ended(exit);
+        Ok(true)
     }
 
     pub(super) fn data(&mut self, chunk: Chunk) -> Result<Taken, Violation> {
-        let (id, stream) = (chunk.process, chunk.stream);
-        let process = self.get_mut(id)?;
-        match stream {
-            Stream::Stdout => process.stdout.take(chunk),
-            Stream::Stderr => process.stderr.take(chunk),
-            Stream::Stdin => Err(Violation::State {
-                process: id,
-                what: "written to its input",
-            }),
+        match self.output(chunk.stream) {
+            Some(output) => output.take(chunk),
+            None => Err(self.cannot("written to its input")),
         }
     }
 
-    pub(super) fn written(&mut self, id: ProcessId, stream: Stream, count: u64) {
-        if let Ok(process) = self.get_mut(id) {
-            match stream {
-                Stream::Stdout => process.stdout.written(count),
-                Stream::Stderr => process.stderr.written(count),
-                Stream::Stdin => {}
-            }
+    pub(super) fn written(&mut self, stream: Stream, count: u64) {
+        if let Some(output) = self.output(stream) {
+            output.written(count);
         }
     }
 
-    pub(super) fn close_outputs(&mut self, stream: Stream) {
-        for process in &mut self.list {
-            match stream {
-                Stream::Stdout => process.stdout.close(),
-                Stream::Stderr => process.stderr.close(),
-                Stream::Stdin => {}
-            }
+    pub(super) fn close(&mut self, stream: Stream) {
+        if let Some(output) = self.output(stream) {
+            output.close();
         }
     }
 
     pub(super) fn resume(&mut self) {
-        for process in &mut self.list {
-            process.may_repeat = true;
-            process.stdout.resume();
-            process.stderr.resume();
-        }
+        self.may_repeat = true;
+        self.stdout.resume();
+        self.stderr.resume();
     }
 
-    pub(super) fn next_ack(&mut self) -> Option<Ack> {
-        let streams = self.list.len() * 2;
-        for _ in 0..streams {
-            let turn = self.turn % streams;
-            self.turn = turn + 1;
-            let index = turn / 2;
-            let process = &mut self.list[index];
-            let (stream, output) = if turn.is_multiple_of(2) {
-                (Stream::Stdout, &mut process.stdout)
-            } else {
-                (Stream::Stderr, &mut process.stderr)
-            };
-            let ack = Ack {
-                process: ProcessId(u32::try_from(index).unwrap_or(u32::MAX)),
-                stream,
-                offset: 0,
-                closed: false,
-            };
-            let due = output.next_ack(ack);
-            if due.is_some() {
-                return due;
-            }
-        }
-        None
+    pub(super) fn next_ack(&mut self, stream: Stream) -> Option<Ack> {
+        let ack = Ack {
+            process: self.id,
+            stream,
+            offset: 0,
+            closed: false,
+        };
+        self.output(stream)?.next_ack(ack)
     }
 
-    pub(super) fn all_ended(&self) -> bool {
-        let ended = |p: &Process| matches!(p.state, State::Ended(_));
-        self.list.iter().all(ended)
+    /// Closes what has not ended, and gives what the agent has to be told of it.
+    pub(super) fn close_rest(&mut self) -> impl Iterator<Item = Ack> {
+        [Stream::Stdout, Stream::Stderr]
+            .into_iter()
+            .filter_map(|stream| {
+                self.close(stream);
+                self.next_ack(stream)
+            })
     }
 
     pub(super) fn all_passed_on(&self) -> bool {
-        let done = |p: &Process| p.stdout.is_done() && p.stderr.is_done();
-        self.list.iter().all(done)
+        self.stdout.is_done() && self.stderr.is_done()
     }
 
     pub(super) fn awaits_reader(&self) -> bool {
-        let waits = |p: &Process| p.stdout.awaits_reader() || p.stderr.awaits_reader();
-        self.list.iter().any(waits)
+        self.stdout.awaits_reader() || self.stderr.awaits_reader()
     }
 
-    /// 0 when all ended with 0, otherwise the code of the one that failed first.
-    pub(super) fn code(&self) -> u8 {
-        self.first_failure.unwrap_or(0)
+    fn output(&mut self, stream: Stream) -> Option<&mut Output> {
+        match stream {
+            Stream::Stdout => Some(&mut self.stdout),
+            Stream::Stderr => Some(&mut self.stderr),
+            Stream::Stdin => None,
+        }
+    }
+
+    fn cannot(&self, what: &'static str) -> Violation {
+        Violation::State {
+            process: self.id,
+            what,
+        }
     }
 }

@@ -1,0 +1,93 @@
+//! `enter` ↔ relay: [`crate::frame`]s on a stream socket in the pod's directory, one connection a program.
+//!
+//! ```text
+//! client                                    relay
+//!   │── Exec, and pipes beside it ────────────▶│
+//!   │◀──────────────────── Refused, or Started │
+//!   │── Signal, Resize, … ────────────────────▶│
+//!   │◀───────────────────────────────── Ended  │
+//! ```
+//!
+//! Bytes of the program's streams do not come this way but through the pipes, each with the kernel's own flow control. A
+//! connection that ends takes its program along.
+
+use serde::{Deserialize, Serialize};
+
+use crate::agent::MAX_REASON;
+use crate::bounded::{List, Text};
+use crate::exit::Exit;
+use crate::plan::{AppName, MAX_ARGUMENT, MAX_ARGUMENTS, WindowSize};
+
+/// The socket's name in the pod's directory.
+pub const SOCKET: &str = "control";
+
+/// Connections to one pod at a time, and so the programs that were started through them.
+pub const MAX_CONNECTIONS: usize = 64;
+
+/// Longest message to the relay: what arguments and environment of a program may be together on Linux, with the usual limit
+/// of the stack.
+pub const MAX_REQUEST: usize = 2 << 20;
+
+/// Longest message to the client: a reason, with room.
+pub const MAX_REPLY: usize = MAX_REASON + 64;
+
+/// Variables that one request sets.
+pub const MAX_VARIABLES: usize = 16;
+
+/// Most descriptors beside an [`Exec`].
+pub const MAX_DESCRIPTORS: usize = 3;
+
+/// From the client to the relay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// First message, once, with [`Exec::descriptors`] descriptors beside it.
+    Exec(Box<Exec>),
+    /// Send a signal to the program, 1 to 64.
+    Signal(u8),
+    /// The program's terminal has a new size.
+    Resize(WindowSize),
+}
+
+/// A program to run in an app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exec {
+    /// Where.
+    pub app: AppName,
+    /// Program and arguments; not empty.
+    pub arguments: List<Text<MAX_ARGUMENT>, MAX_ARGUMENTS>,
+    /// Variables, `NAME=value`, that the app's environment gets or that take the place of its own.
+    pub environment: List<Text<MAX_ARGUMENT>, MAX_VARIABLES>,
+    /// The size of its terminal; without one it has three streams.
+    pub terminal: Option<WindowSize>,
+}
+
+impl Exec {
+    /// Descriptors that come with it: the reading end of a pipe for standard input, and the writing end of one for standard
+    /// output; without a terminal another one for standard error.
+    #[must_use]
+    pub fn descriptors(&self) -> usize {
+        match self.terminal {
+            Some(_) => 2,
+            None => MAX_DESCRIPTORS,
+        }
+    }
+}
+
+/// From the relay to the client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// The program runs.
+    Started,
+    /// There will be no program. The connection ends.
+    Refused {
+        /// Why.
+        reason: Text<MAX_REASON>,
+    },
+    /// The program ended, or never ran. Its streams may still bring bytes; their end is the end of the connection.
+    Ended {
+        /// How.
+        exit: Exit,
+        /// Why, where the exit alone does not say it. Written by the guest.
+        reason: Option<Text<MAX_REASON>>,
+    },
+}

@@ -1,0 +1,66 @@
+//! stage1's `enter` entrypoint: runs a program in an app of the running pod, with our streams.
+//!
+//! It is exec'd by stage0 in the pod's directory, and asks the pod's relay by the socket there ([`bulkhead_protocol::control`]).
+//! The relay never has our streams, which may be a terminal and belong to others too: they are pumped through pipes. When
+//! standard input and output are a terminal, and we are in its foreground, the program has one of its own in the guest.
+//!
+//! Exit code: the program's, 128 and its number for a signal; 203 for a program that could not be run; 254 for anything else.
+
+mod arguments;
+mod client;
+mod pumps;
+mod terminal;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use bulkhead_protocol::bounded::{List, Text};
+use bulkhead_protocol::control::Exec;
+use bulkhead_protocol::exit::CODE_RUNTIME_FAILED;
+use bulkhead_stage1::relay::readable;
+
+use arguments::Arguments;
+use client::Client;
+use terminal::Terminal;
+
+/// What the program finds when our terminal has no name, as in rkt.
+const TERM: &str = "vt100";
+
+/// Longest `TERM` that is passed on.
+const TERM_MAX: usize = 64;
+
+fn main() -> ExitCode {
+    match enter(std::env::args_os().skip(1)) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            say(&format!("{error:#}"));
+            ExitCode::from(CODE_RUNTIME_FAILED)
+        }
+    }
+}
+
+/// One line, whatever the guest wrote into it.
+fn say(text: &str) {
+    eprintln!("enter: {}", readable::line(text));
+}
+
+fn enter(arguments: impl Iterator<Item = OsString>) -> Result<u8> {
+    let arguments = Arguments::parse(arguments)?;
+    let terminal = Terminal::ours();
+    let exec = Exec {
+        app: arguments.app,
+        arguments: arguments.command,
+        environment: environment()?,
+        terminal: terminal.as_ref().map(Terminal::size),
+    };
+    Client::ask(exec, terminal)?.run()
+}
+
+fn environment<const MAX: usize, const COUNT: usize>() -> Result<List<Text<MAX>, COUNT>> {
+    let term = std::env::var("TERM").ok();
+    let plain = |t: &String| t.len() <= TERM_MAX && t.bytes().all(|b| b.is_ascii_graphic());
+    let term = term.filter(plain).unwrap_or_else(|| TERM.to_owned());
+    let variable = Text::try_from(format!("TERM={term}")).context("TERM")?;
+    List::try_from(vec![variable]).context("the program's environment")
+}

@@ -1,0 +1,266 @@
+//! The clients of programs in the pod's apps: who connects, asks, reads, writes and leaves.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use bulkhead_protocol::agent::{MAX_CHUNK, Stream};
+use bulkhead_protocol::bounded::Text;
+use bulkhead_protocol::control::{Exec, MAX_CONNECTIONS, Reply, Request};
+use bulkhead_protocol::plan::ProcessId;
+use rustix::event::PollFlags;
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, accept_with};
+
+use super::client::{Gone, Link, Passed, Program};
+use crate::relay::session::{News, Session};
+
+/// A client's number: never used twice.
+type ClientId = u64;
+
+/// What may have happened.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Awaited {
+    Connection,
+    Words(ClientId),
+    Input(ClientId),
+    /// Room, or the reader's end.
+    Output(ClientId, Stream),
+}
+
+#[derive(Debug)]
+struct Client {
+    link: Link,
+    /// None before it has asked for one.
+    program: Option<Program>,
+}
+
+pub(super) struct Clients {
+    listener: OwnedFd,
+    /// At most [`MAX_CONNECTIONS`].
+    list: BTreeMap<ClientId, Client>,
+    next: ClientId,
+    /// There are no descriptors for another one, until one leaves.
+    is_full: bool,
+}
+
+impl Clients {
+    pub(super) fn new(listener: OwnedFd) -> Self {
+        Self {
+            listener,
+            list: BTreeMap::new(),
+            next: 0,
+            is_full: false,
+        }
+    }
+
+    pub(super) fn wanted(
+        &self,
+        session: &Session,
+    ) -> impl Iterator<Item = (Awaited, BorrowedFd<'_>, PollFlags)> {
+        let mut wanted = Vec::new();
+        if !self.is_full {
+            wanted.push((Awaited::Connection, self.listener.as_fd(), PollFlags::IN));
+        }
+        for (&id, client) in &self.list {
+            wanted.push((Awaited::Words(id), client.link.socket(), PollFlags::IN));
+            let Some(program) = &client.program else {
+                continue;
+            };
+            let room = session.input_room(program.process);
+            if let Some(stdin) = &program.stdin
+                && room.is_some_and(|room| room >= MAX_CHUNK)
+            {
+                wanted.push((Awaited::Input(id), stdin.as_fd(), PollFlags::IN));
+            }
+            for (stream, output) in [
+                (Stream::Stdout, &program.stdout),
+                (Stream::Stderr, &program.stderr),
+            ] {
+                if let Some((pipe, has_bytes)) = output.pipe() {
+                    // With no interest at all it is still heard of (`ERR`) when its reader goes.
+                    let mut flags = PollFlags::empty();
+                    flags.set(PollFlags::OUT, has_bytes);
+                    wanted.push((Awaited::Output(id, stream), pipe, flags));
+                }
+            }
+        }
+        wanted.into_iter()
+    }
+
+    /// An input that nobody reads is closed, so that its writer knows.
+    pub(super) fn drop_unwanted_inputs(&mut self, session: &Session) {
+        let programs = self.list.values_mut().filter_map(|c| c.program.as_mut());
+        for program in programs {
+            if session.input_room(program.process).is_none() {
+                program.stdin = None;
+            }
+        }
+    }
+
+    pub(super) fn hear(
+        &mut self,
+        awaited: Awaited,
+        flags: PollFlags,
+        session: &mut Session,
+        now: Duration,
+    ) {
+        match awaited {
+            Awaited::Connection => self.accept(),
+            Awaited::Words(id) => self.hear_words(id, session, now),
+            Awaited::Input(id) => {
+                if let Some(program) = self.program(id)
+                    && let Some(bytes) = program.read_input()
+                {
+                    session.input(program.process, &bytes);
+                }
+            }
+            Awaited::Output(id, stream) => {
+                let Some(program) = self.program(id) else {
+                    return;
+                };
+                if flags.contains(PollFlags::ERR) {
+                    program.output(stream).close();
+                    session.client_closed(now, program.process, stream);
+                } else {
+                    pass_on(program, stream, session, now);
+                }
+            }
+        }
+    }
+
+    /// What happened to the program of one that is gone is for nobody.
+    pub(super) fn tell(
+        &mut self,
+        process: ProcessId,
+        news: News,
+        session: &mut Session,
+        now: Duration,
+    ) {
+        let of = |client: &Client| {
+            client
+                .program
+                .as_ref()
+                .is_some_and(|p| p.process == process)
+        };
+        let Some((&id, client)) = self.list.iter_mut().find(|(_, client)| of(client)) else {
+            return;
+        };
+        let Some(program) = &mut client.program else {
+            return;
+        };
+        let told = match news {
+            News::Started => client.link.reply(&Reply::Started),
+            News::Output { stream, bytes } => {
+                program.output(stream).push(&bytes);
+                pass_on(program, stream, session, now);
+                Ok(())
+            }
+            News::OutputEnd { stream } => {
+                program.output(stream).end();
+                Ok(())
+            }
+            News::Ended { exit, reason } => {
+                let reason = reason.map(|reason| Text::truncated(&reason));
+                client.link.reply(&Reply::Ended { exit, reason })
+            }
+            News::Over => Err(Gone),
+        };
+        if told.is_err() {
+            self.leave(id, session, now);
+        }
+    }
+
+    fn program(&mut self, id: ClientId) -> Option<&mut Program> {
+        self.list.get_mut(&id)?.program.as_mut()
+    }
+
+    fn accept(&mut self) {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = match accept_with(&self.listener, flags) {
+            Ok(socket) => socket,
+            Err(errno) => {
+                // Any other is of one that has gone again.
+                self.is_full = matches!(errno, Errno::MFILE | Errno::NFILE);
+                return;
+            }
+        };
+        let mut link = Link::new(socket);
+        if self.list.len() == MAX_CONNECTIONS {
+            refuse(&mut link, &format!("{MAX_CONNECTIONS} are connected"));
+            return;
+        }
+        let program = None;
+        self.list.insert(self.next, Client { link, program });
+        self.next += 1;
+    }
+
+    fn hear_words(&mut self, id: ClientId, session: &mut Session, now: Duration) {
+        let Some(client) = self.list.get_mut(&id) else {
+            return;
+        };
+        if client.listen(session).is_err() {
+            self.leave(id, session, now);
+        }
+    }
+
+    fn leave(&mut self, id: ClientId, session: &mut Session, now: Duration) {
+        let client = self.list.remove(&id);
+        self.is_full = false;
+        if let Some(program) = client.and_then(|client| client.program) {
+            session.client_left(now, program.process);
+        }
+    }
+}
+
+impl Client {
+    fn listen(&mut self, session: &mut Session) -> Result<(), Gone> {
+        self.link.receive()?;
+        while let Some(request) = self.link.next()? {
+            match (request, &self.program) {
+                (Request::Exec(exec), None) => self.exec(*exec, session)?,
+                (Request::Signal(signal), Some(program)) => {
+                    session.signal(program.process, signal);
+                }
+                (Request::Resize(size), Some(program)) => session.resized(program.process, size),
+                (Request::Exec(_), Some(_)) | (_, None) => return Err(Gone),
+            }
+        }
+        Ok(())
+    }
+
+    fn exec(&mut self, exec: Exec, session: &mut Session) -> Result<(), Gone> {
+        let pipes = self.link.take_pipes()?;
+        if pipes.len() != exec.descriptors() {
+            refuse(&mut self.link, "its streams did not come along");
+            return Err(Gone);
+        }
+        match session.enter(exec) {
+            Ok(process) => {
+                self.program = Some(Program::new(process, pipes));
+                Ok(())
+            }
+            Err(refusal) => {
+                refuse(&mut self.link, &refusal.to_string());
+                Err(Gone)
+            }
+        }
+    }
+}
+
+/// The last word of a connection: one that does not take it does without.
+fn refuse(link: &mut Link, reason: &str) {
+    let reason = Text::truncated(reason);
+    let _ = link.reply(&Reply::Refused { reason });
+}
+
+fn pass_on(program: &mut Program, stream: Stream, session: &mut Session, now: Duration) {
+    let process = program.process;
+    match program.output(stream).write() {
+        Passed::Bytes(count) => {
+            let count = u64::try_from(count).unwrap_or(u64::MAX);
+            session.written(now, process, stream, count);
+        }
+        Passed::Closed => session.client_closed(now, process, stream),
+    }
+}

@@ -1,0 +1,97 @@
+//! The apps' processes together, and the pod's exit code.
+
+use bulkhead_protocol::agent::{Ack, Stream};
+use bulkhead_protocol::exit::Exit;
+use bulkhead_protocol::plan::{AppName, Process as Planned, ProcessId};
+
+use super::process::Process;
+
+/// Their ids are their places.
+#[derive(Debug)]
+pub(super) struct Apps {
+    list: Vec<(AppName, Process)>,
+    first_failure: Option<u8>,
+    /// Where the search for the next acknowledgement goes on, so that each stream has its turn.
+    turn: usize,
+}
+
+impl Apps {
+    pub(super) fn new(planned: &[Planned]) -> Self {
+        let one = |p: &Planned| (p.app.clone(), Process::new(p.id, p.stdio));
+        Self {
+            list: planned.iter().map(one).collect(),
+            first_failure: None,
+            turn: 0,
+        }
+    }
+
+    pub(super) fn get(&self, id: ProcessId) -> Option<&Process> {
+        let index = usize::try_from(id.0).ok()?;
+        self.list.get(index).map(|(_, process)| process)
+    }
+
+    pub(super) fn get_mut(&mut self, id: ProcessId) -> Option<&mut Process> {
+        let index = usize::try_from(id.0).ok()?;
+        self.list.get_mut(index).map(|(_, process)| process)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Process> {
+        self.list.iter().map(|(_, process)| process)
+    }
+
+    /// An app has ended: its name.
+    pub(super) fn note_end(&mut self, id: ProcessId, exit: Exit) -> Option<AppName> {
+        if !exit.is_success() {
+            self.first_failure.get_or_insert(exit.code());
+        }
+        let index = usize::try_from(id.0).ok()?;
+        self.list.get(index).map(|(name, _)| name.clone())
+    }
+
+    pub(super) fn close_outputs(&mut self, stream: Stream) {
+        for (_, process) in &mut self.list {
+            process.close(stream);
+        }
+    }
+
+    pub(super) fn resume(&mut self) {
+        for (_, process) in &mut self.list {
+            process.resume();
+        }
+    }
+
+    pub(super) fn next_ack(&mut self) -> Option<Ack> {
+        let streams = self.list.len() * 2;
+        for _ in 0..streams {
+            let turn = self.turn % streams;
+            self.turn = turn + 1;
+            let stream = if turn.is_multiple_of(2) {
+                Stream::Stdout
+            } else {
+                Stream::Stderr
+            };
+            let due = self.list[turn / 2].1.next_ack(stream);
+            if due.is_some() {
+                return due;
+            }
+        }
+        None
+    }
+
+    pub(super) fn all_ended(&self) -> bool {
+        self.all().all(Process::has_ended)
+    }
+
+    pub(super) fn all_passed_on(&self) -> bool {
+        self.all().all(Process::all_passed_on)
+    }
+
+    pub(super) fn awaits_reader(&self) -> bool {
+        self.all().any(Process::awaits_reader)
+    }
+
+    /// 0 when all ended with 0, otherwise the code of the one that failed first.
+    pub(super) fn code(&self) -> u8 {
+        self.first_failure.unwrap_or(0)
+    }
+}
