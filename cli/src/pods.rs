@@ -1,7 +1,8 @@
-//! The subcommands that look at pods and end them.
+//! The subcommands that look at pods, enter and end them.
 
 mod cat_manifest;
 mod description;
+mod enter;
 mod entrypoint;
 mod format;
 mod gc;
@@ -18,6 +19,7 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use self::cat_manifest::CatManifestOptions;
+use self::enter::EnterOptions;
 use self::gc::GcOptions;
 use self::list::ListOptions;
 use self::rm::RmOptions;
@@ -34,6 +36,8 @@ pub(crate) enum PodCommand {
     Status(StatusOptions),
     /// Print a pod's manifest
     CatManifest(CatManifestOptions),
+    /// Run a program in an app of a running pod
+    Enter(EnterOptions),
     /// Stop running pods
     Stop(StopOptions),
     /// Delete pods that do not run
@@ -49,6 +53,7 @@ impl PodCommand {
             Self::List(_) => "list",
             Self::Status(_) => "status",
             Self::CatManifest(_) => "cat-manifest",
+            Self::Enter(_) => "enter",
             Self::Stop(_) => "stop",
             Self::Rm(_) => "rm",
             Self::Gc(_) => "gc",
@@ -61,6 +66,7 @@ impl PodCommand {
             Self::List(options) => list::list(global, options),
             Self::Status(options) => status::status(global, options),
             Self::CatManifest(options) => cat_manifest::cat_manifest(global, options),
+            Self::Enter(options) => match enter::enter(global, options)? {},
             Self::Stop(options) => stop::stop(global, options),
             Self::Rm(options) => rm::rm(global, options),
             Self::Gc(options) => gc::gc(global, options),

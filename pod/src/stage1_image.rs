@@ -16,6 +16,7 @@ use crate::manifest::{AbsolutePath, ImageManifest, MANIFEST_BYTES_MAX, ManifestE
 pub const INTERFACE_VERSION: u32 = 6;
 
 const RUN: &str = "coreos.com/rkt/stage1/run";
+const ENTER: &str = "coreos.com/rkt/stage1/enter";
 const STOP: &str = "coreos.com/rkt/stage1/stop";
 const GC: &str = "coreos.com/rkt/stage1/gc";
 const VERSION: &str = "coreos.com/rkt/stage1/interface-version";
@@ -64,6 +65,7 @@ pub struct Stage1Image {
     directory: PathBuf,
     manifest: ImageManifest,
     run: AbsolutePath,
+    enter: Option<AbsolutePath>,
     stop: Option<AbsolutePath>,
     gc: Option<AbsolutePath>,
     takes_block_images: bool,
@@ -98,6 +100,7 @@ impl Stage1Image {
                 .map_err(|error| wrong(name, format!("{error}")))
         };
         let run = entrypoint(RUN)?.ok_or_else(|| wrong(RUN, "is missing".to_owned()))?;
+        let enter = entrypoint(ENTER)?;
         let (stop, gc) = (entrypoint(STOP)?, entrypoint(GC)?);
         let version = manifest.annotation(VERSION).unwrap_or("1");
         if version.parse() != Ok(INTERFACE_VERSION) {
@@ -109,6 +112,7 @@ impl Stage1Image {
             directory: directory.to_owned(),
             manifest,
             run,
+            enter,
             stop,
             gc,
             takes_block_images,
@@ -156,6 +160,12 @@ impl Stage1Image {
     #[must_use]
     pub fn run_entrypoint(&self) -> &AbsolutePath {
         &self.run
+    }
+
+    /// Its `enter` entrypoint, if it has one.
+    #[must_use]
+    pub fn enter_entrypoint(&self) -> Option<&AbsolutePath> {
+        self.enter.as_ref()
     }
 
     /// Its `stop` entrypoint, if it has one.

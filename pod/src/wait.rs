@@ -1,7 +1,7 @@
 //! Waiting for a pod, without asking again and again.
 //!
 //! The kernel wakes the waiter: by the lock, which the pod's death frees (a thread waits for it), by the directory's move
-//! or deletion, and by what appears in the directory that says that a pod is ready (inotify). Only a locked pod is watched
+//! or deletion, and by what appears in the directories that say that a pod can be entered or is ready (inotify). Only a locked pod is watched
 //! through its own directory, for only that cannot be deleted.
 
 use std::io;
@@ -28,6 +28,8 @@ use crate::uuid::Uuid;
 pub enum Until {
     /// The pod has ended, or never will run.
     Finished,
+    /// It runs, and its stage1 says that it can be entered: by writing down the number of its process.
+    Enterable,
     /// Its apps have been started.
     Ready,
 }
@@ -41,7 +43,7 @@ pub enum WaitError {
     /// It was deleted.
     #[error("pod {0} is no more")]
     Gone(Uuid),
-    /// It ended and never will be ready.
+    /// It ended, and never will be ready or to be entered.
     #[error("pod {0} is not ready, and never will be: it is {1}")]
     NeverReady(Uuid, State),
     /// The kernel gives no notice.
@@ -77,10 +79,16 @@ pub fn wait(
         match until {
             Until::Finished if pod.state().is_finished() => return Ok(pod),
             Until::Ready if pod.is_ready() && pod.state() == State::Running => return Ok(pod),
-            Until::Ready if pod.state().is_finished() => {
+            // A file that is being written has no number yet.
+            Until::Enterable
+                if pod.state() == State::Running && matches!(pod.process(), Ok(Some(_))) =>
+            {
+                return Ok(pod);
+            }
+            Until::Ready | Until::Enterable if pod.state().is_finished() => {
                 return Err(WaitError::NeverReady(uuid, pod.state()));
             }
-            Until::Finished | Until::Ready => {}
+            Until::Finished | Until::Ready | Until::Enterable => {}
         }
         // Moved before it was watched, it may never move again.
         if !lies_at(pod.directory(), pod.path()).map_err(failed)? {
@@ -110,7 +118,8 @@ impl Watch {
             let lock = None;
             return Ok(Self { notices, lock });
         }
-        add(&notices, pod.directory(), WatchFlags::MOVE_SELF)?;
+        let changes = WatchFlags::MOVE_SELF | WatchFlags::CLOSE_WRITE | WatchFlags::MOVED_TO;
+        add(&notices, pod.directory(), changes)?;
         // Not yet there while the pod is prepared, which ends with a move.
         if let Ok(rkt) = open_below(pod.directory(), "stage1/rootfs/rkt", OFlags::DIRECTORY) {
             add(&notices, &rkt, WatchFlags::CREATE | WatchFlags::MOVED_TO)?;

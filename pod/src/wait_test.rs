@@ -126,3 +126,18 @@ fn time_is_over_when_it_is() {
         format!("pod {} is still running", uuid("a"))
     );
 }
+
+#[test]
+fn the_number_of_a_pod_s_process_wakes_and_only_a_whole_one() {
+    let data = Data::new();
+    let path = data.pod(Phase::Run, uuid("a"));
+    let lock = hold(&path);
+    let enterable = wait_while(&data, Until::Enterable, || {
+        fs::write(path.join("pid"), "").unwrap();
+        fs::write(path.join("pid"), "17").unwrap();
+    });
+    assert_eq!(enterable.unwrap(), State::Running);
+    fs::remove_file(path.join("pid")).unwrap();
+    let end = wait_while(&data, Until::Enterable, || drop(lock));
+    assert!(matches!(end, Err(WaitError::NeverReady(_, State::Exited))));
+}

@@ -93,7 +93,7 @@ fn the_image_has_every_part_in_its_place() {
             & 0o7777
     };
     assert_eq!((mode("run"), mode("kernel/vmlinux")), (0o755, 0o644));
-    let scratch = &entries[8];
+    let scratch = &entries[7];
     assert!(scratch.size == scratch::SIZE_BYTES && scratch.allocated < scratch.size / 1000);
 }
 

@@ -55,7 +55,8 @@ impl Fixture {
         let rootfs = self.path("stage1/rootfs");
         fs::create_dir_all(rootfs.join("rkt/status")).unwrap();
         fs::create_dir_all(rootfs.join("opt/stage2")).unwrap();
-        for (name, script) in [("run", script), ("stop", ENTRYPOINT), ("gc", ENTRYPOINT)] {
+        let others = ["enter", "stop", "gc"].map(|name| (name, ENTRYPOINT));
+        for (name, script) in [("run", script)].into_iter().chain(others) {
             fs::write(rootfs.join(name), script).unwrap();
             fs::set_permissions(rootfs.join(name), fs::Permissions::from_mode(0o755)).unwrap();
         }
@@ -63,6 +64,7 @@ impl Fixture {
             "acKind": "ImageManifest", "acVersion": "0.8.11", "name": "bulkhead.dev/stage1-test",
             "annotations": [
                 {"name": "coreos.com/rkt/stage1/run", "value": "/run"},
+                {"name": "coreos.com/rkt/stage1/enter", "value": "/enter"},
                 {"name": "coreos.com/rkt/stage1/stop", "value": "/stop"},
                 {"name": "coreos.com/rkt/stage1/gc", "value": "/gc"},
                 {"name": "coreos.com/rkt/stage1/interface-version", "value": "6"},

@@ -5,6 +5,7 @@
 mod bad_input;
 mod doctor;
 mod ends;
+mod enter;
 mod fixture;
 mod pods;
 mod prepared;

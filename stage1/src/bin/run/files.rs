@@ -109,10 +109,11 @@ impl PodFiles {
         Ok(made)
     }
 
-    /// `pid` says that the pod can be entered (rkt, stage1 interface), and its time when the pod started.
+    /// `pid` says that the pod can be entered (rkt, stage1 interface), and its time when the pod started. Nobody finds it empty.
     pub(crate) fn write_pid(&self) -> Result<()> {
         let pid = std::process::id().to_string();
-        fs::write("pid", pid).context("write the file pid")
+        fs::write("pid.new", pid).context("write the file pid")?;
+        fs::rename("pid.new", "pid").context("write the file pid")
     }
 
     /// The relay removes it in its last act; a relay that was killed did not.

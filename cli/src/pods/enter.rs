@@ -1,0 +1,90 @@
+//! `bulkhead enter`.
+
+use std::convert::Infallible;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use bulkhead_pod::found::FoundPod;
+use bulkhead_pod::manifest::{AcName, PodManifest};
+use bulkhead_pod::stage1_image::Stage1Image;
+use bulkhead_pod::state::State;
+use bulkhead_pod::wait::{Until, wait};
+use clap::Args;
+
+use crate::arguments::GlobalOptions;
+
+/// What runs when nothing is named, as in rkt.
+const DEFAULT_PROGRAM: &str = "/bin/bash";
+
+/// Options of `enter`.
+#[derive(Debug, Args)]
+pub(crate) struct EnterOptions {
+    /// The app, where the pod has several
+    #[arg(long, value_name = "NAME")]
+    app: Option<String>,
+
+    /// The pod's UUID, or a beginning of it that no other pod has
+    #[arg(value_name = "UUID")]
+    uuid: String,
+
+    /// The program and its arguments: all that comes behind the UUID
+    #[arg(
+        value_name = "COMMAND",
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        default_value = DEFAULT_PROGRAM
+    )]
+    command: Vec<String>,
+}
+
+/// Returns only when something failed: otherwise this process has become the `enter` entrypoint of the pod's stage1.
+pub(crate) fn enter(global: &GlobalOptions, options: &EnterOptions) -> Result<Infallible> {
+    let pod = FoundPod::find(&global.dir, &options.uuid)?;
+    let uuid = pod.uuid();
+    if pod.state() != State::Running {
+        bail!("pod \"{uuid}\" is not running: it is {}", pod.state());
+    }
+    let pod = wait(&global.dir, uuid, Until::Enterable, None)?;
+    let whose = || format!("pod {uuid}");
+    let process = pod.process().with_context(whose)?;
+    let process = process.with_context(|| format!("pod {uuid} has no process"))?;
+    let manifest = pod.manifest().with_context(whose)?;
+    let manifest = manifest.with_context(|| format!("pod {uuid} has no manifest"))?;
+    let app = app(&manifest, options.app.as_deref()).with_context(whose)?;
+    let stage1 = Stage1Image::open(&pod.path().join("stage1"))?;
+    let entrypoint = stage1
+        .enter_entrypoint()
+        .context("its stage1 cannot enter pods: it has no enter entrypoint")
+        .with_context(whose)?;
+    let directory = std::path::absolute(pod.path()).context("find the working directory")?;
+    let name = entrypoint.as_str().trim_start_matches('/');
+    let program = directory.join("stage1/rootfs").join(name);
+    let error = Command::new(&program)
+        .arg(format!("--pid={}", process.pid))
+        .arg(format!("--appname={app}"))
+        .arg("--")
+        .args(&options.command)
+        .current_dir(&directory)
+        .exec();
+    Err(error).with_context(|| format!("execute {}", program.display()))
+}
+
+/// The one that is meant: a pod of several has to be told.
+fn app<'a>(manifest: &'a PodManifest, name: Option<&str>) -> Result<&'a AcName> {
+    let mut apps = manifest.apps.iter().map(|app| &app.name);
+    let found = match name {
+        Some(name) => apps.clone().find(|app| app.as_str() == name),
+        None if apps.len() == 1 => apps.next(),
+        None => None,
+    };
+    if let Some(app) = found {
+        return Ok(app);
+    }
+    let names: Vec<&str> = apps.map(AcName::as_str).collect();
+    let names = names.join(", ");
+    match name {
+        Some(name) => bail!("it has no app {name:?}: it has {names}"),
+        None => bail!("it has several apps, and --app=NAME must say which: {names}"),
+    }
+}
