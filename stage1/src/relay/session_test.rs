@@ -464,11 +464,8 @@ fn input_goes_to_the_app_once_it_runs() {
     session.input(INTERACTIVE, b"abc");
     session.agent_connected(ZERO);
     session.agent_message(ZERO, hello(None));
-    assert!(
-        !messages(&mut session)
-            .iter()
-            .any(|m| matches!(m, ToAgent::Data(_)))
-    );
+    let is_data = |m: &ToAgent| matches!(m, ToAgent::Data(_));
+    assert!(!messages(&mut session).iter().any(is_data));
     session.agent_message(ZERO, started(0));
     assert!(matches!(messages(&mut session)[..], [ToAgent::Data(_)]));
     session.agent_message(ZERO, exited(0, Exit::Code(0)));
@@ -495,9 +492,8 @@ fn requests_to_the_metadata_service_are_answered_within_a_bound_and_on_their_own
     let sent = messages(&mut session);
     let is_answer = |m: &&ToAgent| matches!(m, ToAgent::Metadata { request: RequestId(2), answer } if answer.status == Status::Ok);
     assert_eq!(sent.iter().filter(is_answer).count(), 1, "{sent:?}");
-    for id in 0..=MAX_REQUESTS {
-        session.agent_message(ZERO, request(u32::try_from(id).unwrap()));
-    }
+    let ids = (0..).take(MAX_REQUESTS + 1);
+    ids.for_each(|id| session.agent_message(ZERO, request(id)));
     session.vmm_exited(&ExitReason::Stopped, b"");
     let said = says(&mut session).concat();
     assert!(said.contains("more than 16 requests"), "{said}");
