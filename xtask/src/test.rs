@@ -30,14 +30,16 @@ pub(crate) struct Options {
 }
 
 /// What is tested over the stage1 without machines too. The other modules are about images, machines, or the command line alone.
-const CONTAINER_MODULES: [&str; 12] = [
+const CONTAINER_MODULES: [&str; 14] = [
     "cgroup::",
     "devices::",
+    "ends::",
     "environment::",
     "exit::",
     "files::",
     "handlers::",
     "isolators::",
+    "lifecycle::",
     "metadata::",
     "root::",
     "stop::",
