@@ -105,6 +105,11 @@ struct App {
 }
 
 impl Call {
+    /// With these words and no others.
+    pub(crate) fn of(words: &[&str]) -> Self {
+        Self::new(words.iter().map(OsString::from).collect())
+    }
+
     fn new(words: Vec<OsString>) -> Self {
         Self {
             words,
@@ -226,6 +231,11 @@ impl Call {
 
     /// Starts the call and goes on while it runs.
     pub(crate) fn start(self) -> Running {
+        self.start_on([Stdio::piped(), Stdio::piped(), Stdio::piped()])
+    }
+
+    /// The same with these streams: of one that is no pipe nothing is seen.
+    pub(crate) fn start_on(self, [stdin, stdout, stderr]: [Stdio; 3]) -> Running {
         let words = self.all_words();
         let mut program = self.prefix.clone();
         program.push(dist().join("bin/bulkhead").into());
@@ -233,24 +243,26 @@ impl Call {
             .args(&program[1..])
             .args(&words)
             .envs(self.variables)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stdin(stdin)
+            .stdout(stdout)
+            .stderr(stderr)
             .spawn()
             .expect("bulkhead starts");
-        let mut stdin = child.stdin.take().expect("stdin is a pipe");
         let input = self.input;
         // The pod need not read its input: a broken pipe is for the test to judge by the output.
-        std::thread::spawn(move || stdin.write_all(&input));
+        if let Some(mut stdin) = child.stdin.take() {
+            std::thread::spawn(move || stdin.write_all(&input));
+        }
         let (lines, stdout_lines) = mpsc::channel();
-        let stdout = child.stdout.take().expect("stdout is a pipe");
-        let mut stderr = child.stderr.take().expect("stderr is a pipe");
+        let stdout = child.stdout.take();
+        let stderr = child.stderr.take();
         Running {
             pid: Pid::from_raw(child.id().try_into().expect("process ids fit")),
             words,
             child,
             stdout: std::thread::spawn(move || {
                 let mut all = Vec::new();
+                let Some(stdout) = stdout else { return all };
                 let mut stdout = BufReader::new(stdout);
                 loop {
                     let start = all.len();
@@ -265,7 +277,7 @@ impl Call {
             stderr: std::thread::spawn(move || {
                 let mut all = Vec::new();
                 // What was read until an error is what there is to show.
-                let _ = stderr.read_to_end(&mut all);
+                let _ = stderr.map(|mut stderr| stderr.read_to_end(&mut all));
                 all
             }),
         }

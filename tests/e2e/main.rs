@@ -4,6 +4,7 @@
 mod bulkhead;
 mod changed;
 mod leftovers;
+mod terminal;
 
 mod bad_archives;
 mod bad_images;
@@ -15,6 +16,7 @@ mod devices;
 mod disk;
 mod doctor;
 mod ends;
+mod enter;
 mod environment;
 mod exerciser;
 mod exit;
