@@ -42,6 +42,9 @@ pub struct RelaySpec {
     pub power_off_grace_ms: u32,
     /// Whether lines of output carry the app's name: when several apps share one terminal.
     pub label_output: bool,
+    /// Whether programs that enter an app keep to its capabilities, its system call filter and the privileges that it renounced.
+    /// In a machine of their own they need not: root there harms no more than its pod.
+    pub confine_entered: bool,
     /// Say on standard error what happens.
     pub debug: bool,
 }

@@ -9,6 +9,7 @@ use bulkhead_tests::images::busybox_oci;
 use nix::sys::signal::{Signal, kill};
 
 use crate::bulkhead::{Call, bulkhead, image_id, own_data, pod};
+use crate::enter::{Pod, RESTRICTIONS, WAITS};
 use crate::killed::process;
 use crate::leftovers::{Mounts, PATIENCE, no_processes};
 
@@ -87,6 +88,21 @@ fn parameters_of_the_host_are_refused_and_those_of_the_pod_s_namespaces_are_set(
     run("vm.overcommit_memory")
         .exits(254)
         .says("vm.overcommit_memory is the host's own");
+}
+
+#[test]
+fn what_enters_an_app_is_root_with_the_app_s_restrictions() {
+    let pod = Pod::start(WAITS, |call| {
+        call.pod_flag("--stage1=container")
+            .flag("--user=1000")
+            .flag("--group=1000")
+            .flag("--caps-retain=CAP_CHOWN,CAP_KILL")
+    });
+    pod.shell(&format!("id -u; {RESTRICTIONS}"))
+        .run()
+        .exits(0)
+        .prints("0\nCapEff:\t0000000000000021\nCapBnd:\t0000000000000021\nNoNewPrivs:\t0\nSeccomp:\t2\n");
+    pod.end();
 }
 
 #[test]

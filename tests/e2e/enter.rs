@@ -13,10 +13,14 @@ use crate::leftovers::no_processes;
 use crate::terminal::Terminal;
 
 /// What an app does that is only there to be entered: it says so, and waits.
-const WAITS: &str = "echo ready; while :; do sleep 0.1; done";
+pub(crate) const WAITS: &str = "echo ready; while :; do sleep 0.1; done";
+
+/// Shows what a program may do.
+pub(crate) const RESTRICTIONS: &str =
+    "grep -E '^(CapBnd|CapEff|Seccomp|NoNewPrivs):' /proc/self/status";
 
 /// A running pod, in a data directory of its own.
-struct Pod {
+pub(crate) struct Pod {
     running: Running,
     uuid: String,
     data: tempfile::TempDir,
@@ -24,7 +28,7 @@ struct Pod {
 
 impl Pod {
     /// Starts one of the app `web`, of which the caller may say more.
-    fn start(script: &str, more: impl FnOnce(Call) -> Call) -> Self {
+    pub(crate) fn start(script: &str, more: impl FnOnce(Call) -> Call) -> Self {
         let data = own_data();
         let file = data.path().join("uuid");
         let call = pod(&busybox_oci())
@@ -56,12 +60,12 @@ impl Pod {
         enter(self.data.path(), &[], &self.uuid, &words)
     }
 
-    fn shell(&self, script: &str) -> Call {
+    pub(crate) fn shell(&self, script: &str) -> Call {
         self.enter(["sh", "-c", script])
     }
 
     /// Ends it as a killed pod ends, which takes no grace.
-    fn end(self) {
+    pub(crate) fn end(self) {
         self.running
             .signal(Signal::SIGKILL)
             .finish()
@@ -111,27 +115,28 @@ fn input_passes_unchanged_and_ends() {
 }
 
 #[test]
-fn it_is_root_in_the_app_s_surroundings_without_its_restrictions() {
+fn it_is_root_in_the_app_s_surroundings() {
     let pod = Pod::start(&format!("echo here > /tmp/mark; {WAITS}"), |call| {
         call.flag("--user=1000")
             .flag("--group=1000")
             .flag("--working-dir=/tmp")
             .flag("--environment=FROM=app")
             .flag("--environment=TERM=dumb")
-            .flag("--caps-retain=CAP_CHOWN")
     });
     pod.shell("id -u; id -g; pwd; cat /tmp/mark; echo $FROM $TERM $AC_APP_NAME")
         .variable("TERM", "xterm-ours")
         .run()
         .exits(0)
         .prints("0\n0\n/\nhere\napp xterm-ours web\n");
-    pod.shell("grep -E '^(CapBnd|CapEff|Seccomp|NoNewPrivs):' /proc/self/status")
-        .run()
-        .exits(0)
-        .shows("CapEff:\t000001ffffffffff\n")
-        .shows("CapBnd:\t000001ffffffffff\n")
-        .shows("NoNewPrivs:\t0\n")
-        .shows("Seccomp:\t0\n");
+    pod.end();
+}
+
+#[test]
+fn in_a_machine_it_has_none_of_the_app_s_restrictions() {
+    let pod = Pod::start(WAITS, |call| call.flag("--caps-retain=CAP_CHOWN"));
+    pod.shell(RESTRICTIONS).run().exits(0).prints(
+        "CapEff:\t000001ffffffffff\nCapBnd:\t000001ffffffffff\nNoNewPrivs:\t0\nSeccomp:\t0\n",
+    );
     pod.end();
 }
 

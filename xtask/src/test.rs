@@ -30,10 +30,11 @@ pub(crate) struct Options {
 }
 
 /// What is tested over the stage1 without machines too. The other modules are about images, machines, or the command line alone.
-const CONTAINER_MODULES: [&str; 14] = [
+const CONTAINER_MODULES: [&str; 15] = [
     "cgroup::",
     "devices::",
     "ends::",
+    "enter::",
     "environment::",
     "exit::",
     "files::",
@@ -48,7 +49,8 @@ const CONTAINER_MODULES: [&str; 14] = [
 ];
 
 /// Tests of those modules that are about what only a machine has: file servers, and what they close to a guest.
-const MACHINE_TESTS: [&str; 3] = [
+const MACHINE_TESTS: [&str; 4] = [
+    "in_a_machine",
     "file_server",
     "a_read_only_host_volume_stays_so",
     "pipes_sockets_and_devices_of_the_host",

@@ -120,7 +120,7 @@ impl Session {
             redial_until: None,
             control: VecDeque::new(),
             apps: Apps::new(&processes),
-            entered: Entered::new(&processes),
+            entered: Entered::new(&processes, spec.confine_entered),
             inputs,
             pod: Some((spec.plan, processes)),
             metadata,

@@ -61,6 +61,7 @@ pub(super) fn spec(names: &[&str], stdio: Stdio) -> RelaySpec {
         stop_grace_ms: 10_000,
         power_off_grace_ms: 3_000,
         label_output: false,
+        confine_entered: false,
         debug: false,
     }
 }

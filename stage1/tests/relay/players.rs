@@ -397,6 +397,7 @@ fn spec(names: &[&str], stdio: PlannedStdio) -> RelaySpec {
         stop_grace_ms: 60_000,
         power_off_grace_ms: 60_000,
         label_output: names.len() > 1,
+        confine_entered: false,
         debug: false,
     }
 }

@@ -74,6 +74,11 @@ impl Flavor {
         }
     }
 
+    /// Whether programs that enter an app have the app's restrictions: there is nothing else around them.
+    pub(crate) fn confines_entered(&self) -> bool {
+        matches!(self, Self::Container(_))
+    }
+
     /// Lets it hear of it when the host is short of memory.
     pub(crate) fn watch_host(&self, socket: &OwnedFd, debug: bool) {
         if matches!(self, Self::Kvm(_))

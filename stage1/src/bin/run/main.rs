@@ -119,7 +119,8 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
     let file_servers = flavor.describe(&vmm_socket, &files, &pod, &sources, arguments.debug)?;
     drop(disks);
     let metadata = secrets.into_spec(&arguments.uuid, images)?;
-    send_plan(&mut commands, &files, pod, metadata, arguments.debug)?;
+    let spec = relay_spec(&files, pod, metadata, &flavor, arguments.debug)?;
+    helpers::send_to_relay(&mut commands, &ToRelay::Run(Box::new(spec)), MAX_TO_RELAY)?;
     files.write_pid()?;
     flavor.watch_host(&vmm_socket, arguments.debug);
     drop(vmm_socket);
@@ -219,15 +220,15 @@ fn stdio(interactive: bool) -> Stdio {
     }
 }
 
-fn send_plan(
-    commands: &mut UnixStream,
+fn relay_spec(
     files: &PodFiles,
     pod: Pod,
     metadata: MetadataSpec,
+    flavor: &Flavor,
     debug: bool,
-) -> Result<()> {
-    let several = pod.plan.apps.len() > 1;
-    let spec = RelaySpec {
+) -> Result<RelaySpec> {
+    Ok(RelaySpec {
+        label_output: pod.plan.apps.len() > 1,
         plan: pod.plan,
         manifest: Blob::try_from(files.manifest_json()).context("the pod's manifest")?,
         metadata,
@@ -235,10 +236,9 @@ fn send_plan(
         ready_timeout_ms: READY_TIMEOUT_MS,
         stop_grace_ms: wait::STOP_GRACE_MS,
         power_off_grace_ms: wait::POWER_OFF_GRACE_MS,
-        label_output: several,
+        confine_entered: flavor.confines_entered(),
         debug,
-    };
-    helpers::send_to_relay(commands, &ToRelay::Run(Box::new(spec)), MAX_TO_RELAY)
+    })
 }
 
 /// Writes one whole message; a relay that has died says so by its exit.

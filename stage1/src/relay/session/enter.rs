@@ -3,8 +3,8 @@
 use bulkhead_protocol::bounded::{List, Text};
 use bulkhead_protocol::control::{Exec, MAX_CONNECTIONS};
 use bulkhead_protocol::plan::{
-    AppName, MAX_ARGUMENT, MAX_ENVIRONMENT, MAX_RESOURCE_LIMITS, Process, ProcessId, ResourceLimit,
-    Stdio,
+    AppName, Filter, MAX_ARGUMENT, MAX_ENVIRONMENT, MAX_RESOURCE_LIMITS, Process, ProcessId,
+    ResourceLimit, Stdio,
 };
 
 /// A program that will not run.
@@ -45,22 +45,34 @@ fn names(apps: &[AppName]) -> String {
 pub(super) struct Surroundings {
     pub(super) app: AppName,
     environment: List<Text<MAX_ARGUMENT>, MAX_ENVIRONMENT>,
+    capabilities: u64,
+    no_new_privileges: bool,
+    seccomp: Option<Filter>,
     oom_score_adj: i16,
     rlimits: List<ResourceLimit, MAX_RESOURCE_LIMITS>,
 }
 
 impl Surroundings {
-    pub(super) fn of(process: &Process) -> Self {
+    /// Of the app with this process. As in rkt neither capabilities nor system calls are taken from what enters it, for who may
+    /// enter is root on the host; unless it is `confined`: where no machine is around it, the image's programs could then harm
+    /// the host. What the app's root and control group hold back stays held back in any case.
+    pub(super) fn of(process: &Process, confined: bool) -> Self {
         Self {
             app: process.app.clone(),
             environment: process.environment.clone(),
+            capabilities: if confined {
+                process.capabilities
+            } else {
+                u64::MAX
+            },
+            no_new_privileges: confined && process.no_new_privileges,
+            seccomp: process.seccomp.clone().filter(|_| confined),
             oom_score_adj: process.oom_score_adj,
             rlimits: process.rlimits.clone(),
         }
     }
 
-    /// As in rkt it is root, starts in `/`, and neither capabilities nor system calls are taken from it: who may enter a pod
-    /// is root on the host. What the app's root, control group and the machine hold back stays held back.
+    /// As in rkt it is root, whoever the app is, and starts in `/`.
     pub(super) fn process(&self, id: ProcessId, exec: Exec) -> Result<Process, Refusal> {
         if exec.arguments.is_empty() {
             return Err(Refusal::NoProgram);
@@ -81,9 +93,9 @@ impl Surroundings {
                 Some(size) => Stdio::Terminal { size },
                 None => Stdio::Pipes { stdin: true },
             },
-            capabilities: u64::MAX,
-            no_new_privileges: false,
-            seccomp: None,
+            capabilities: self.capabilities,
+            no_new_privileges: self.no_new_privileges,
+            seccomp: self.seccomp.clone(),
             oom_score_adj: self.oom_score_adj,
             rlimits: self.rlimits.clone(),
         })

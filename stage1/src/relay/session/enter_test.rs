@@ -46,7 +46,7 @@ fn exec(arguments: &[&str], environment: &[&str], terminal: Option<WindowSize>) 
 #[test]
 fn it_has_the_app_s_surroundings_and_none_of_its_restrictions() {
     let exec = exec(&["ls", "-l"], &["TERM=xterm", "NEW=1"], None);
-    let process = Surroundings::of(&app())
+    let process = Surroundings::of(&app(), false)
         .process(ProcessId(9), exec)
         .unwrap();
     let expected = Process {
@@ -69,19 +69,36 @@ fn it_has_the_app_s_surroundings_and_none_of_its_restrictions() {
 }
 
 #[test]
+fn confined_it_has_the_app_s_restrictions_and_is_still_root() {
+    let exec = exec(&["ls"], &[], None);
+    let process = Surroundings::of(&app(), true)
+        .process(ProcessId(1), exec)
+        .unwrap();
+    assert_eq!(process.user.as_str(), "0");
+    assert_eq!(
+        (
+            process.capabilities,
+            process.no_new_privileges,
+            process.seccomp
+        ),
+        (app().capabilities, true, app().seccomp)
+    );
+}
+
+#[test]
 fn a_terminal_has_its_size() {
     let size = WindowSize {
         rows: 5,
         columns: 9,
     };
     let exec = exec(&["sh"], &[], Some(size));
-    let process = Surroundings::of(&app()).process(ProcessId(1), exec);
+    let process = Surroundings::of(&app(), false).process(ProcessId(1), exec);
     assert_eq!(process.unwrap().stdio, Stdio::Terminal { size });
 }
 
 #[test]
 fn what_cannot_run_is_refused() {
-    let surroundings = Surroundings::of(&app());
+    let surroundings = Surroundings::of(&app(), false);
     let none = surroundings.process(ProcessId(1), exec(&[], &[], None));
     assert_eq!(none, Err(Refusal::NoProgram));
     let variables = (0..MAX_ENVIRONMENT).map(|n| Text::try_from(format!("V{n}=")).unwrap());
@@ -90,7 +107,7 @@ fn what_cannot_run_is_refused() {
         environment,
         ..app()
     };
-    let surroundings = Surroundings::of(&full);
+    let surroundings = Surroundings::of(&full, false);
     let replaced = surroundings.process(ProcessId(1), exec(&["ls"], &["V7=new"], None));
     assert_eq!(replaced.unwrap().environment.len(), MAX_ENVIRONMENT);
     let added = surroundings.process(ProcessId(1), exec(&["ls"], &["NEW=1"], None));

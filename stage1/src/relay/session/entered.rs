@@ -74,11 +74,12 @@ pub(super) struct Entered {
 }
 
 impl Entered {
-    /// None yet, in a pod whose apps have these processes.
-    pub(super) fn new(apps: &[Planned]) -> Self {
+    /// None yet, in a pod whose apps have these processes; those to come have the apps' restrictions when they are `confined`.
+    pub(super) fn new(apps: &[Planned], confined: bool) -> Self {
         let first = u32::try_from(apps.len()).unwrap_or(u32::MAX);
+        let surroundings = |app| Surroundings::of(app, confined);
         Self {
-            apps: apps.iter().map(Surroundings::of).collect(),
+            apps: apps.iter().map(surroundings).collect(),
             list: BTreeMap::new(),
             first,
             next: first,
