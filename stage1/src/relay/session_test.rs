@@ -1,9 +1,8 @@
 use bulkhead_protocol::agent::{Ack, Chunk};
 use bulkhead_protocol::bounded::{Blob, List, Text};
-use bulkhead_protocol::control::Exec;
 use bulkhead_protocol::metadata::{MetadataSpec, Method, RequestId, Status};
 use bulkhead_protocol::plan::{AppName, Limits, NameFiles, Stdio};
-use bulkhead_protocol::vmm::ExitReason;
+use bulkhead_protocol::{control::Exec, vmm::ExitReason};
 
 use super::*;
 
