@@ -244,7 +244,8 @@ fn a_pod_that_has_only_begun_to_start_is_entered_when_it_can_be() {
 #[test]
 fn a_terminal_echoes_and_has_our_size_and_its_changes() {
     let pod = Pod::waiting();
-    let script = "trap 'stty size' WINCH; tty; stty size; until read line; do :; done; echo got $line; exit 4";
+    let script = "tty; stty size; while [ \"$(stty size)\" = '33 77' ]; do sleep 0.1; done; \
+                  stty size; read line; echo got $line; exit 4";
     let call = pod.enter(["sh", "-c", script]);
     let mut terminal = Terminal::open(33, 77);
     let modes = terminal.modes();

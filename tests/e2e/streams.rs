@@ -4,6 +4,7 @@
 use bulkhead_tests::images::busybox_oci;
 
 use crate::bulkhead::{Call, pod};
+use crate::terminal::Terminal;
 
 fn interactive() -> Call {
     pod(&busybox_oci()).pod_flag("--interactive")
@@ -106,4 +107,26 @@ fn without_interactive_the_input_is_empty() {
         .run()
         .exits(0)
         .prints("");
+}
+
+#[test]
+fn an_interactive_app_on_a_terminal_has_one() {
+    let script = "tty; stty size; read line; echo got $line; exit 6";
+    let mut terminal = Terminal::open(33, 77);
+    let modes = terminal.modes();
+    let app = terminal.run(interactive().shell(script));
+    // Our terminal goes on making line starts, for what bulkhead itself has to say.
+    terminal.wait_for("/dev/pts/0\r\r\n33 77\r\r\n");
+    terminal.write("word\r");
+    terminal.wait_for("word\r\r\ngot word\r\r\n");
+    app.finish().exits(6);
+    assert_eq!(terminal.modes(), modes, "it is as it was");
+}
+
+#[test]
+fn without_interactive_there_is_no_terminal() {
+    let mut terminal = Terminal::open(33, 77);
+    let app = terminal.run(pod(&busybox_oci()).shell("tty; [ -t 1 ] || echo a pipe"));
+    terminal.wait_for("not a tty\r\na pipe\r\n");
+    app.finish().exits(0);
 }

@@ -148,11 +148,8 @@ pub(super) fn says(session: &mut Session) -> Vec<String> {
         Action::Say(text) => Some(text),
         _ => None,
     };
-    session
-        .take_actions()
-        .into_iter()
-        .filter_map(said)
-        .collect()
+    let actions = session.take_actions().into_iter();
+    actions.filter_map(said).collect()
 }
 
 pub(super) fn finish(session: &mut Session) -> Option<u8> {

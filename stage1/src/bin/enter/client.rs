@@ -53,8 +53,7 @@ enum Source {
 
 impl Client {
     /// Asks for a program.
-    pub(crate) fn ask(exec: Exec, terminal: Option<Terminal>) -> Result<Self> {
-        let signals = block_signals()?;
+    pub(crate) fn ask(exec: Exec, terminal: Option<Terminal>, signals: SignalFd) -> Result<Self> {
         let (pumps, theirs) = Pumps::make(terminal.is_some())?;
         let mut request = Vec::new();
         frame::encode(&Request::Exec(Box::new(exec)), MAX_REQUEST, &mut request)
@@ -188,7 +187,7 @@ fn connect() -> Result<UnixStream> {
 
 /// Before the first thread, which inherits the mask. SIGTTOU too, so that the terminal can be restored whoever is in its
 /// foreground then.
-fn block_signals() -> Result<SignalFd> {
+pub(crate) fn block_signals() -> Result<SignalFd> {
     let mut taken = SigSet::empty();
     taken.add(Signal::SIGWINCH);
     PASSED_ON.into_iter().for_each(|signal| taken.add(signal));

@@ -47,6 +47,8 @@ fn say(text: &str) {
 
 fn enter(arguments: impl Iterator<Item = OsString>) -> Result<u8> {
     let arguments = Arguments::parse(arguments)?;
+    // From here on no change of the terminal's size is missed.
+    let signals = client::block_signals()?;
     let terminal = Terminal::ours();
     let exec = Exec {
         app: arguments.app,
@@ -54,7 +56,7 @@ fn enter(arguments: impl Iterator<Item = OsString>) -> Result<u8> {
         environment: environment()?,
         terminal: terminal.as_ref().map(Terminal::size),
     };
-    Client::ask(exec, terminal)?.run()
+    Client::ask(exec, terminal, signals)?.run()
 }
 
 fn environment<const MAX: usize, const COUNT: usize>() -> Result<List<Text<MAX>, COUNT>> {
