@@ -1,6 +1,7 @@
 //! Pods without a machine: what separates them from the host, and what they leave of it. What they share with other pods is
 //! tested by the modules that run over both stage1 images.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -24,15 +25,19 @@ fn groups() -> Vec<PathBuf> {
     paths.filter(|path| path.is_dir()).collect()
 }
 
-/// Waits until the host has no loop device in use; the kernel gives them back a moment after their last user has gone.
-fn no_loop_device_is_left() {
+/// Loop devices of the host that are in use.
+fn loop_devices() -> BTreeSet<PathBuf> {
+    let devices = fs::read_dir("/sys/block").unwrap().flatten();
+    let paths = devices.map(|device| device.path());
+    paths
+        .filter(|path| path.join("loop/backing_file").exists())
+        .collect()
+}
+
+/// Waits until no more are in use than before; the kernel gives them back a moment after their last user has gone.
+fn no_loop_device_is_left_but(before: &BTreeSet<PathBuf>) {
     let limit = Instant::now() + PATIENCE;
-    let is_used = |path: &Path| path.join("loop/backing_file").exists();
-    let any = || {
-        let devices = fs::read_dir("/sys/block").unwrap().flatten();
-        devices.into_iter().any(|device| is_used(&device.path()))
-    };
-    while any() {
+    while !loop_devices().is_subset(before) {
         assert!(Instant::now() < limit, "a loop device is left");
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -107,16 +112,16 @@ fn what_enters_an_app_is_root_with_the_app_s_restrictions() {
 
 #[test]
 fn a_pod_leaves_no_mount_loop_device_or_group() {
-    let (mounts, before) = (Mounts::now(), groups());
+    let (mounts, before, devices) = (Mounts::now(), groups(), loop_devices());
     container().exec("/bin/true").run().exits(0);
     assert_eq!(groups(), before);
-    no_loop_device_is_left();
+    no_loop_device_is_left_but(&devices);
     mounts.are_all_that_is_left();
 }
 
 #[test]
 fn a_container_that_is_killed_ends_its_pod_and_is_told() {
-    let (mounts, before) = (Mounts::now(), groups());
+    let (mounts, before, devices) = (Mounts::now(), groups(), loop_devices());
     let pod = container()
         .shell("echo ready; sleep 600")
         .start()
@@ -124,13 +129,13 @@ fn a_container_that_is_killed_ends_its_pod_and_is_told() {
     kill(process("container"), Signal::SIGKILL).unwrap();
     pod.finish().exits(254).says("stage1: ");
     assert_eq!(groups(), before);
-    no_loop_device_is_left();
+    no_loop_device_is_left_but(&devices);
     mounts.are_all_that_is_left();
 }
 
 #[test]
 fn a_killed_supervisor_takes_all_along_but_its_group_which_is_collected() {
-    let (data, before) = (own_data(), groups());
+    let (data, before, devices) = (own_data(), groups(), loop_devices());
     container()
         .data(data.path())
         .shell("sleep 600 & echo ready; wait")
@@ -140,7 +145,7 @@ fn a_killed_supervisor_takes_all_along_but_its_group_which_is_collected() {
         .finish()
         .dies_of(Signal::SIGKILL);
     assert_eq!(no_processes(), Vec::<String>::new());
-    no_loop_device_is_left();
+    no_loop_device_is_left_but(&devices);
     assert_eq!(groups().len(), before.len() + 1);
     bulkhead(["gc", "--grace-period=0s"])
         .data(data.path())
