@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use bulkhead_protocol::frame::{self, FrameError};
 use bulkhead_protocol::vmm::{FromVmm, MAX_PACKET, ToVmm};
+use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, recvmsg, send,
 };
@@ -68,14 +69,14 @@ impl VmmLink {
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
         let mut buffers = [IoSliceMut::new(&mut self.buffer)];
-        let received = match recvmsg(&self.socket, &mut buffers, &mut ancillary, flags) {
-            Ok(received) => received,
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {
-                return Ok(Received::Nothing);
+        let received = loop {
+            match recvmsg(&self.socket, &mut buffers, &mut ancillary, flags) {
+                Ok(received) => break received,
+                Err(Errno::AGAIN | Errno::INTR) => return Ok(Received::Nothing),
+                // It went while it had unread messages, which is said once; its last words are there all the same.
+                Err(Errno::CONNRESET) => {}
+                Err(error) => return Err(io::Error::from(error).into()),
             }
-            // It went while it had unread messages.
-            Err(rustix::io::Errno::CONNRESET) => return Ok(Received::End),
-            Err(error) => return Err(io::Error::from(error).into()),
         };
         let mut descriptor = None;
         for message in ancillary.drain() {
@@ -114,3 +115,7 @@ impl VmmLink {
         let _ = send(&self.socket, &packet, flags);
     }
 }
+
+#[cfg(test)]
+#[path = "vmm_link_test.rs"]
+mod tests;
