@@ -37,3 +37,15 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     }
     Ok(())
 }
+
+/// Memory that this machine could give out without swapping, as its kernel estimates it (`MemAvailable`, proc(5)).
+pub(crate) fn memory_available_mib() -> Result<u64> {
+    let path = "/proc/meminfo";
+    let meminfo = std::fs::read_to_string(path).with_context(|| format!("read {path}"))?;
+    let line = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kib.map(|kib| kib >> 10)
+        .with_context(|| format!("{path} has no MemAvailable"))
+}
