@@ -5,7 +5,7 @@
 //! [`lifecycle`] keeps pods as directories: where a directory lies and whether it is locked is the
 //! pod's state, a rename changes it, and the kernel drops the lock of whoever dies. [`found`] reads
 //! the pods of others, [`record`] what their directories tell, [`wait`] waits for them, and [`garbage`]
-//! deletes them.
+//! deletes them; [`mutable`] changes which apps a running pod has.
 //! [`stage1_image`] reads what starts and isolates a pod, [`stage1_cache`] keeps it near the pods,
 //! [`name_files`] says by which files both stages speak of names.
 
@@ -16,6 +16,7 @@ pub mod garbage;
 pub mod lifecycle;
 mod lock;
 pub mod manifest;
+pub mod mutable;
 pub mod name_files;
 pub mod record;
 mod remove;

@@ -25,6 +25,9 @@ const CREATED: &str = "pod-created";
 /// The files with the process id of a running pod: of the supervisor itself, or of its parent.
 const PID_FILES: [&str; 2] = ["pid", "ppid"];
 
+/// The directory of the apps' statuses.
+const STATUS: &str = "stage1/rootfs/rkt/status";
+
 /// The link that says that a pod's apps are started, and what it says.
 const READINESS: (&str, &[u8]) = ("stage1/rootfs/rkt/supervisor-status", b"ready");
 
@@ -71,6 +74,15 @@ pub struct AppExit {
     pub code: i32,
     /// When that was written down.
     pub time: SystemTime,
+}
+
+/// What a mutable pod tells of an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AppTimes {
+    /// When it was added, if it is there.
+    pub created: Option<SystemTime>,
+    /// When it was started last, if it was.
+    pub started: Option<SystemTime>,
 }
 
 impl FoundPod {
@@ -157,6 +169,22 @@ impl FoundPod {
             code,
             time: modified(&stat),
         }))
+    }
+
+    /// Since when an app of a mutable pod is there, and runs.
+    #[must_use]
+    pub fn app_times(&self, app: &AcName) -> AppTimes {
+        let Ok(status) = open_below(self.directory(), STATUS, OFlags::DIRECTORY) else {
+            return AppTimes::default();
+        };
+        let time = |end| {
+            let stat = statat(&status, format!("{app}-{end}"), AtFlags::SYMLINK_NOFOLLOW);
+            stat.ok().map(|stat| modified(&stat))
+        };
+        AppTimes {
+            created: time("created"),
+            started: time("started"),
+        }
     }
 
     /// Whether its apps have been started, and it has not ended since in any orderly way.

@@ -19,6 +19,10 @@ const RUN: &str = "coreos.com/rkt/stage1/run";
 const ENTER: &str = "coreos.com/rkt/stage1/enter";
 const STOP: &str = "coreos.com/rkt/stage1/stop";
 const GC: &str = "coreos.com/rkt/stage1/gc";
+const APP_ADD: &str = "coreos.com/rkt/stage1/app/add";
+const APP_START: &str = "coreos.com/rkt/stage1/app/start";
+const APP_STOP: &str = "coreos.com/rkt/stage1/app/stop";
+const APP_RM: &str = "coreos.com/rkt/stage1/app/rm";
 const VERSION: &str = "coreos.com/rkt/stage1/interface-version";
 const TAKES_BLOCK_IMAGES: &str = "bulkhead.dev/stage1/takes-block-images";
 
@@ -68,7 +72,21 @@ pub struct Stage1Image {
     enter: Option<AbsolutePath>,
     stop: Option<AbsolutePath>,
     gc: Option<AbsolutePath>,
+    apps: Option<AppEntrypoints>,
     takes_block_images: bool,
+}
+
+/// By which apps come and go while a pod runs.
+#[derive(Debug, Clone)]
+pub struct AppEntrypoints {
+    /// Makes room for one.
+    pub add: AbsolutePath,
+    /// Runs it.
+    pub start: AbsolutePath,
+    /// Ends it.
+    pub stop: AbsolutePath,
+    /// Takes it away.
+    pub rm: AbsolutePath,
 }
 
 impl Stage1Image {
@@ -102,6 +120,17 @@ impl Stage1Image {
         let run = entrypoint(RUN)?.ok_or_else(|| wrong(RUN, "is missing".to_owned()))?;
         let enter = entrypoint(ENTER)?;
         let (stop, gc) = (entrypoint(STOP)?, entrypoint(GC)?);
+        let of_apps = [APP_ADD, APP_START, APP_STOP, APP_RM].map(entrypoint);
+        let [add, start, app_stop, rm] = of_apps;
+        let apps = match (add?, start?, app_stop?, rm?) {
+            (Some(add), Some(start), Some(stop), Some(rm)) => Some(AppEntrypoints {
+                add,
+                start,
+                stop,
+                rm,
+            }),
+            _ => None,
+        };
         let version = manifest.annotation(VERSION).unwrap_or("1");
         if version.parse() != Ok(INTERFACE_VERSION) {
             let problem = format!("\"{version}\", but this program speaks {INTERFACE_VERSION}");
@@ -115,6 +144,7 @@ impl Stage1Image {
             enter,
             stop,
             gc,
+            apps,
             takes_block_images,
         };
         image.check_program(
@@ -178,6 +208,12 @@ impl Stage1Image {
     #[must_use]
     pub fn gc_entrypoint(&self) -> Option<&AbsolutePath> {
         self.gc.as_ref()
+    }
+
+    /// Its entrypoints for apps that come and go, if it has all of them.
+    #[must_use]
+    pub fn app_entrypoints(&self) -> Option<&AppEntrypoints> {
+        self.apps.as_ref()
     }
 
     /// Whether an app's image is handed to it as a file (`opt/stage2/APP/rootfs.erofs`) instead of
