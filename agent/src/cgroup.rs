@@ -1,5 +1,6 @@
 //! Control groups (version 2): one an app.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use bulkhead_protocol::plan::Limits;
 use rustix::fs::{Mode, OFlags, major, minor, open};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// Controllers that apps have.
 const CONTROLLERS: &str = "+cpu +memory +pids +io";
@@ -17,6 +19,9 @@ const CPU_PERIOD_US: u64 = 100_000;
 
 /// Shortest CPU time in a period that the kernel takes, microseconds (`min_cfs_quota_period`, `kernel/sched/core.c`).
 const CPU_QUOTA_MIN_US: u64 = 1000;
+
+/// Groups that an app can have made in its own, as far as anybody looks.
+const MAX_GROUPS: usize = 1024;
 
 /// A group that could not be made or limited.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +94,51 @@ impl Cgroup {
         &self.directory
     }
 
+    /// Removes the group and those that the app has made in it, which must have no processes.
+    ///
+    /// # Errors
+    /// While one has some.
+    pub fn remove(&self) -> io::Result<()> {
+        for path in groups(&self.path).iter().rev() {
+            match fs::remove_dir(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Kills every process in it, one by one. Unlike [`Cgroup::kill`] it leaves a group in which others can be started: Linux 6.18
+    /// kills at once whatever is cloned into a group that was killed before (`CLONE_INTO_CGROUP`; tests/native/apps.rs). One that has been sent SIGKILL forks no more, so that there is an end to them.
+    pub fn kill_each(&self) {
+        let mut killed = BTreeSet::new();
+        loop {
+            let groups = groups(&self.path);
+            let listed = groups.iter().filter_map(|path| {
+                // A group that is gone has none.
+                fs::read_to_string(path.join("cgroup.procs")).ok()
+            });
+            let listed: Vec<i32> = listed
+                .flat_map(|list| {
+                    list.lines()
+                        .filter_map(|line| line.parse().ok())
+                        .collect::<Vec<_>>()
+                })
+                .collect();
+            let mut found_new = false;
+            for pid in listed.into_iter().filter_map(Pid::from_raw) {
+                if killed.insert(pid.as_raw_nonzero()) {
+                    found_new = true;
+                    // One that has ended meanwhile is as good as killed.
+                    let _ = kill_process(pid, Signal::KILL);
+                }
+            }
+            if !found_new {
+                return;
+            }
+        }
+    }
+
     /// Kills every process in it.
     pub fn kill(&self) {
         // Nothing is left to kill when the group is gone.
@@ -101,6 +151,23 @@ impl Cgroup {
         let kills = out_of_memory_kills(&events);
         std::mem::replace(&mut self.kills_known, kills) < kills
     }
+}
+
+/// A group and those below it, each before what is in it.
+fn groups(root: &Path) -> Vec<PathBuf> {
+    let mut groups = vec![root.to_owned()];
+    let mut next = 0;
+    while let Some(group) = groups.get(next) {
+        let entries = fs::read_dir(group).into_iter().flatten().flatten();
+        let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        let directories: Vec<PathBuf> = directories.map(|entry| entry.path()).collect();
+        groups.extend(directories);
+        next += 1;
+        if groups.len() > MAX_GROUPS {
+            break;
+        }
+    }
+    groups
 }
 
 fn limit(group: &Path, limits: Limits) -> Result<(), CgroupError> {

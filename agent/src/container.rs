@@ -6,6 +6,7 @@
 //!
 //! Nothing of the host is in sight afterwards but what was given; the old root is detached before any app's first instruction.
 
+mod arrivals;
 mod control;
 mod devices;
 
@@ -14,6 +15,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use bulkhead_protocol::bounded::Blob;
 use bulkhead_protocol::container::{ContainerSpec, SharedTree};
@@ -34,6 +36,7 @@ use crate::agent::{Agent, Fatal};
 use crate::cgroup::{self, CgroupError};
 use crate::disk::Storage;
 use crate::setup::{Kernel, Machine, Step, bring_loopback_up};
+use arrivals::Arrivals;
 use control::Control;
 use devices::Devices;
 
@@ -102,7 +105,7 @@ pub enum ContainerError {
 /// # Errors
 /// When there can be no container. What happens to apps is told to the relay.
 pub fn run(socket: OwnedFd, start_ns: u64) -> Result<(), ContainerError> {
-    let control = Control::new(socket);
+    let control = Rc::new(Control::new(socket));
     let end = control
         .receive()
         .and_then(|(spec, files)| run_pod(&control, &spec, files, start_ns));
@@ -119,7 +122,7 @@ pub fn run(socket: OwnedFd, start_ns: u64) -> Result<(), ContainerError> {
 }
 
 fn run_pod(
-    control: &Control,
+    control: &Rc<Control>,
     spec: &ContainerSpec,
     files: Vec<OwnedFd>,
     start_ns: u64,
@@ -149,7 +152,11 @@ fn run_pod(
     // There is no second connection: a relay that is gone does not come back.
     let dial = Box::new(move || ours.take().ok_or_else(|| Errno::CONNREFUSED.into()));
     let machine = machine(devices.storage());
-    Ok(Agent::new(machine, &STEPS, dial, start_ns)?.run()?)
+    let loops = devices.loops.try_clone().map_err(ContainerError::Control)?;
+    let arrivals = Arrivals::new(Rc::clone(control), loops);
+    let mut agent = Agent::new(machine, &STEPS, dial, start_ns)?;
+    agent.expect_arrivals(Box::new(move || arrivals.next()));
+    Ok(agent.run()?)
 }
 
 fn machine([images, scratch, disks]: [BTreeMap<u16, PathBuf>; 3]) -> Machine {

@@ -5,7 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek, SeekFrom};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use bulkhead_protocol::plan::Partition;
@@ -22,6 +23,20 @@ pub enum Storage {
 }
 
 impl Storage {
+    /// One more.
+    pub fn insert(&mut self, index: u16, part: &Part) {
+        if let Self::Devices(devices) = self {
+            devices.insert(index, part.path.clone());
+        }
+    }
+
+    /// One less.
+    pub fn remove(&mut self, index: u16) {
+        if let Self::Devices(devices) = self {
+            devices.remove(&index);
+        }
+    }
+
     /// All devices: limits hold for each by itself.
     pub fn devices(&self) -> Vec<&Path> {
         match self {
@@ -37,7 +52,32 @@ pub enum Disk {
     /// It is cut on demand.
     Whole(Cut),
     /// It was never one.
-    Parts(BTreeMap<u16, PathBuf>),
+    Parts(BTreeMap<u16, Part>),
+}
+
+/// What stands for a partition.
+#[derive(Debug)]
+pub struct Part {
+    path: PathBuf,
+    /// Open for as long as it is wanted, where it would go away with its last user.
+    _held: Option<OwnedFd>,
+}
+
+impl Part {
+    /// A device that goes away when this does, and nobody uses it.
+    pub fn held(path: PathBuf, device: OwnedFd) -> Self {
+        let _held = Some(device);
+        Self { path, _held }
+    }
+}
+
+/// The devices of an app that is added.
+#[derive(Debug)]
+pub struct Arrived {
+    /// Of an image that the pod did not have, by its place among all.
+    pub image: Option<(u16, Part)>,
+    /// Of its writable layer, by its number.
+    pub scratch: (u16, Part),
 }
 
 /// A disk that is cut on demand.
@@ -81,7 +121,46 @@ impl Disk {
                 file: None,
                 made: BTreeSet::new(),
             }),
-            Storage::Devices(devices) => Self::Parts(devices.clone()),
+            Storage::Devices(devices) => {
+                let part = |(index, path): (&u16, &PathBuf)| {
+                    let (path, _held) = (path.clone(), None);
+                    (*index, Part { path, _held })
+                };
+                Self::Parts(devices.iter().map(part).collect())
+            }
+        }
+    }
+
+    /// One more.
+    pub fn insert(&mut self, index: u16, part: Part) {
+        if let Self::Parts(parts) = self {
+            parts.insert(index, part);
+        }
+    }
+
+    /// Whether the disk is long enough for the plan's partition `index`, or has a device for it. It grows while the machine runs.
+    pub fn reaches(&self, index: u16, range: Partition) -> bool {
+        match self {
+            Self::Whole(disk) => {
+                let end = range.start.checked_add(range.length);
+                let length = disk.length().ok();
+                matches!((end, length), (Some(end), Some(length)) if end <= length)
+            }
+            Self::Parts(devices) => devices.contains_key(&index),
+        }
+    }
+
+    /// Takes the plan's partition `index` back, if it was made.
+    ///
+    /// # Errors
+    /// While it is in use.
+    pub fn drop_partition(&mut self, index: u16) -> io::Result<()> {
+        match self {
+            Self::Whole(disk) => disk.drop_partition(index),
+            Self::Parts(devices) => {
+                devices.remove(&index);
+                Ok(())
+            }
         }
     }
 
@@ -94,13 +173,26 @@ impl Disk {
             Self::Whole(disk) => disk.partition(index, range),
             Self::Parts(devices) => devices
                 .get(&index)
-                .cloned()
+                .map(|part| part.path.clone())
                 .ok_or(PartitionError::NoDevice(index)),
         }
     }
 }
 
 impl Cut {
+    fn length(&self) -> io::Result<u64> {
+        File::open(&self.path)?.seek(SeekFrom::End(0))
+    }
+
+    fn drop_partition(&mut self, index: u16) -> io::Result<()> {
+        let number = index + 1;
+        if let (true, Some(file)) = (self.made.contains(&number), &self.file) {
+            sys::delete_partition(file, i32::from(number))?;
+            self.made.remove(&number);
+        }
+        Ok(())
+    }
+
     fn partition(&mut self, index: u16, range: Partition) -> Result<PathBuf, PartitionError> {
         let number = index + 1;
         if !self.made.contains(&number) {

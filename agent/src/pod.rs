@@ -1,18 +1,22 @@
 //! The pod as it stands: what was planned, and how far each app's root has come.
 
-use std::collections::BTreeSet;
+mod check;
+
 use std::fs::File;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use bulkhead_protocol::mutable::AddedApp;
 use bulkhead_protocol::plan::{
-    App, AppName, DiskVolume, EmptyVolume, Limits, MAX_VOLUME_DISKS, MountSource, Plan, ProcessId,
+    App, AppName, DiskVolume, EmptyVolume, Limits, MAX_VOLUME_DISKS, Partition, Plan, ProcessId,
     VOLUME_PARTITION,
 };
 use rustix::process::Pid;
 
+use self::check::{disks_of, volumes_of};
 use crate::cgroup::{self, Cgroup, CgroupError};
-use crate::disk::{Disk, PartitionError};
+use crate::disk::{Arrived, Disk, PartitionError};
 use crate::reason::Reason;
 use crate::setup::Machine;
 
@@ -22,20 +26,38 @@ const ALL_APPS: &str = "all.apps";
 /// See the module docs.
 #[derive(Debug)]
 pub struct Pod {
-    plan: Plan,
-    images: Disk,
-    scratch: Disk,
+    image_disk: Disk,
+    scratch_disk: Disk,
     volume_disks: [Disk; MAX_VOLUME_DISKS],
+    images: Vec<Partition>,
+    empty_volumes: Vec<EmptyVolume>,
+    limits: Limits,
+    volume_scratch: Option<Partition>,
+    disk_volumes: Vec<DiskVolume>,
+    /// All that there ever were: their places are their numbers.
     apps: Vec<AppState>,
     /// Directory of the apps' control groups, once one was made.
     cgroup: Option<PathBuf>,
 }
 
 /// Of one app.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct AppState {
+    plan: App,
     cgroup: Option<Cgroup>,
     root: RootState,
+    is_removed: bool,
+}
+
+impl AppState {
+    fn of(plan: App) -> Self {
+        Self {
+            plan,
+            cgroup: None,
+            root: RootState::Missing,
+            is_removed: false,
+        }
+    }
 }
 
 /// How far an app's root has come.
@@ -106,12 +128,31 @@ pub enum PlanError {
         /// As planned.
         index: u8,
     },
+    /// An app is not the one that comes next.
+    #[error("the pod's app {number} comes when it has had {count}")]
+    Number {
+        /// As planned.
+        number: u16,
+        /// Apps that there ever were.
+        count: usize,
+    },
     /// A volume has nowhere to be, or nothing to be filled from.
     #[error("volume {index} has no disk")]
     NoVolumeDisk {
         /// Its place in the plan.
         index: usize,
     },
+}
+
+/// An app that cannot be removed, or not yet.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoveError {
+    /// Its control group, which has processes as long as they are ending.
+    #[error("remove its control group")]
+    Cgroup(#[source] io::Error),
+    /// Its writable layer's partition, which somebody has mounted.
+    #[error("give up its partition")]
+    Partition(#[source] io::Error),
 }
 
 /// An app for which nothing can be started.
@@ -154,86 +195,126 @@ impl Pod {
     /// # Errors
     /// When it makes no sense.
     pub fn new(plan: Plan, machine: &Machine) -> Result<Self, PlanError> {
-        let mut names = BTreeSet::new();
-        for app in &plan.apps {
-            if !names.insert(&app.name) {
-                return Err(PlanError::SameName {
-                    name: app.name.clone(),
-                });
-            }
-            if app.layers.is_empty() {
-                return Err(PlanError::NoLayers {
-                    app: app.name.clone(),
-                });
-            }
-            let count = plan.images.len();
-            if let Some(&index) = app
-                .layers
-                .iter()
-                .find(|&&index| usize::from(index) >= count)
-            {
-                return Err(PlanError::NoImage {
-                    app: app.name.clone(),
-                    index,
-                    count,
-                });
-            }
-            let count = plan.empty_volumes.len();
-            let missing = volumes_of(app).find(|&index| usize::from(index) >= count);
-            if let Some(index) = missing {
-                return Err(PlanError::NoVolume {
-                    app: app.name.clone(),
-                    index,
-                    count,
-                });
-            }
-            let is_there = |volume: &DiskVolume| usize::from(volume.disk) < MAX_VOLUME_DISKS;
-            let known = |index: u8| {
-                plan.disk_volumes
-                    .get(usize::from(index))
-                    .is_some_and(is_there)
-            };
-            if let Some(index) = disks_of(app).find(|&index| !known(index)) {
-                return Err(PlanError::NoDisk {
-                    app: app.name.clone(),
-                    index,
-                });
-            }
-        }
-        let has_disk = |volume: &EmptyVolume| {
-            let layers = volume.fill.iter().flat_map(|fill| fill.layers.iter());
-            let known = |&layer: &u16| usize::from(layer) < plan.images.len();
-            (!volume.shared || plan.volume_scratch.is_some()) && layers.into_iter().all(known)
-        };
-        if let Some(index) = plan.empty_volumes.iter().position(|v| !has_disk(v)) {
-            return Err(PlanError::NoVolumeDisk { index });
-        }
-        Ok(Self {
-            images: Disk::new(&machine.image_disk),
-            scratch: Disk::new(&machine.scratch_disk),
+        let mut pod = Self {
+            image_disk: Disk::new(&machine.image_disk),
+            scratch_disk: Disk::new(&machine.scratch_disk),
             volume_disks: [
                 Disk::new(&machine.volume_disks[0]),
                 Disk::new(&machine.volume_disks[1]),
             ],
-            apps: plan.apps.iter().map(|_| AppState::default()).collect(),
-            plan,
+            images: plan.images.to_vec(),
+            empty_volumes: plan.empty_volumes.to_vec(),
+            limits: plan.limits,
+            volume_scratch: plan.volume_scratch,
+            disk_volumes: plan.disk_volumes.into_vec(),
+            apps: Vec::new(),
             cgroup: None,
-        })
+        };
+        for app in plan.apps.into_vec() {
+            check::app(&pod, &app)?;
+            pod.apps.push(AppState::of(app));
+        }
+        check::volumes(&pod)?;
+        Ok(pod)
+    }
+
+    /// One more app. Nothing is made of it yet.
+    ///
+    /// # Errors
+    /// When it makes no sense, or is not the next one.
+    pub fn add(&mut self, added: AddedApp) -> Result<(), PlanError> {
+        if usize::from(added.number) != self.apps.len() {
+            return Err(PlanError::Number {
+                number: added.number,
+                count: self.apps.len(),
+            });
+        }
+        self.images.extend(added.images.iter().copied());
+        self.empty_volumes.extend(added.empty_volumes.into_vec());
+        check::app(self, &added.app)?;
+        check::volumes(self)?;
+        self.apps.push(AppState::of(added.app));
+        Ok(())
+    }
+
+    /// The devices of an app that comes.
+    pub fn provide(&mut self, arrived: Arrived) {
+        if let Some((number, part)) = arrived.image {
+            self.image_disk.insert(number, part);
+        }
+        let (number, part) = arrived.scratch;
+        self.scratch_disk.insert(number, part);
+    }
+
+    /// Whether the disks have come to where an app lies on them.
+    pub fn has_disks(&mut self, index: usize) -> bool {
+        let app = &self.apps[index].plan;
+        let layers = app
+            .layers
+            .iter()
+            .map(|&layer| (layer, self.images[usize::from(layer)]));
+        let (layers, scratch) = (layers.collect::<Vec<_>>(), app.scratch);
+        let number = u16::try_from(index).unwrap_or(u16::MAX);
+        let has_layer = |(layer, range)| self.image_disk.reaches(layer, range);
+        layers.into_iter().all(has_layer) && self.scratch_disk.reaches(number, scratch)
+    }
+
+    /// The number of apps that there ever were.
+    pub fn count(&self) -> usize {
+        self.apps.len()
+    }
+
+    /// Whether the app is gone.
+    pub fn is_removed(&self, index: usize) -> bool {
+        self.apps[index].is_removed
+    }
+
+    /// Takes an app away that never was of use: nothing was made of it, or what was made can stay.
+    pub fn give_up(&mut self, index: usize) {
+        self.apps[index].is_removed = true;
+    }
+
+    /// Gives up what the agent has made of an app, whose processes were killed. To be tried again while some are still ending.
+    ///
+    /// # Errors
+    /// What the kernel says of the step that cannot be done yet.
+    pub fn remove(&mut self, index: usize) -> Result<(), RemoveError> {
+        let state = &mut self.apps[index];
+        if let Some(cgroup) = &state.cgroup {
+            cgroup.remove().map_err(RemoveError::Cgroup)?;
+        }
+        state.cgroup = None;
+        // The last hold on its file systems: they are unmounted before this returns.
+        state.root = RootState::Missing;
+        let number = u16::try_from(index).unwrap_or(u16::MAX);
+        self.scratch_disk
+            .drop_partition(number)
+            .map_err(RemoveError::Partition)?;
+        state.is_removed = true;
+        Ok(())
+    }
+
+    /// Kills every process of an app.
+    pub fn kill_app(&self, index: usize) {
+        if let Some(cgroup) = &self.apps[index].cgroup {
+            cgroup.kill_each();
+        }
     }
 
     /// The index of an app, which names it here.
     pub fn find(&self, name: &AppName) -> Option<usize> {
-        self.plan.apps.iter().position(|app| app.name == *name)
+        let is_it = |app: &AppState| app.plan.name == *name && !app.is_removed;
+        self.apps.iter().position(is_it)
     }
 
     /// Limits of all apps together.
     pub fn limits(&self) -> Limits {
-        self.plan.limits
+        self.limits
     }
 
     /// As planned.
     pub fn app(&self, index: usize) -> &App {
-        &self.plan.apps[index]
+        &self.apps[index].plan
     }
 
     /// How far its root has come.
@@ -248,16 +329,16 @@ impl Pod {
     pub fn prepare(&mut self, index: usize, machine: &Machine) -> Result<Devices, PrepareError> {
         self.try_prepare(index, machine)
             .map_err(|source| PrepareError {
-                app: self.plan.apps[index].name.clone(),
+                app: self.apps[index].plan.name.clone(),
                 source,
             })
     }
 
     fn try_prepare(&mut self, index: usize, machine: &Machine) -> Result<Devices, PrepareCause> {
-        let app = &self.plan.apps[index];
         let state = &mut self.apps[index];
+        let app = &state.plan;
         if state.cgroup.is_none() {
-            let used = self.plan.disk_volumes.iter().map(|volume| volume.disk);
+            let used = self.disk_volumes.iter().map(|volume| volume.disk);
             let used = used.max().map_or(0, |last| usize::from(last) + 1);
             let mut disks = machine.image_disk.devices();
             disks.extend(machine.scratch_disk.devices());
@@ -265,7 +346,7 @@ impl Pod {
             disks.extend(volumes.flat_map(|storage| storage.devices()));
             let parent = match &mut self.cgroup {
                 Some(parent) => parent,
-                parent => parent.insert(parent_group(machine, self.plan.limits, &disks)?),
+                parent => parent.insert(parent_group(machine, self.limits, &disks)?),
             };
             state.cgroup = Some(Cgroup::create(
                 parent,
@@ -276,11 +357,11 @@ impl Pod {
         }
         let mut layers = Vec::new();
         for &layer in &app.layers {
-            let range = self.plan.images[usize::from(layer)];
-            layers.push((layer, self.images.partition(layer, range)?));
+            let range = self.images[usize::from(layer)];
+            layers.push((layer, self.image_disk.partition(layer, range)?));
         }
         let number = u16::try_from(index).unwrap_or(u16::MAX);
-        let scratch = self.scratch.partition(number, app.scratch)?;
+        let scratch = self.scratch_disk.partition(number, app.scratch)?;
         let mut devices = Devices {
             layers,
             scratch,
@@ -289,20 +370,20 @@ impl Pod {
             disks: Vec::new(),
         };
         for index in disks_of(app) {
-            let volume = &self.plan.disk_volumes[usize::from(index)];
+            let volume = &self.disk_volumes[usize::from(index)];
             let disk = &mut self.volume_disks[usize::from(volume.disk)];
             let device = disk.partition(index.into(), volume.partition)?;
             devices.disks.push((index, volume.clone(), device));
         }
         for index in volumes_of(app) {
-            let volume = &self.plan.empty_volumes[usize::from(index)];
-            if let (true, Some(range)) = (volume.shared, self.plan.volume_scratch) {
-                let device = self.scratch.partition(VOLUME_PARTITION, range)?;
+            let volume = &self.empty_volumes[usize::from(index)];
+            if let (true, Some(range)) = (volume.shared, self.volume_scratch) {
+                let device = self.scratch_disk.partition(VOLUME_PARTITION, range)?;
                 devices.volume_scratch = Some(device);
             }
             for &layer in volume.fill.iter().flat_map(|fill| fill.layers.iter()) {
-                let range = self.plan.images[usize::from(layer)];
-                let device = self.images.partition(layer, range)?;
+                let range = self.images[usize::from(layer)];
+                let device = self.image_disk.partition(layer, range)?;
                 devices.fills.push((layer, device));
             }
         }
@@ -311,7 +392,7 @@ impl Pod {
 
     /// Of all apps.
     pub fn empty_volumes(&self) -> &[EmptyVolume] {
-        &self.plan.empty_volumes
+        &self.empty_volumes
     }
 
     /// Its control group, once prepared.
@@ -374,22 +455,6 @@ impl Pod {
             app.root = RootState::Missing;
         }
     }
-}
-
-/// Numbers of the empty volumes that an app mounts.
-fn volumes_of(app: &App) -> impl Iterator<Item = u16> {
-    app.mounts.iter().filter_map(|mount| match mount.source {
-        MountSource::EmptyVolume { index } => Some(index),
-        _ => None,
-    })
-}
-
-/// Numbers of the host's disks that an app mounts.
-fn disks_of(app: &App) -> impl Iterator<Item = u8> {
-    app.mounts.iter().filter_map(|mount| match mount.source {
-        MountSource::Disk { index, .. } => Some(index),
-        _ => None,
-    })
 }
 
 /// Where the apps' groups are: in a group of their own when they have limits together.

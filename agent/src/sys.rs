@@ -88,6 +88,24 @@ struct CloneArguments {
 /// # Errors
 /// What the kernel says.
 pub fn add_partition(disk: &File, number: i32, start: i64, length: i64) -> io::Result<()> {
+    change_partition(disk, BLKPG_ADD_PARTITION, number, start, length)
+}
+
+/// Takes the partition `number` of a disk away.
+///
+/// # Errors
+/// What the kernel says: that it is in use.
+pub fn delete_partition(disk: &File, number: i32) -> io::Result<()> {
+    change_partition(disk, BLKPG_DEL_PARTITION, number, 0, 0)
+}
+
+fn change_partition(
+    disk: &File,
+    operation: i32,
+    number: i32,
+    start: i64,
+    length: i64,
+) -> io::Result<()> {
     let mut partition = BlockPartition {
         start,
         length,
@@ -96,7 +114,7 @@ pub fn add_partition(disk: &File, number: i32, start: i64, length: i64) -> io::R
         volume_name: [0; 64],
     };
     let mut request = BlockPartitionRequest {
-        operation: BLKPG_ADD_PARTITION,
+        operation,
         flags: 0,
         data_length: i32::try_from(size_of::<BlockPartition>()).unwrap_or(0),
         data: &raw mut partition,
@@ -105,9 +123,10 @@ pub fn add_partition(disk: &File, number: i32, start: i64, length: i64) -> io::R
     check(unsafe { libc::ioctl(disk.as_raw_fd(), BLKPG, &raw mut request) })
 }
 
-/// `BLKPG` and its operation, `include/uapi/linux/blkpg.h`.
+/// `BLKPG` and its operations, `include/uapi/linux/blkpg.h`.
 const BLKPG: libc::c_ulong = 0x1269;
 const BLKPG_ADD_PARTITION: i32 = 1;
+const BLKPG_DEL_PARTITION: i32 = 2;
 
 /// `struct blkpg_ioctl_arg`.
 #[repr(C)]

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::bounded::{Blob, Text};
 use crate::exit::Exit;
 use crate::metadata::{Answer, Request, RequestId};
+use crate::mutable::AddedApp;
 use crate::plan::{Plan, Process, ProcessId, WindowSize};
 
 /// Bytes of one [`Chunk`].
@@ -137,6 +138,18 @@ pub enum ToAgent {
     },
     /// Write everything back, unmount, say [`FromAgent::Down`] and reset the machine.
     Shutdown,
+    /// Make an app's surroundings, once its disks are there, and say [`FromAgent::AppAdded`]. Again, after a lost connection: say it again.
+    AddApp(Box<AddedApp>),
+    /// Kill every process of an app.
+    KillApp {
+        /// Its number.
+        app: u16,
+    },
+    /// Kill what is left of an app, give up its file systems and say [`FromAgent::AppRemoved`]. Again, after a lost connection: say it again.
+    RemoveApp {
+        /// Its number.
+        app: u16,
+    },
 }
 
 /// From the agent to the relay.
@@ -184,4 +197,18 @@ pub enum FromAgent {
     },
     /// Everything is written back. The reset follows.
     Down,
+    /// An app's surroundings are there, or cannot be had: then there is no such app.
+    AppAdded {
+        /// Its number.
+        app: u16,
+        /// Why not.
+        failure: Option<Text<MAX_REASON>>,
+    },
+    /// An app is no more, or could not be removed.
+    AppRemoved {
+        /// Its number.
+        app: u16,
+        /// Why not.
+        failure: Option<Text<MAX_REASON>>,
+    },
 }

@@ -8,6 +8,8 @@
 //!   │◀───────────────────────────────── Ended  │
 //! ```
 //!
+//! An order to an app of a mutable pod is a connection of its own: [`Request::App`], and one reply.
+//!
 //! Bytes of the program's streams do not come this way but through the pipes, each with the kernel's own flow control. A
 //! connection that ends takes its program along.
 
@@ -46,6 +48,26 @@ pub enum Request {
     Signal(u8),
     /// The program's terminal has a new size.
     Resize(WindowSize),
+    /// First and only message: an app of a mutable pod shall do something, and the answer comes when it is done.
+    App {
+        /// Which.
+        app: AppName,
+        /// What.
+        order: Order,
+    },
+}
+
+/// What an app of a mutable pod shall do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Order {
+    /// Be there: the supervisor has been asked for it.
+    Arrive,
+    /// Run its program, also again.
+    Start,
+    /// End: SIGTERM, SIGKILL after the pod's grace.
+    Stop,
+    /// Leave the pod. One that is not there has left.
+    Leave,
 }
 
 /// A program to run in an app.
@@ -90,4 +112,8 @@ pub enum Reply {
         /// Why, where the exit alone does not say it. Written by the guest.
         reason: Option<Text<MAX_REASON>>,
     },
+    /// What was ordered is done. The connection ends.
+    Done,
+    /// The app to be stopped does not run. The connection ends.
+    NotRunning,
 }

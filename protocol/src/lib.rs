@@ -7,7 +7,8 @@
 //! * [`container`]: supervisor → what takes a VMM's place where a pod has no machine;
 //! * [`relay`]: supervisor → relay, one way: the supervisor reads nothing that a guest can influence;
 //! * [`control`]: `enter` ↔ relay, programs that are started in the apps of a running pod;
-//! * [`metadata`]: what apps ask of the metadata service, part of [`agent`].
+//! * [`metadata`]: what apps ask of the metadata service, part of [`agent`];
+//! * [`mutable`]: apps that are added to a running pod, part of several.
 //!
 //! Host and agent are built together, so there is one version and no negotiation ([`VERSION`]).
 //!
@@ -22,6 +23,7 @@ pub mod control;
 pub mod exit;
 pub mod frame;
 pub mod metadata;
+pub mod mutable;
 pub mod plan;
 pub mod relay;
 pub mod vmm;
@@ -32,6 +34,6 @@ pub const VERSION: u32 = 1;
 /// The host port that the agent dials (vsock, host CID 2).
 pub const AGENT_PORT: u32 = 1024;
 
-/// Apps of one pod. Each takes up to two extents of the machine's disks, and the file descriptors of all extents
+/// Apps of one pod, over all of its life. Each takes up to two extents of the machine's disks, and the file descriptors of all extents
 /// travel in one message, of which the Linux kernel takes at most 253 (`SCM_MAX_FD`, `include/net/scm.h`).
 pub const MAX_APPS: usize = 100;

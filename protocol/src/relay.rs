@@ -9,6 +9,7 @@ use crate::MAX_APPS;
 use crate::agent::MAX_MANIFEST;
 use crate::bounded::{Blob, List};
 use crate::metadata::MetadataSpec;
+use crate::mutable::AddApp;
 use crate::plan::{Plan, Process};
 
 /// Longest frame to the relay: what the agent gets, and manifests.
@@ -21,6 +22,8 @@ pub enum ToRelay {
     Run(Box<RelaySpec>),
     /// Stop the apps in order, then the machine. End of file on the socket means the same.
     Stop,
+    /// Add an app to the pod, which is mutable.
+    AddApp(Box<AddApp>),
 }
 
 /// What the relay needs to know.
@@ -45,6 +48,8 @@ pub struct RelaySpec {
     /// Whether programs that enter an app keep to its capabilities, its system call filter and the privileges that it renounced.
     /// In a machine of their own they need not: root there harms no more than its pod.
     pub confine_entered: bool,
+    /// Whether apps come and go while the pod runs. It then starts without any, and ends when it is stopped.
+    pub mutable: bool,
     /// Say on standard error what happens.
     pub debug: bool,
 }

@@ -12,6 +12,10 @@ const ANNOTATIONS: &[(&str, &str)] = &[
     ("coreos.com/rkt/stage1/run", "/run"),
     ("coreos.com/rkt/stage1/enter", "/enter"),
     ("coreos.com/rkt/stage1/stop", "/stop"),
+    ("coreos.com/rkt/stage1/app/add", "/app-add"),
+    ("coreos.com/rkt/stage1/app/start", "/app-start"),
+    ("coreos.com/rkt/stage1/app/stop", "/app-stop"),
+    ("coreos.com/rkt/stage1/app/rm", "/app-rm"),
     ("coreos.com/rkt/stage1/interface-version", "6"),
     ("bulkhead.dev/stage1/takes-block-images", "true"),
 ];

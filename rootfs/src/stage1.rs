@@ -6,6 +6,7 @@
 //! rootfs/run               the supervisor: the entrypoint that stage0 executes
 //! rootfs/enter             runs a program in an app: the entrypoint for that
 //! rootfs/stop              stops a running pod: the entrypoint that stage0 executes for that
+//! rootfs/app-VERB          one program by four names: the entrypoints for apps that come and go
 //! rootfs/relay             speaks to the agent
 //! rootfs/vmm               the virtual machine monitor             ┐
 //! rootfs/virtiofsd         serves a host directory to a pod        │ where pods have machines
@@ -40,6 +41,8 @@ pub struct Parts {
     pub enter: PathBuf,
     /// The program that stops a supervisor.
     pub stop: PathBuf,
+    /// The entrypoints of apps that come and go: what it does, its name says.
+    pub app: PathBuf,
     /// The relay.
     pub relay: PathBuf,
     /// What separates pods.
@@ -140,6 +143,10 @@ fn fill(parts: &Parts, stage: &Path) -> Result<(), Failure> {
         (&parts.run, "run"),
         (&parts.enter, "enter"),
         (&parts.stop, "stop"),
+        (&parts.app, "app-add"),
+        (&parts.app, "app-start"),
+        (&parts.app, "app-stop"),
+        (&parts.app, "app-rm"),
         (&parts.relay, "relay"),
     ] {
         copy(part, &rootfs.join(name), 0o755)?;

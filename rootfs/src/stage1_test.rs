@@ -11,6 +11,7 @@ fn parts(dir: &Path) -> Parts {
         run: part("stage1-run"),
         enter: part("stage1-enter"),
         stop: part("stage1-stop"),
+        app: part("stage1-app"),
         relay: part("stage1-relay"),
         isolation: Isolation::Machine(MachineParts {
             vmm: part("vmm"),
@@ -37,6 +38,10 @@ fn the_image_without_machines_has_the_container_in_their_place() {
     let entries = assemble(&parts, &image).unwrap();
     let paths: Vec<_> = entries.iter().filter_map(|e| e.path.to_str()).collect();
     let files = [
+        "app-add",
+        "app-rm",
+        "app-start",
+        "app-stop",
         "container",
         "enter",
         "gc",
@@ -67,6 +72,10 @@ fn the_image_has_every_part_in_its_place() {
         paths,
         [
             "manifest",
+            "rootfs/app-add",
+            "rootfs/app-rm",
+            "rootfs/app-start",
+            "rootfs/app-stop",
             "rootfs/enter",
             "rootfs/initramfs.cpio",
             "rootfs/kernel/bzImage",
@@ -93,7 +102,8 @@ fn the_image_has_every_part_in_its_place() {
             & 0o7777
     };
     assert_eq!((mode("run"), mode("kernel/vmlinux")), (0o755, 0o644));
-    let scratch = &entries[7];
+    let is_scratch = |entry: &&Entry| entry.path.ends_with("scratch.ext4");
+    let scratch = entries.iter().find(is_scratch).unwrap();
     assert!(scratch.size == scratch::SIZE_BYTES && scratch.allocated < scratch.size / 1000);
 }
 

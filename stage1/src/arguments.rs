@@ -16,6 +16,8 @@ pub struct Arguments {
     pub interactive: bool,
     /// The pod's host name, if one was chosen.
     pub hostname: Option<String>,
+    /// Apps are added and removed while the pod runs.
+    pub mutable: bool,
     /// Where the apps' `/etc/resolv.conf` comes from.
     pub resolv_conf: NameSource,
     /// Where the apps' `/etc/hosts` comes from.
@@ -99,6 +101,7 @@ impl Arguments {
             debug: false,
             interactive: false,
             hostname: None,
+            mutable: false,
             resolv_conf: NameSource::Default,
             hosts: NameSource::Default,
             metadata_token: None,
@@ -116,6 +119,10 @@ impl Arguments {
                 uuids += 1;
                 parsed.uuid = check_uuid(text)?;
             }
+        }
+        if parsed.mutable && parsed.interactive {
+            let why = "the apps of a mutable pod share its streams (--mutable)";
+            return Err(unsupported("--interactive", None, why));
         }
         if uuids == 1 {
             Ok(parsed)
@@ -155,13 +162,7 @@ impl Arguments {
                 ));
             }
             "--mds-token" => self.metadata_token = Some(check_token(value.unwrap_or(""))?),
-            "--mutable" => {
-                return Err(unsupported(
-                    "--mutable",
-                    None,
-                    "the apps of a pod are fixed",
-                ));
-            }
+            "--mutable" => self.mutable = boolean("--mutable", value)?,
             "--disable-capabilities-restriction" => {
                 self.insecure.capabilities = boolean("--disable-capabilities-restriction", value)?;
             }

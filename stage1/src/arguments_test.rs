@@ -16,6 +16,7 @@ fn the_whole_vector_of_interface_version_6_is_known() {
         "--debug",
         "--net=none",
         "--interactive",
+        "--mutable=false",
         "--local-config=/etc/rkt",
         "--hostname=web-1.example",
         "--disable-capabilities-restriction",
@@ -28,6 +29,7 @@ fn the_whole_vector_of_interface_version_6_is_known() {
     let expected = Arguments {
         debug: true,
         interactive: true,
+        mutable: false,
         hostname: Some("web-1.example".to_owned()),
         resolv_conf: NameSource::Host,
         hosts: NameSource::Stage0,
@@ -93,10 +95,6 @@ fn what_is_not_there_yet_is_refused_by_name() {
     assert_eq!(
         error("--private-users=1000:65536"),
         "--private-users=1000:65536 is not supported yet: an app's users are the guest's own"
-    );
-    assert_eq!(
-        error("--mutable"),
-        "--mutable is not supported yet: the apps of a pod are fixed"
     );
     assert_eq!(
         error("--ipc=parent"),

@@ -3,6 +3,7 @@
 //! Manifests arrive here valid ([`bulkhead_pod::manifest`]). What is left to refuse is what this stage1 cannot do yet
 //! ([`unsupported`]): a pod never runs with less isolation, or with fewer limits, than its manifest asks for.
 
+mod added;
 mod capabilities;
 mod disk_volumes;
 mod disks;
@@ -21,23 +22,26 @@ mod volumes;
 use std::collections::BTreeMap;
 
 use bulkhead_pod::manifest::{
-    App as ManifestApp, ImageManifest, Isolator, PodIsolator, PodManifest, RuntimeApp,
+    App as ManifestApp, ImageManifest, Isolator, ManifestError, PodIsolator, PodManifest,
+    RuntimeApp,
 };
 use bulkhead_protocol::MAX_APPS;
 use bulkhead_protocol::bounded::{BoundError, List, Text};
 use bulkhead_protocol::plan::{
-    App, AppName, AppNameError, NameFiles, Plan, Process, ProcessId, Stdio,
+    App, AppName, AppNameError, Limits, MAX_EMPTY_VOLUMES, NameFiles, Plan, Process, ProcessId,
+    Stdio,
 };
 
 use crate::arguments::Insecure;
 
+pub use added::{Added, Grown};
 pub use disk_volumes::{HostDisk, Raw};
 pub use disks::DiskError;
 pub use shares::{Share, ShareKind};
 pub use size::VmSize;
 
 /// All that the plan depends on.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Input<'a> {
     /// The pod's host name.
     pub hostname: &'a str,
@@ -63,6 +67,8 @@ pub struct Input<'a> {
     pub insecure: Insecure,
     /// Whether the pod runs on the host's kernel: what tells or changes it is then closed further.
     pub shares_kernel: bool,
+    /// Whether apps come later: a pod may then start without any.
+    pub mutable: bool,
 }
 
 /// What lies at a volume's source.
@@ -190,6 +196,51 @@ pub enum PlanError {
     /// A disk that cannot be.
     #[error("lay out the pod's disks")]
     Disk(#[from] DiskError),
+    /// A mutable pod begins empty.
+    #[error("a mutable pod starts without apps (--mutable), and this one has some")]
+    AppsTooEarly,
+    /// An app that is to be added is not in the manifest.
+    #[error("the pod's manifest has no app {name}")]
+    NoSuchApp {
+        /// Its name.
+        name: String,
+    },
+    /// A name that would be mistaken.
+    #[error("app {name}: a name that ends so is that of a file which tells of another app")]
+    ReservedName {
+        /// As asked for.
+        name: String,
+    },
+    /// The manifest with one app alone.
+    #[error("plan the app")]
+    Manifest(#[from] ManifestError),
+    /// Places are given once.
+    #[error(
+        "the pod has had {MAX_APPS} apps or {MAX_EMPTY_VOLUMES} volumes, and no pod has more over its life"
+    )]
+    LifeIsOver,
+    /// What only a pod that starts can have.
+    #[error(
+        "app {name}: {what} is for pods that start with it: it cannot be added to a running one"
+    )]
+    NeedsStart {
+        /// Whose.
+        name: String,
+        /// What was asked for.
+        what: String,
+    },
+    /// A machine that is too small.
+    #[error("app {name}: {what} {wanted}, and the pod's machine has {there}")]
+    NoRoom {
+        /// Whose.
+        name: String,
+        /// Of what there is not enough.
+        what: &'static str,
+        /// How much is wanted.
+        wanted: String,
+        /// How much there is.
+        there: String,
+    },
     /// An interactive pod with several apps.
     #[error("an interactive pod has one app, and this one has {0}")]
     Interactive(usize),
@@ -201,13 +252,7 @@ pub enum PlanError {
 /// When the pod asks for what cannot be done.
 pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
     let apps = &input.manifest.apps;
-    if apps.is_empty() {
-        return Err(PlanError::NoApps);
-    }
-    let interactive = input.stdio != Stdio::Pipes { stdin: false };
-    if interactive && apps.len() > 1 {
-        return Err(PlanError::Interactive(apps.len()));
-    }
+    check_count(apps.len(), input)?;
     unsupported::refuse_pod(input.manifest)?;
 
     let images = disks::images(input.manifest, input.images)?;
@@ -247,7 +292,9 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
         });
     }
     let of_apps = planned.iter().map(|app| app.limits);
-    let size = VmSize::of(of_apps, limits, input.host_cpus)?;
+    // An empty pod has room for an app that says nothing.
+    let of_none = planned.is_empty().then(Limits::default);
+    let size = VmSize::of(of_apps.chain(of_none), limits, input.host_cpus)?;
     let plan = Plan {
         hostname: Text::try_from(input.hostname).map_err(bound("the pod's host name"))?,
         name_files: input.name_files.clone(),
@@ -268,6 +315,16 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
         disks: volumes.disks.1,
         warnings: volumes.warnings,
     })
+}
+
+fn check_count(apps: usize, input: &Input<'_>) -> Result<(), PlanError> {
+    let interactive = input.stdio != Stdio::Pipes { stdin: false };
+    match apps {
+        0 if !input.mutable => Err(PlanError::NoApps),
+        1.. if input.mutable => Err(PlanError::AppsTooEarly),
+        2.. if interactive => Err(PlanError::Interactive(apps)),
+        _ => Ok(()),
+    }
 }
 
 /// The isolators of the pod that appc knows.

@@ -2,8 +2,8 @@ use bulkhead_protocol::plan::{Limits, MAX_ARGUMENT, Mount, MountSource, Partitio
 
 use super::*;
 
-const MIB: u64 = 1 << 20;
-const SCRATCH: u64 = 1 << 30;
+pub(super) const MIB: u64 = 1 << 20;
+pub(super) const SCRATCH: u64 = 1 << 30;
 static NO_SOURCES: BTreeMap<String, Result<Source, String>> = BTreeMap::new();
 static NO_FILES: NameFiles = NameFiles {
     hosts: None,
@@ -12,7 +12,7 @@ static NO_FILES: NameFiles = NameFiles {
 const PIPES: Stdio = Stdio::Pipes { stdin: false };
 
 /// An image whose app has these fields beside user and group.
-fn image(fields: &str) -> Image {
+pub(super) fn image(fields: &str) -> Image {
     let json = format!(
         r#"{{"acKind":"ImageManifest","acVersion":"0.8.11","name":"example.com/web",
             "app":{{"user":"0","group":"0"{fields}}}}}"#
@@ -25,7 +25,7 @@ fn image(fields: &str) -> Image {
 }
 
 /// A pod of apps with (name, digit of the image id, further fields).
-fn pod(apps: &[(&str, char, &str)], fields: &str) -> PodManifest {
+pub(super) fn pod(apps: &[(&str, char, &str)], fields: &str) -> PodManifest {
     let apps: Vec<String> = apps
         .iter()
         .map(|(name, digit, fields)| {
@@ -40,7 +40,7 @@ fn pod(apps: &[(&str, char, &str)], fields: &str) -> PodManifest {
     PodManifest::parse(json.as_bytes()).unwrap()
 }
 
-fn input<'a>(manifest: &'a PodManifest, images: &'a [Image]) -> Input<'a> {
+pub(super) fn input<'a>(manifest: &'a PodManifest, images: &'a [Image]) -> Input<'a> {
     Input {
         hostname: "box",
         name_files: &NO_FILES,
@@ -54,6 +54,7 @@ fn input<'a>(manifest: &'a PodManifest, images: &'a [Image]) -> Input<'a> {
         host_cpus: 4,
         insecure: Insecure::default(),
         shares_kernel: false,
+        mutable: false,
     }
 }
 
@@ -61,7 +62,7 @@ fn plan(manifest: &PodManifest, images: &[Image]) -> Result<Pod, PlanError> {
     resolve(&input(manifest, images))
 }
 
-const EXEC: &str = r#","exec":["/bin/web","-v"]"#;
+pub(super) const EXEC: &str = r#","exec":["/bin/web","-v"]"#;
 
 /// The plan of a pod of one app with these fields.
 fn one(fields: &str) -> Result<Pod, PlanError> {
@@ -71,7 +72,7 @@ fn one(fields: &str) -> Result<Pod, PlanError> {
     )
 }
 
-fn limited(memory: &str, cpu: &str) -> Image {
+pub(super) fn limited(memory: &str, cpu: &str) -> Image {
     let isolators = format!(
         r#","isolators":[{{"name":"resource/memory","value":{{"limit":"{memory}"}}}},
             {{"name":"resource/cpu","value":{{"limit":"{cpu}"}}}}]"#

@@ -80,6 +80,7 @@ fn parts(isolation: Isolation) -> Parts {
         run: built.join("helper/stage1-run"),
         enter: built.join("helper/stage1-enter"),
         stop: built.join("helper/stage1-stop"),
+        app: built.join("helper/stage1-app"),
         relay: built.join("helper/stage1-relay"),
         isolation,
         version: env!("CARGO_PKG_VERSION").to_owned(),

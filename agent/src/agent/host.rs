@@ -249,6 +249,9 @@ impl Agent {
             ToAgent::Stop { grace_ms } => self.stop(grace_ms),
             ToAgent::Metadata { request, answer } => self.take_metadata_answer(request, &answer),
             ToAgent::Shutdown => self.shut_down(),
+            ToAgent::AddApp(added) => self.add_app(*added)?,
+            ToAgent::KillApp { app } => self.kill_app(app),
+            ToAgent::RemoveApp { app } => self.remove_app(app),
         }
         Ok(())
     }

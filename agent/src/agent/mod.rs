@@ -8,9 +8,11 @@
 //! | `start.rs` | from `Start` to a running program |
 //! | `streams.rs` | bytes between pipes and the connection |
 //! | `end.rs` | reaping, stop, shutdown |
+//! | `apps.rs` | apps that come and go |
 //!
 //! Nothing here waits but [`Poller::wait`], except for the kernel's own work on the agent's few mounts.
 
+mod apps;
 mod end;
 mod host;
 mod metadata;
@@ -35,6 +37,7 @@ use self::host::Link;
 use self::streams::READ_SIZE;
 use crate::clock::monotonic_ns;
 use crate::dial::Backoff;
+use crate::disk::Arrived;
 use crate::incoming::StreamError;
 use crate::late_devices::LateDevices;
 use crate::pod::{PlanError, Pod};
@@ -46,11 +49,16 @@ use crate::setup::{Machine, SetupError, Step};
 /// Begins to connect to the host.
 pub type Dial = Box<dyn FnMut() -> io::Result<OwnedFd>>;
 
+/// Gives the devices of the next app that is added, if they have come.
+pub type Arrive = Box<dyn FnMut() -> io::Result<Option<Arrived>>>;
+
 /// See the module docs.
 pub struct Agent {
     // Fixed configuration.
     machine: Machine,
     dial: Dial,
+    /// Where devices do not simply grow.
+    arrive: Option<Arrive>,
     first_instruction_ns: u64,
     // Runtime glue.
     poller: Poller,
@@ -71,6 +79,8 @@ pub struct Agent {
     metadata: metadata::Service,
     late_devices: LateDevices,
     ending: Ending,
+    /// Of apps that come or go.
+    changes: Vec<apps::Change>,
 }
 
 /// No way on: the machine is reset.
@@ -158,6 +168,7 @@ impl Agent {
             late_devices: LateDevices::of(machine.late_devices.clone()),
             machine,
             dial,
+            arrive: None,
             first_instruction_ns,
             poller,
             children,
@@ -172,7 +183,13 @@ impl Agent {
             line: VecDeque::new(),
             metadata: metadata::Service::default(),
             ending: Ending::No,
+            changes: Vec::new(),
         })
+    }
+
+    /// Devices of apps that are added come by this.
+    pub fn expect_arrivals(&mut self, arrive: Arrive) {
+        self.arrive = Some(arrive);
     }
 
     /// Runs until the pod is shut down; the caller then resets the machine.
@@ -230,6 +247,7 @@ impl Agent {
                 self.ending.deadline_ns(),
                 self.metadata.deadline_ns(),
                 self.late_devices.deadline_ns(),
+                self.changes.iter().map(apps::Change::deadline_ns).min(),
             ];
             let next = deadlines.into_iter().flatten().min();
             next.map(|deadline| deadline.saturating_sub(monotonic_ns()))
@@ -253,6 +271,11 @@ impl Agent {
         }
         if is_due(self.late_devices.deadline_ns()) {
             self.late_devices.bind();
+        }
+        if is_due(self.changes.iter().map(apps::Change::deadline_ns).min()) {
+            self.changes_are_due();
+            // What they sent is not to wait for whatever comes next.
+            self.flush();
         }
         if is_due(self.ending.deadline_ns()) {
             self.ending_is_due();

@@ -23,27 +23,29 @@ const NULL: (u32, u32) = (1, 3);
 
 /// See the module docs.
 pub(super) struct Devices {
+    /// `/dev/loop-control`.
+    pub(super) loops: File,
     images: BTreeMap<u16, Device>,
     scratch: BTreeMap<u16, Device>,
     disks: BTreeMap<u16, Device>,
 }
 
-struct Device {
+pub(super) struct Device {
     /// Below `/dev`.
-    name: String,
+    pub(super) name: String,
     /// As the kernel numbers it.
     number: u64,
     /// Open, for a loop device goes away with its last user.
-    _file: OwnedFd,
+    pub(super) file: OwnedFd,
 }
 
 impl Devices {
     /// Sees the host's `/dev`.
     pub(super) fn of(spec: &ContainerSpec, files: &[OwnedFd]) -> Result<Self, ContainerError> {
-        let control = open("/dev/loop-control").map_err(failed("files"))?;
+        let control = open_of_host("loop-control").map_err(failed("files"))?;
         let attach = |what: &str, index: FdIndex, read_only| {
             let file = descriptor("a file", index.0, files)?;
-            attach(&control, file, read_only).map_err(failed(what))
+            attach(&control, file, read_only, open_of_host).map_err(failed(what))
         };
         let mut images = BTreeMap::new();
         for (number, file) in (0..).zip(spec.images.iter()) {
@@ -65,12 +67,13 @@ impl Devices {
                 Some(of_disk) => Device {
                     name: format!("disk{number}"),
                     number: of_disk,
-                    _file: opened.try_clone().map_err(failed("a disk"))?,
+                    file: opened.try_clone().map_err(failed("a disk"))?,
                 },
             };
             disks.insert(number, device);
         }
         Ok(Self {
+            loops: control,
             images,
             scratch,
             disks,
@@ -112,17 +115,23 @@ fn own_number(file: &OwnedFd) -> io::Result<Option<u64>> {
     Ok(is_device.then_some(metadata.st_rdev))
 }
 
-fn attach(control: &File, file: &OwnedFd, read_only: bool) -> io::Result<Device> {
+/// Makes a loop device of a file. `open` opens one by its name.
+pub(super) fn attach(
+    control: &File,
+    file: &OwnedFd,
+    read_only: bool,
+    open: impl Fn(&str) -> io::Result<File>,
+) -> io::Result<Device> {
     let mut last = Errno::BUSY.into();
     for _ in 0..ATTEMPTS {
         let name = format!("loop{}", sys::free_loop_device(control)?);
-        let device = open(&format!("/dev/{name}"))?;
+        let device = open(&name)?;
         match sys::attach_loop_device(&device, file.as_fd(), read_only) {
             Ok(()) => {
                 return Ok(Device {
                     name,
                     number: fstat(&device)?.st_rdev,
-                    _file: device.into(),
+                    file: device.into(),
                 });
             }
             Err(error) if Errno::from_io_error(&error) == Some(Errno::BUSY) => last = error,
@@ -132,7 +141,8 @@ fn attach(control: &File, file: &OwnedFd, read_only: bool) -> io::Result<Device>
     Err(last)
 }
 
-fn open(path: &str) -> io::Result<File> {
+fn open_of_host(name: &str) -> io::Result<File> {
+    let path = Path::new("/dev").join(name);
     File::options().read(true).write(true).open(path)
 }
 

@@ -2,6 +2,7 @@
 //! made of a socket. Needs root.
 #![allow(clippy::unwrap_used)] // Every file here is a test.
 
+mod apps;
 mod handlers;
 mod pod;
 mod processes;

@@ -48,6 +48,8 @@ pub(crate) struct Relay {
     pub(crate) acknowledges: bool,
     pub(crate) is_down: bool,
     pub(crate) failed: Option<String>,
+    /// Apps that were added or removed, or why not.
+    pub(crate) changes: Vec<(u16, Option<String>)>,
     /// The session that the agent's hello named.
     pub(crate) resumed: Option<Session>,
 }
@@ -68,6 +70,7 @@ impl Relay {
             acknowledges: true,
             is_down: false,
             failed: None,
+            changes: Vec::new(),
             resumed: None,
         };
         let Some(FromAgent::Hello {
@@ -169,6 +172,14 @@ impl Relay {
             FromAgent::Failed { reason } => self.failed = Some(reason.to_string()),
             FromAgent::Metadata(_) => panic!("no app of these tests asks the metadata service"),
             FromAgent::Down => self.is_down = true,
+            FromAgent::AppAdded { app, failure } => {
+                self.changes
+                    .push((app, failure.map(|text| text.to_string())));
+            }
+            FromAgent::AppRemoved { app, failure } => {
+                self.changes
+                    .push((app, failure.map(|text| text.to_string())));
+            }
         }
         true
     }

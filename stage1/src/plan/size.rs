@@ -75,6 +75,41 @@ impl VmSize {
             unlimited,
         })
     }
+
+    /// Whether a machine of this size can do what its apps may ask for, of which the first one is new.
+    ///
+    /// # Errors
+    /// When one may have more CPUs, or all together more memory, than there is.
+    pub(super) fn admit(
+        &self,
+        name: &str,
+        limits: impl Iterator<Item = Limits>,
+    ) -> Result<(), PlanError> {
+        let refuse = |what, wanted, there| {
+            let name = name.to_owned();
+            Err(PlanError::NoRoom {
+                name,
+                what,
+                wanted,
+                there,
+            })
+        };
+        let mut limits = limits.peekable();
+        let cpus = limits.peek().and_then(|own| own.cpu_millis).unwrap_or(0);
+        if cpus.div_ceil(1000) > u32::from(self.vcpus) {
+            let there = format!("{} CPUs", self.vcpus);
+            return refuse("its CPU limit is", format!("{cpus}m"), there);
+        }
+        let bytes = limits.filter_map(|limits| limits.memory_bytes);
+        let bytes = bytes.fold(0, u64::saturating_add);
+        let there = u64::from(self.memory_mib).saturating_sub(OVERHEAD_MIB);
+        if bytes > there << 20 {
+            let wanted = format!("{bytes} bytes");
+            let there = format!("{there} MiB for them");
+            return refuse("the memory limits of the pod's apps are", wanted, there);
+        }
+        Ok(())
+    }
 }
 
 impl std::fmt::Display for VmSize {

@@ -33,7 +33,7 @@ use super::vmm_link::{Received, VmmLink};
 use crate::trace;
 use agent_link::AgentLink;
 use clients::{Awaited, Clients};
-use commands::Commands;
+use commands::{Command, Commands};
 use streams::Streams;
 
 /// What the last output gets to be written, when the pod is over.
@@ -189,6 +189,14 @@ impl Relay {
                     self.say(&format!("write the status of app {app}: {error}"));
                 }
             }
+            Action::App { app, change } => {
+                if let Err(error) = self.status.note(&app, change) {
+                    self.say(&format!("write down what becomes of app {app}: {error}"));
+                }
+            }
+            Action::Label { process, app } => self.streams.label(process, app),
+            Action::Forget { process } => self.streams.forget(process),
+            Action::Answer { asker, answer } => self.clients.answer(asker, answer),
             Action::Ready => {
                 if let Err(error) = self.status.set_ready() {
                     self.say(&format!("say that the pod is ready: {error}"));
@@ -277,7 +285,8 @@ impl Relay {
         Ok(())
     }
 
-    /// What is waited for. An agent is heard before the VMM, which may have to say that there is none any more.
+    /// What is waited for. An agent is heard before the VMM, which may have to say that there is none any more; the supervisor before
+    /// clients, who may speak of an app that it has just added.
     fn wanted(&self) -> (Vec<Source>, Vec<PollFd<'_>>) {
         let mut sources = vec![Source::Streams];
         let mut wanted = vec![PollFd::from_borrowed_fd(self.streams.wake(), PollFlags::IN)];
@@ -323,8 +332,11 @@ impl Relay {
     }
 
     fn hear_commands(&mut self) {
-        if self.commands.stop_has_come() {
-            self.session.stop(self.now());
+        while let Some(command) = self.commands.next() {
+            match command {
+                Command::Stop => self.session.stop(self.now()),
+                Command::AddApp(add) => self.session.add_app(*add),
+            }
         }
     }
 

@@ -11,8 +11,7 @@ const LINE_MAX: usize = 8 << 10;
 /// Puts names before lines. Holds at most one unfinished line of each stream.
 #[derive(Debug)]
 pub struct Labels {
-    /// By process id.
-    names: Vec<AppName>,
+    names: BTreeMap<ProcessId, AppName>,
     unfinished: BTreeMap<(ProcessId, Stream), Vec<u8>>,
 }
 
@@ -20,9 +19,20 @@ impl Labels {
     /// Labels for the processes with ids 0, 1, ….
     pub fn new(names: Vec<AppName>) -> Self {
         Self {
-            names,
+            names: (0..).map(ProcessId).zip(names).collect(),
             unfinished: BTreeMap::new(),
         }
+    }
+
+    /// From here on lines of this process are this app's.
+    pub fn add(&mut self, process: ProcessId, app: AppName) {
+        self.names.insert(process, app);
+    }
+
+    /// Nothing more comes of this process.
+    pub fn forget(&mut self, process: ProcessId) {
+        self.names.remove(&process);
+        self.unfinished.retain(|(of, _), _| *of != process);
     }
 
     /// Takes bytes of a stream and gives the lines that they finish.
@@ -61,8 +71,7 @@ impl Labels {
     }
 
     fn finish(&self, process: ProcessId, line: &mut Vec<u8>, lines: &mut Vec<u8>) {
-        let index = usize::try_from(process.0).unwrap_or(usize::MAX);
-        let name = self.names.get(index).map_or("?", AppName::as_str);
+        let name = self.names.get(&process).map_or("?", AppName::as_str);
         lines.extend_from_slice(name.as_bytes());
         lines.extend_from_slice(b": ");
         lines.append(line);

@@ -17,12 +17,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bulkhead_pod::Uuid;
 use bulkhead_pod::manifest::{
-    ImageManifest, ManifestError, PodManifest, annotations_json, set_annotation,
+    Annotation, ImageManifest, ManifestError, PodContents, PodManifest, RuntimeApp,
+    annotations_json, set_annotation,
 };
 use bulkhead_protocol::bounded::{Blob, BoundError};
 use bulkhead_protocol::metadata::{
     Answer, KEY_LENGTH, MediaType, MetadataSpec, Method, Request, Status,
 };
+use bulkhead_protocol::plan::AppName;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha512;
 
@@ -70,6 +72,27 @@ struct AppMetadata {
     image_id: String,
 }
 
+impl AppMetadata {
+    fn read(app: &RuntimeApp, image_manifest: &Json) -> Result<Self, MetadataError> {
+        let mut merged = ImageManifest::parse(image_manifest)?.annotations.clone();
+        for own in &app.annotations {
+            set_annotation(&mut merged, own.name.clone(), own.value.clone());
+        }
+        Ok(Self {
+            annotations: annotations(app.name.as_str(), &merged)?,
+            image_manifest: image_manifest.clone(),
+            image_id: app.image.id.to_string(),
+        })
+    }
+}
+
+fn annotations(whose: &str, annotations: &[Annotation]) -> Result<Json, MetadataError> {
+    Json::try_from(annotations_json(annotations)).map_err(|source| MetadataError::Annotations {
+        app: whose.to_owned(),
+        source,
+    })
+}
+
 /// What the service knows of a pod.
 struct PodMetadata {
     uuid: Uuid,
@@ -87,25 +110,9 @@ impl PodMetadata {
                 images: spec.images.len(),
             });
         }
-        let annotations = |whose: &str, annotations: &[_]| {
-            Json::try_from(annotations_json(annotations)).map_err(|source| {
-                MetadataError::Annotations {
-                    app: whose.to_owned(),
-                    source,
-                }
-            })
-        };
         let mut apps = BTreeMap::new();
         for (app, image_manifest) in pod.apps.iter().zip(&spec.images) {
-            let mut merged = ImageManifest::parse(image_manifest)?.annotations.clone();
-            for own in &app.annotations {
-                set_annotation(&mut merged, own.name.clone(), own.value.clone());
-            }
-            let known = AppMetadata {
-                annotations: annotations(app.name.as_str(), &merged)?,
-                image_manifest: image_manifest.clone(),
-                image_id: app.image.id.to_string(),
-            };
+            let known = AppMetadata::read(app, image_manifest)?;
             apps.insert(app.name.to_string(), known);
         }
         let uuid = spec.uuid.parse();
@@ -116,6 +123,18 @@ impl PodMetadata {
             apps,
         })
     }
+}
+
+fn without(manifest: &Json, app: &AppName) -> Result<Json, MetadataError> {
+    let mut contents = PodContents::clone(&*PodManifest::parse(manifest)?);
+    contents
+        .apps
+        .retain(|other| other.name.as_str() != app.as_str());
+    let json = PodManifest::new(contents)?.to_json();
+    Json::try_from(json).map_err(|source| MetadataError::Annotations {
+        app: app.to_string(),
+        source,
+    })
 }
 
 fn only(status: Status) -> Answer {
@@ -176,6 +195,35 @@ impl Service {
             token: spec.token.to_string(),
             key,
         })
+    }
+
+    /// The pod has one more app, and this manifest with it.
+    ///
+    /// # Errors
+    /// Manifests that are none, or none of this app.
+    pub fn add(
+        &mut self,
+        app: &AppName,
+        manifest: &Json,
+        image_manifest: &Json,
+    ) -> Result<(), MetadataError> {
+        let pod = PodManifest::parse(manifest)?;
+        let planned = pod.app(app.as_str()).ok_or(MetadataError::Images {
+            apps: pod.apps.len(),
+            images: 1,
+        })?;
+        let known = AppMetadata::read(planned, image_manifest)?;
+        self.pod.manifest = manifest.clone();
+        self.pod.apps.insert(app.to_string(), known);
+        Ok(())
+    }
+
+    /// The pod has lost an app.
+    pub fn remove(&mut self, app: &AppName) {
+        self.pod.apps.remove(app.as_str());
+        if let Ok(manifest) = without(&self.pod.manifest, app) {
+            self.pod.manifest = manifest;
+        }
     }
 
     /// Answers one request.

@@ -19,6 +19,7 @@ mod entered;
 mod failure;
 mod input;
 mod inputs;
+mod mutable;
 mod output;
 mod process;
 
@@ -37,10 +38,12 @@ use entered::Entered;
 use failure::Failure;
 use input::Input;
 use inputs::Inputs;
+use mutable::{FIRST_ENTERED, Mutable};
 
-pub use action::{Action, News, Outgoing};
+pub use action::{Action, Answer, AppChange, News, Outgoing};
 pub use enter::Refusal;
 pub use failure::Violation;
+pub use mutable::Asker;
 
 /// The process that has the relay's standard input, where one has it: only a pod of one app is interactive.
 pub const INTERACTIVE: ProcessId = ProcessId(0);
@@ -87,6 +90,8 @@ pub struct Session {
     /// words to a program that was entered and whose start was sent.
     control: VecDeque<Outgoing>,
     apps: Apps,
+    /// Of a pod whose apps come and go.
+    mutable: Option<Mutable>,
     entered: Entered,
     inputs: Inputs,
     metadata: Service,
@@ -104,6 +109,8 @@ impl Session {
         let milliseconds = |ms: u32| Duration::from_millis(u64::from(ms));
         let ready_timeout = milliseconds(spec.ready_timeout_ms);
         let processes = spec.processes.into_vec();
+        let count = u32::try_from(processes.len()).unwrap_or(u32::MAX);
+        let first = if spec.mutable { FIRST_ENTERED } else { count };
         let mut inputs = Inputs::new();
         if let Some(first) = processes.first() {
             inputs.add(INTERACTIVE, first.stdio);
@@ -120,7 +127,8 @@ impl Session {
             redial_until: None,
             control: VecDeque::new(),
             apps: Apps::new(&processes),
-            entered: Entered::new(&processes, spec.confine_entered),
+            mutable: spec.mutable.then(Mutable::default),
+            entered: Entered::new(&processes, first, spec.confine_entered),
             inputs,
             pod: Some((spec.plan, processes)),
             metadata,
@@ -139,7 +147,9 @@ impl Session {
 
     /// When to call [`Session::tick`].
     pub fn deadline(&self) -> Option<Duration> {
-        let all = [self.until, self.redial_until, self.entered.deadline()];
+        let of_apps = self.mutable.as_ref().and_then(Mutable::deadline);
+        let of_entered = self.entered.deadline();
+        let all = [self.until, self.redial_until, of_entered, of_apps];
         all.into_iter().flatten().min()
     }
 
@@ -161,7 +171,9 @@ impl Session {
                 answer: Box::new(self.metadata.answer(&request)),
             }));
         }
-        let message = self.entered.next_message();
+        let of_apps = |mutable: &mut Mutable| mutable.next_message();
+        let message = self.mutable.as_mut().and_then(of_apps);
+        let message = message.or_else(|| self.entered.next_message());
         let message = message.or_else(|| {
             let (apps, entered) = (&self.apps, &self.entered);
             let process = |id| apps.get(id).or_else(|| entered.get(id));
@@ -262,6 +274,12 @@ impl Session {
             FromAgent::Failed { reason } => {
                 self.fail(now, Failure::guest(format!("the guest: {reason}")));
             }
+            FromAgent::AppAdded { app, failure } => {
+                self.app_added(app, failure.map(|text| text.to_string()))?;
+            }
+            FromAgent::AppRemoved { app, failure } => {
+                self.app_removed(app, failure.map(|text| text.to_string()))?;
+            }
             FromAgent::Down if self.phase == Phase::PoweringOff => self.end(now),
             FromAgent::Down => return Err(Violation::Down),
         }
@@ -315,6 +333,7 @@ impl Session {
     /// The agent is back: it hears again what it may have missed.
     fn resume(&mut self) {
         self.apps.resume();
+        self.mutable.iter_mut().for_each(Mutable::resume);
         self.entered.resume();
         self.inputs.resume();
         if self.phase == Phase::PoweringOff {
@@ -335,8 +354,12 @@ impl Session {
     }
 
     fn started(&mut self, process: ProcessId, ago_ns: u64) -> Result<(), Violation> {
+        if self.apps.had(process) {
+            return Ok(());
+        }
         let app = self.apps.get_mut(process);
         app.ok_or(Violation::Process(process))?.started()?;
+        self.app_started(process);
         self.actions.push(Action::Phase {
             name: "app-exec",
             ago_ns,
@@ -349,6 +372,9 @@ impl Session {
 
     fn data(&mut self, now: Duration, chunk: Chunk) -> Result<(), Violation> {
         let (process, stream) = (chunk.process, chunk.stream);
+        if self.apps.had(process) {
+            return Ok(());
+        }
         let app = self.apps.get_mut(process);
         let taken = app.ok_or(Violation::Process(process))?.data(chunk)?;
         if let Some(bytes) = taken.bytes {
@@ -372,6 +398,9 @@ impl Session {
         exit: Exit,
         reason: Option<String>,
     ) -> Result<(), Violation> {
+        if self.apps.had(process) {
+            return Ok(());
+        }
         let ended = self.apps.get_mut(process);
         if !ended.ok_or(Violation::Process(process))?.exited(exit)? {
             return Ok(());
@@ -379,6 +408,7 @@ impl Session {
         let Some(app) = self.apps.note_end(process, exit) else {
             return Ok(());
         };
+        self.app_exited(process, exit, reason.as_deref());
         if let Some(reason) = reason {
             let name = format!("app {app}");
             let text = if reason.contains(&name) {
@@ -397,7 +427,7 @@ impl Session {
             app,
             code: exit.code(),
         });
-        if !exit.is_success() && !self.apps.all_ended() {
+        if self.mutable.is_none() && !exit.is_success() && !self.apps.all_ended() {
             self.stop_apps(now);
         }
         self.look_for_the_end(now);

@@ -9,7 +9,7 @@ use super::tests::{ID, ZERO, data, exec, exited, seconds, session as session_of,
 use super::*;
 
 /// Anything that an agent can say, biased towards what comes close to sense.
-fn any_message() -> impl Strategy<Value = FromAgent> {
+pub(super) fn any_message() -> impl Strategy<Value = FromAgent> {
     let id = 0_u32..6;
     let stream = prop_oneof![
         Just(Stream::Stdout),

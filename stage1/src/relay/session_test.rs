@@ -13,7 +13,7 @@ pub(super) fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-fn process(id: u32, name: &str, stdio: Stdio) -> Process {
+pub(super) fn process(id: u32, name: &str, stdio: Stdio) -> Process {
     Process {
         id: ProcessId(id),
         app: AppName::try_from(name.to_owned()).unwrap(),
@@ -61,6 +61,7 @@ pub(super) fn spec(names: &[&str], stdio: Stdio) -> RelaySpec {
         power_off_grace_ms: 3_000,
         label_output: false,
         confine_entered: false,
+        mutable: false,
         debug: false,
     }
 }

@@ -1,6 +1,7 @@
 //! The files by which others learn of the pod, below one directory descriptor.
 //!
-//! `status/APP` holds an app's exit code in decimal; `supervisor-status` is a link to `ready` while the apps run (rkt,
+//! `status/APP` holds an app's exit code in decimal; in a mutable pod `status/APP-created` is there when the app is, and
+//! `status/APP-started` since it was started; `supervisor-status` is a link to `ready` while the apps run (rkt,
 //! stage1 interface).
 
 use std::io;
@@ -10,7 +11,13 @@ use bulkhead_protocol::plan::AppName;
 use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, symlinkat, unlinkat};
 use rustix::io::write;
 
+use super::session::AppChange;
+
 const READINESS: &str = "supervisor-status";
+
+/// What the names of an app's files end with (rkt).
+const CREATED: &str = "-created";
+const STARTED: &str = "-started";
 
 /// The directory `rkt` of the stage1's root.
 #[derive(Debug)]
@@ -36,6 +43,43 @@ impl StatusDirectory {
         write(&file, code.to_string().as_bytes())?;
         renameat(&self.0, &temporary, &self.0, format!("status/{app}"))?;
         Ok(())
+    }
+
+    /// Writes down what happened to an app of a mutable pod: by empty files, whose times are when it was.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn note(&self, app: &AppName, change: AppChange) -> io::Result<()> {
+        let (created, started) = (
+            format!("status/{app}{CREATED}"),
+            format!("status/{app}{STARTED}"),
+        );
+        let code = format!("status/{app}");
+        match change {
+            AppChange::Added => self.touch(&created),
+            AppChange::Started => {
+                self.remove(&code);
+                self.remove(&started);
+                self.touch(&started)
+            }
+            AppChange::Removed => {
+                [&code, &started, &created]
+                    .iter()
+                    .for_each(|file| self.remove(file));
+                Ok(())
+            }
+        }
+    }
+
+    fn touch(&self, file: &str) -> io::Result<()> {
+        let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        openat(&self.0, file, flags, Mode::from_raw_mode(0o644))?;
+        Ok(())
+    }
+
+    fn remove(&self, file: &str) {
+        // It may never have been.
+        let _ = unlinkat(&self.0, file, AtFlags::empty());
     }
 
     /// Says that the pod is ready.

@@ -398,6 +398,7 @@ fn spec(names: &[&str], stdio: PlannedStdio) -> RelaySpec {
         power_off_grace_ms: 60_000,
         label_output: names.len() > 1,
         confine_entered: false,
+        mutable: false,
         debug: false,
     }
 }

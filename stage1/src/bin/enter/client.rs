@@ -167,6 +167,7 @@ impl Client {
                     }
                 }
                 Reply::Refused { reason } => bail!("{reason}"),
+                Reply::Done | Reply::NotRunning => bail!("the relay answers what was not asked"),
                 Reply::Ended { exit, reason } => {
                     // The relay hangs up when the output is in our pipes: until then it takes our end for that of the wait.
                     self.ended = Some((exit, reason.map(|reason| reason.as_str().to_owned())));

@@ -1,5 +1,6 @@
 //! What a container is made of, and every descriptor that it gets.
 
+use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -8,13 +9,14 @@ use bulkhead_jail::{Tree, TreeOptions};
 use bulkhead_protocol::bounded::List;
 use bulkhead_protocol::container::{ContainerDisk, ContainerSpec, SharedTree};
 use bulkhead_protocol::frame;
+use bulkhead_protocol::mutable::Arrival;
 use bulkhead_protocol::vmm::MAX_PACKET;
 use bulkhead_stage1::group::Group;
-use bulkhead_stage1::plan::{Pod, Share, ShareKind};
+use bulkhead_stage1::plan::{Added, Pod, Share, ShareKind};
 
 use crate::files::PodFiles;
 use crate::flavor::Sources;
-use crate::machine::{Descriptors, images, send_packet};
+use crate::machine::{Descriptors, images, send_packet, send_packet_now};
 
 /// Writes the container's description into its socket.
 pub(crate) fn send(
@@ -70,4 +72,25 @@ fn tree(share: &Share) -> Result<Tree> {
             share.volume, share.source
         )
     })
+}
+
+/// Gives it the files of an app that is added: what is new of its image, and its writable layer.
+pub(crate) fn grow(
+    socket: &OwnedFd,
+    added: &Added,
+    image: Option<&File>,
+    scratch: &File,
+) -> Result<()> {
+    let mut descriptors = Descriptors::default();
+    let image = match (added.new_image, image) {
+        (Some(number), Some(file)) => Some((number, descriptors.add(file.as_fd())?)),
+        _ => None,
+    };
+    let arrival = Arrival {
+        image,
+        scratch: (added.app.number, descriptors.add(scratch.as_fd())?),
+    };
+    let packet = frame::encode_packet(&arrival, MAX_PACKET).context("an app's files")?;
+    send_packet_now(socket, &packet, descriptors.all())
+        .context("send the app's files to the container")
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use bulkhead_pod::manifest::{AcName, ImageManifest, MANIFEST_BYTES_MAX, PodManifest};
+use bulkhead_protocol::mutable::EMPTY_DISK;
 use bulkhead_protocol::plan::Plan;
 use bulkhead_stage1::plan::Image;
 use bulkhead_stage1::scratch;
@@ -17,8 +18,17 @@ use crate::helpers::RELAY_IDENTITY;
 /// The stage1 image's files in the pod's directory.
 pub(crate) const ROOTFS: &str = "stage1/rootfs";
 
+/// The directory of the writable disks.
+const SCRATCH: &str = "scratch";
+
 /// The scratch disk of the volumes that several apps share. No app's name has a `_`.
 const VOLUME_SCRATCH: &str = "_volumes.ext4";
+
+/// The pod manifest.
+const MANIFEST: &str = "pod";
+
+/// What both disks of a pod without apps begin with.
+const EMPTY: &str = "_empty";
 
 /// What says that the pod is ready (rkt, stage1 interface version 5).
 const READINESS: &str = "supervisor-status";
@@ -35,7 +45,7 @@ pub(crate) struct PodFiles {
 impl PodFiles {
     /// Reads the pod's manifest, and gives the status directory to the relay.
     pub(crate) fn open() -> Result<Self> {
-        let json = read_manifest(Path::new("pod"))?;
+        let json = read_manifest(Path::new(MANIFEST))?;
         let manifest = PodManifest::parse(&json)?;
         let rkt = open_directory("rkt")?;
         let status = open_directory("rkt/status")?;
@@ -75,29 +85,40 @@ impl PodFiles {
     /// Manifest and size of each app's image, in the pod manifest's order.
     pub(crate) fn images(&self) -> Result<Vec<Image>> {
         let apps = self.manifest.apps.iter();
-        apps.map(|app| {
-            let directory = app_directory(&app.name);
-            let json = read_manifest(&directory.join("manifest"))?;
-            let whose = || format!("app {}", app.name);
-            let manifest = ImageManifest::parse(&json).with_context(whose)?;
-            let length = open_image(&app.name)?.metadata().with_context(whose)?.len();
-            Ok(Image {
-                manifest,
-                json,
-                length,
-            })
+        apps.map(|app| self.image(&app.name)).collect()
+    }
+
+    /// The same of one app, which may have come since.
+    pub(crate) fn image(&self, app: &AcName) -> Result<Image> {
+        let json = read_manifest(&app_directory(app).join("manifest"))?;
+        let whose = || format!("app {app}");
+        let manifest = ImageManifest::parse(&json).with_context(whose)?;
+        let length = open_image(app)?.metadata().with_context(whose)?.len();
+        Ok(Image {
+            manifest,
+            json,
+            length,
         })
-        .collect()
+    }
+
+    /// The pod's manifest as it is now, and as JSON.
+    pub(crate) fn read_again(&self) -> Result<(PodManifest, Vec<u8>)> {
+        let json = read_manifest(Path::new(MANIFEST))?;
+        Ok((PodManifest::parse(&json)?, json))
     }
 
     /// One scratch disk an app, and one for the volumes of several apps. They are removed again unless [`Scratch::keep`] is called.
     pub(crate) fn create_scratch(&self, plan: &Plan) -> Result<Scratch> {
-        let directory = PathBuf::from("scratch");
+        let directory = PathBuf::from(SCRATCH);
         fs::create_dir(&directory).context("make the directory scratch")?;
         let mut made = Scratch {
             files: Vec::new(),
+            empty: None,
             directory: Some(directory.clone()),
         };
+        if plan.apps.is_empty() {
+            made.empty = Some(empty_disk(&directory.join(EMPTY))?);
+        }
         for app in &plan.apps {
             let path = directory.join(format!("{}.ext4", app.name));
             made.files.push(scratch::create(&self.template, &path)?);
@@ -107,6 +128,12 @@ impl PodFiles {
             made.files.push(scratch::create(&self.template, &path)?);
         }
         Ok(made)
+    }
+
+    /// The scratch disk of an app that is added.
+    pub(crate) fn create_scratch_of(&self, app: &str) -> Result<File> {
+        let path = Path::new(SCRATCH).join(format!("{app}.ext4"));
+        Ok(scratch::create(&self.template, &path)?)
     }
 
     /// `pid` says that the pod can be entered (rkt, stage1 interface), and its time when the pod started. Nobody finds it empty.
@@ -125,6 +152,8 @@ impl PodFiles {
 /// The apps' writable disks.
 pub(crate) struct Scratch {
     pub(crate) files: Vec<File>,
+    /// Where there are none: some bytes to read and the same to write, for a disk has something on it.
+    pub(crate) empty: Option<[File; 2]>,
     /// To be removed with all in it.
     directory: Option<PathBuf>,
 }
@@ -142,6 +171,16 @@ impl Drop for Scratch {
             let _ = fs::remove_dir_all(directory);
         }
     }
+}
+
+fn empty_disk(path: &Path) -> Result<[File; 2]> {
+    let context = || format!("make {}", path.display());
+    let options = || File::options();
+    let write = options().read(true).write(true).create_new(true).open(path);
+    let write = write.with_context(context)?;
+    write.set_len(EMPTY_DISK).with_context(context)?;
+    let read = options().read(true).open(path).with_context(context)?;
+    Ok([read, write])
 }
 
 /// Opens a file of the stage1 image.

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use bulkhead_jail::Child;
 use bulkhead_stage1::group::Group;
-use bulkhead_stage1::plan::Pod;
+use bulkhead_stage1::plan::{Added, Pod};
 
 use crate::files::{PodFiles, Scratch};
 use crate::shares::{self, FileServer};
@@ -71,6 +71,20 @@ impl Flavor {
                 container::send(socket, files, pod, group, sources)?;
                 Ok(Vec::new())
             }
+        }
+    }
+
+    /// Gives it the files of an app that is added. Nobody is waited for.
+    pub(crate) fn grow(
+        &self,
+        socket: &OwnedFd,
+        added: &Added,
+        image: Option<&File>,
+        scratch: &File,
+    ) -> Result<()> {
+        match self {
+            Self::Kvm(_) => machine::grow(socket, added, image, scratch),
+            Self::Container(_) => container::grow(socket, added, image, scratch),
         }
     }
 

@@ -8,12 +8,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use anyhow::{Context, Result};
 use bulkhead_protocol::bounded::{List, Text};
 use bulkhead_protocol::frame;
+use bulkhead_protocol::mutable::EMPTY_DISK;
 use bulkhead_protocol::plan::{MAX_VOLUME_DISKS, Partition, share_tag};
 use bulkhead_protocol::vmm::{
     DiskSpec, Extent, FdIndex, MAX_DISKS, MAX_FDS, MAX_PACKET, MachineSpec, ShareSpec, ToVmm,
 };
 use bulkhead_stage1::command_line::command_line;
-use bulkhead_stage1::plan::Pod;
+use bulkhead_stage1::plan::{Added, Pod};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 use crate::files::{PodFiles, open_image, open_stage1};
@@ -104,6 +105,19 @@ fn disks<'a>(
     let partitions = plan.apps.iter().map(|app| app.scratch);
     let partitions = partitions.chain(plan.volume_scratch);
     let scratch = sources.scratch.files.iter().zip(partitions);
+    let empty = sources.scratch.empty.as_ref();
+    let nothing = Partition {
+        start: 0,
+        length: EMPTY_DISK,
+    };
+    let of_images = empty
+        .map(|[read, _]| (read, nothing))
+        .into_iter()
+        .chain(of_images);
+    let scratch = empty
+        .map(|[_, write]| (write, nothing))
+        .into_iter()
+        .chain(scratch);
     let mut disks = vec![
         disk(descriptors, of_images, false, false)?,
         disk(descriptors, scratch, true, true)?,
@@ -124,6 +138,34 @@ fn disks<'a>(
         disks.push(disk(descriptors, extents, writable, true)?);
     }
     List::try_from(disks).context("the machine's disks")
+}
+
+/// The places of the two disks that every machine has.
+const IMAGES: u8 = 0;
+const SCRATCH: u8 = 1;
+
+/// Makes both longer by the files of an app: what is new of its image, and its writable layer.
+pub(crate) fn grow(
+    socket: &OwnedFd,
+    added: &Added,
+    image: Option<&File>,
+    scratch: &File,
+) -> Result<()> {
+    let of_image = image.into_iter().zip(added.app.images.iter());
+    let parts = of_image.map(|(file, partition)| (IMAGES, file, *partition));
+    let of_scratch = (SCRATCH, scratch, added.app.app.scratch);
+    for (disk, file, partition) in parts.chain([of_scratch]) {
+        let extent = Extent {
+            file: FdIndex(0),
+            offset: 0,
+            length: partition.length,
+        };
+        let message = ToVmm::GrowDisk { disk, extent };
+        let packet = frame::encode_packet(&message, MAX_PACKET).context("a disk's new part")?;
+        send_packet_now(socket, &packet, &[file.as_fd()])
+            .context("send a disk's new part to the VMM")?;
+    }
+    Ok(())
 }
 
 fn disk<'a>(
@@ -154,16 +196,34 @@ pub(crate) fn send_packet(
     bytes: &[u8],
     files: &[BorrowedFd<'_>],
 ) -> std::io::Result<()> {
+    send_with(socket, bytes, files, SendFlags::NOSIGNAL)
+}
+
+/// The same to somebody who is not waited for.
+pub(crate) fn send_packet_now(
+    socket: &OwnedFd,
+    bytes: &[u8],
+    files: &[BorrowedFd<'_>],
+) -> std::io::Result<()> {
+    send_with(
+        socket,
+        bytes,
+        files,
+        SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
+    )
+}
+
+fn send_with(
+    socket: &OwnedFd,
+    bytes: &[u8],
+    files: &[BorrowedFd<'_>],
+    flags: SendFlags,
+) -> std::io::Result<()> {
     let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     if !ancillary.push(SendAncillaryMessage::ScmRights(files)) {
         return Err(std::io::ErrorKind::InvalidInput.into());
     }
-    sendmsg(
-        socket,
-        &[IoSlice::new(bytes)],
-        &mut ancillary,
-        SendFlags::NOSIGNAL,
-    )?;
+    sendmsg(socket, &[IoSlice::new(bytes)], &mut ancillary, flags)?;
     Ok(())
 }

@@ -22,7 +22,9 @@ mod kvm;
 mod loop_devices;
 mod machine;
 mod metadata;
+mod mutable;
 mod names;
+mod planning;
 mod pressure;
 mod shares;
 mod sources;
@@ -40,18 +42,18 @@ use bulkhead_jail::inherited;
 use bulkhead_protocol::bounded::{Blob, List};
 use bulkhead_protocol::exit::CODE_RUNTIME_FAILED;
 use bulkhead_protocol::metadata::MetadataSpec;
-use bulkhead_protocol::plan::{Stdio, WindowSize};
 use bulkhead_protocol::relay::{MAX_TO_RELAY, RelaySpec, ToRelay};
 use bulkhead_stage1::arguments::Arguments;
-use bulkhead_stage1::plan::{self, Image, Input, Pod};
+use bulkhead_stage1::plan::{self, Pod};
 use bulkhead_stage1::trace;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::termios::{isatty, tcgetwinsize};
 
 use files::PodFiles;
 use flavor::{Flavor, Sources};
 use helpers::Helpers;
 use metadata::Secrets;
+use mutable::{Calls, Mutable};
+use planning::Planning;
 
 /// The environment variable with the number of the descriptor that holds the pod's lock.
 const LOCK_VARIABLE: &str = "RKT_LOCK_FD";
@@ -83,13 +85,7 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
     let _modes = arguments.interactive.then(wait::TerminalModes::remember);
 
     let files = PodFiles::open()?;
-    let (vmm_socket, vmm_end) = socketpair(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .context("make the VMM's control socket")?;
+    let (vmm_socket, vmm_end) = vmm_sockets()?;
     let (mut commands, commands_end) =
         UnixStream::pair().context("make the relay's command socket")?;
     let vmm = flavor.spawn(vmm_end, arguments.debug)?;
@@ -97,6 +93,7 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
         trace::phase(trace, "vmm-spawned", trace::now_ns());
     }
     let control = control::Control::open()?;
+    let calls = arguments.mutable.then(Calls::open).transpose()?;
     let relay = helpers::spawn_relay(
         &files,
         commands_end,
@@ -108,7 +105,13 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
 
     let images = files.images()?;
     let secrets = Secrets::draw(arguments.metadata_token.clone())?;
-    let pod = plan_pod(&files, &images, &secrets.token, &arguments, &flavor)?;
+    let planning = Planning {
+        files: &files,
+        arguments: &arguments,
+        flavor: &flavor,
+        token: secrets.token.clone(),
+    };
+    let pod = planning.with(files.manifest(), &images, plan::resolve)?;
     announce(&pod, arguments.debug);
     let disks = host_disks::open(&pod.disks)?;
     let scratch = files.create_scratch(&pod.plan)?;
@@ -119,11 +122,14 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
     let file_servers = flavor.describe(&vmm_socket, &files, &pod, &sources, arguments.debug)?;
     drop(disks);
     let metadata = secrets.into_spec(&arguments.uuid, images)?;
-    let spec = relay_spec(&files, pod, metadata, &flavor, arguments.debug)?;
+    let size = pod.size;
+    let spec = relay_spec(&files, pod, metadata, &flavor, &arguments)?;
     helpers::send_to_relay(&mut commands, &ToRelay::Run(Box::new(spec)), MAX_TO_RELAY)?;
     files.write_pid()?;
     flavor.watch_host(&vmm_socket, arguments.debug);
-    drop(vmm_socket);
+    // Where nothing can be added, nobody here keeps the VMM's socket.
+    let new = |calls| Mutable::new(calls, planning, size, vmm_socket, &commands);
+    let mut mutable = calls.map(new).transpose()?;
     // From here on the machine may have written to its disks: they stay for those who look at an exited pod.
     scratch.keep();
 
@@ -132,10 +138,16 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
         relay,
         file_servers,
     };
-    let code = wait::wait(helpers, &signals, &mut commands);
+    let code = wait::wait(helpers, &signals, &mut commands, mutable.as_mut());
     drop(control);
     files.remove_readiness();
     Ok(code)
+}
+
+/// Both ends of the VMM's control socket.
+fn vmm_sockets() -> Result<(OwnedFd, OwnedFd)> {
+    let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
+    socketpair(family, kind, SocketFlags::CLOEXEC, None).context("make the VMM's control socket")
 }
 
 /// Takes the pod's lock over, so that no helper inherits it. It is released by the end of this process.
@@ -160,35 +172,6 @@ fn open_trace() -> Result<Option<File>> {
     file.map(Some).with_context(context)
 }
 
-fn plan_pod(
-    files: &PodFiles,
-    images: &[Image],
-    metadata_token: &str,
-    arguments: &Arguments,
-    flavor: &Flavor,
-) -> Result<Pod> {
-    let manifest = files.manifest();
-    let terminal = std::env::var("TERM").ok();
-    let cpus = rustix::thread::sched_getaffinity(None).context("count the host's CPUs")?;
-    let sources = sources::examine(manifest);
-    let name_files = names::read(arguments)?;
-    let pod = plan::resolve(&Input {
-        hostname: &arguments.pod_name(),
-        name_files: &name_files,
-        manifest,
-        images,
-        scratch_length: files.scratch_length()?,
-        stdio: stdio(arguments.interactive),
-        terminal: terminal.as_deref(),
-        sources: &sources,
-        metadata_token,
-        host_cpus: cpus.count(),
-        insecure: arguments.insecure,
-        shares_kernel: matches!(flavor, Flavor::Container(_)),
-    })?;
-    Ok(pod)
-}
-
 fn announce(pod: &Pod, debug: bool) {
     for warning in &pod.warnings {
         eprintln!("stage1: warning: {warning}");
@@ -200,35 +183,15 @@ fn announce(pod: &Pod, debug: bool) {
     }
 }
 
-/// A terminal gets a terminal; anything else is a stream.
-fn stdio(interactive: bool) -> Stdio {
-    let stdin = rustix::stdio::stdin();
-    if !interactive {
-        return Stdio::Pipes { stdin: false };
-    }
-    if !isatty(stdin) {
-        return Stdio::Pipes { stdin: true };
-    }
-    // A terminal without a size is as large as the first ones were.
-    let size = tcgetwinsize(stdin).ok().filter(|size| size.ws_row > 0);
-    let size = size.map_or((24, 80), |size| (size.ws_row, size.ws_col));
-    Stdio::Terminal {
-        size: WindowSize {
-            rows: size.0,
-            columns: size.1,
-        },
-    }
-}
-
 fn relay_spec(
     files: &PodFiles,
     pod: Pod,
     metadata: MetadataSpec,
     flavor: &Flavor,
-    debug: bool,
+    arguments: &Arguments,
 ) -> Result<RelaySpec> {
     Ok(RelaySpec {
-        label_output: pod.plan.apps.len() > 1,
+        label_output: pod.plan.apps.len() > 1 || arguments.mutable,
         plan: pod.plan,
         manifest: Blob::try_from(files.manifest_json()).context("the pod's manifest")?,
         metadata,
@@ -237,7 +200,8 @@ fn relay_spec(
         stop_grace_ms: wait::STOP_GRACE_MS,
         power_off_grace_ms: wait::POWER_OFF_GRACE_MS,
         confine_entered: flavor.confines_entered(),
-        debug,
+        mutable: arguments.mutable,
+        debug: arguments.debug,
     })
 }
 

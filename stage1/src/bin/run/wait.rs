@@ -20,6 +20,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::helpers::{Helpers, send_to_relay};
+use crate::mutable::Mutable;
 use crate::shares::FileServer;
 
 /// What apps get between SIGTERM and SIGKILL: as long as most service managers give.
@@ -52,7 +53,12 @@ pub(crate) fn block_signals() -> Result<SignalFd> {
 }
 
 /// Waits for the pod's end, and gives its exit code.
-pub(crate) fn wait(helpers: Helpers, signals: &SignalFd, commands: &mut UnixStream) -> u8 {
+pub(crate) fn wait(
+    helpers: Helpers,
+    signals: &SignalFd,
+    commands: &mut UnixStream,
+    mut mutable: Option<&mut Mutable<'_>>,
+) -> u8 {
     let mut pod = Running {
         vmm: Some(helpers.vmm),
         relay: helpers.relay,
@@ -61,7 +67,7 @@ pub(crate) fn wait(helpers: Helpers, signals: &SignalFd, commands: &mut UnixStre
         deadline: None,
     };
     let end = loop {
-        if let Some(end) = pod.step(signals, commands) {
+        if let Some(end) = pod.step(signals, commands, mutable.as_deref_mut()) {
             break end;
         }
     };
@@ -106,7 +112,12 @@ enum End {
 }
 
 impl Running {
-    fn step(&mut self, signals: &SignalFd, commands: &mut UnixStream) -> Option<End> {
+    fn step(
+        &mut self,
+        signals: &SignalFd,
+        commands: &mut UnixStream,
+        mutable: Option<&mut Mutable<'_>>,
+    ) -> Option<End> {
         let relay = self.relay.pidfd();
         let mut wanted = vec![
             PollFd::from_borrowed_fd(relay, PollFlags::IN),
@@ -119,6 +130,10 @@ impl Running {
         if let Some(vmm) = &self.vmm {
             wanted.push(PollFd::from_borrowed_fd(vmm.pidfd(), PollFlags::IN));
         }
+        let of_helpers = wanted.len();
+        let of_callers = mutable.as_ref().map(|mutable| mutable.descriptors());
+        let of_callers = of_callers.into_iter().flatten();
+        wanted.extend(of_callers.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         let left = self
             .deadline
             .map(|at| at.saturating_duration_since(Instant::now()));
@@ -139,8 +154,11 @@ impl Running {
             let asks = u32::try_from(STOP_SIGNAL as i32) == Ok(signal.ssi_signo);
             return self.signal(commands, asks);
         }
+        if let Some(mutable) = mutable {
+            mutable.hear(&ready[of_helpers..], commands);
+        }
         let vmm = 2 + self.file_servers.len();
-        if ready.get(vmm).is_some_and(|ready| *ready) {
+        if vmm < of_helpers && ready[vmm] {
             self.vmm_ended();
         }
         if let Some(ended) = ready[2..vmm].iter().position(|ready| *ready) {

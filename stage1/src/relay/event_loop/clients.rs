@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 
 use super::client::{Gone, Link, Passed, Program};
-use crate::relay::session::{News, Session};
+use crate::relay::session::{Answer, Asker, News, Session};
 
 /// A client's number: never used twice.
 type ClientId = u64;
@@ -33,6 +33,8 @@ struct Client {
     link: Link,
     /// None before it has asked for one.
     program: Option<Program>,
+    /// Whether it waits for the answer to an order.
+    waits: bool,
 }
 
 pub(super) struct Clients {
@@ -171,6 +173,14 @@ impl Clients {
         }
     }
 
+    /// How an order ended. One who has gone does not need to know.
+    pub(super) fn answer(&mut self, asker: Asker, answer: Answer) {
+        if let Some(mut client) = self.list.remove(&asker) {
+            self.is_full = false;
+            let _ = client.answer(answer);
+        }
+    }
+
     fn program(&mut self, id: ClientId) -> Option<&mut Program> {
         self.list.get_mut(&id)?.program.as_mut()
     }
@@ -190,8 +200,12 @@ impl Clients {
             refuse(&mut link, &format!("{MAX_CONNECTIONS} are connected"));
             return;
         }
-        let program = None;
-        self.list.insert(self.next, Client { link, program });
+        let client = Client {
+            link,
+            program: None,
+            waits: false,
+        };
+        self.list.insert(self.next, client);
         self.next += 1;
     }
 
@@ -199,7 +213,7 @@ impl Clients {
         let Some(client) = self.list.get_mut(&id) else {
             return;
         };
-        if client.listen(session).is_err() {
+        if client.listen(id, session, now).is_err() {
             self.leave(id, session, now);
         }
     }
@@ -207,6 +221,7 @@ impl Clients {
     fn leave(&mut self, id: ClientId, session: &mut Session, now: Duration) {
         let client = self.list.remove(&id);
         self.is_full = false;
+        session.asker_left(id);
         if let Some(program) = client.and_then(|client| client.program) {
             session.client_left(now, program.process);
         }
@@ -214,19 +229,39 @@ impl Clients {
 }
 
 impl Client {
-    fn listen(&mut self, session: &mut Session) -> Result<(), Gone> {
+    fn listen(&mut self, id: ClientId, session: &mut Session, now: Duration) -> Result<(), Gone> {
         self.link.receive()?;
         while let Some(request) = self.link.next()? {
             match (request, &self.program) {
+                _ if self.waits => return Err(Gone),
                 (Request::Exec(exec), None) => self.exec(*exec, session)?,
+                (Request::App { app, order }, None) => {
+                    if let Some(answer) = session.order(now, id, &app, order) {
+                        return self.answer(answer);
+                    }
+                    self.waits = true;
+                }
                 (Request::Signal(signal), Some(program)) => {
                     session.signal(program.process, signal);
                 }
                 (Request::Resize(size), Some(program)) => session.resized(program.process, size),
-                (Request::Exec(_), Some(_)) | (_, None) => return Err(Gone),
+                (Request::Exec(_) | Request::App { .. }, Some(_)) | (_, None) => return Err(Gone),
             }
         }
         Ok(())
+    }
+
+    /// The last word of a connection: one that does not take it does without.
+    fn answer(&mut self, answer: Answer) -> Result<(), Gone> {
+        let reply = match answer {
+            Answer::Done => Reply::Done,
+            Answer::NotRunning => Reply::NotRunning,
+            Answer::Refused(reason) => Reply::Refused {
+                reason: Text::truncated(&reason),
+            },
+        };
+        let _ = self.link.reply(&reply);
+        Err(Gone)
     }
 
     fn exec(&mut self, exec: Exec, session: &mut Session) -> Result<(), Gone> {

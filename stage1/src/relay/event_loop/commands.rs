@@ -5,12 +5,19 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
 use bulkhead_protocol::frame::Decoder;
+use bulkhead_protocol::mutable::AddApp;
 use bulkhead_protocol::relay::{MAX_TO_RELAY, RelaySpec, ToRelay};
 
 use super::RelayError;
 
 /// Bytes read at a time: most specifications fit.
 const READ_LENGTH: usize = 64 << 10;
+
+/// What the supervisor wants once the pod runs.
+pub(super) enum Command {
+    Stop,
+    AddApp(Box<AddApp>),
+}
 
 pub(super) struct Commands {
     /// Gone when the supervisor has said all.
@@ -31,7 +38,9 @@ impl Commands {
                 .map_err(|error| nonsense(error.to_string()))?
             {
                 Some(ToRelay::Run(spec)) => break spec,
-                Some(ToRelay::Stop) => return Err(nonsense("stopped before the start".to_owned())),
+                Some(ToRelay::Stop | ToRelay::AddApp(_)) => {
+                    return Err(nonsense("another command before the start".to_owned()));
+                }
                 None => {}
             }
             match socket.read(&mut buffer).map_err(RelayError::Spec)? {
@@ -48,32 +57,35 @@ impl Commands {
         self.socket.as_ref().map(AsFd::as_fd)
     }
 
-    /// Whether the supervisor wants the pod stopped. Its end, or nonsense from it, means the same; after that there is
+    /// The next command, without waiting for it. The supervisor's end, or nonsense from it, means to stop; after that there is
     /// nothing more to hear.
-    pub(super) fn stop_has_come(&mut self) -> bool {
-        let stop = self.next_is_there();
-        if stop {
+    pub(super) fn next(&mut self) -> Option<Command> {
+        let command = self.read();
+        if matches!(command, Some(Command::Stop)) {
             self.socket = None;
         }
-        stop
+        command
     }
 
-    fn next_is_there(&mut self) -> bool {
-        let Some(socket) = &mut self.socket else {
-            return false;
-        };
-        // It may have come together with the first one.
-        if !matches!(self.decoder.take::<ToRelay>(), Ok(None)) {
-            return true;
-        }
-        let mut buffer = [0; 256];
-        match socket.read(&mut buffer) {
-            Ok(count @ 1..) => {
-                self.decoder.push(&buffer[..count]);
-                !matches!(self.decoder.take::<ToRelay>(), Ok(None))
+    fn read(&mut self) -> Option<Command> {
+        let socket = self.socket.as_mut()?;
+        let mut buffer = vec![0; READ_LENGTH];
+        loop {
+            // It may have come together with the one before.
+            match self.decoder.take::<ToRelay>() {
+                Ok(Some(ToRelay::AddApp(add))) => return Some(Command::AddApp(add)),
+                Ok(Some(ToRelay::Stop | ToRelay::Run(_))) | Err(_) => return Some(Command::Stop),
+                Ok(None) => {}
             }
-            Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
-            Ok(_) => true,
+            match socket.read(&mut buffer) {
+                Ok(0) => return Some(Command::Stop),
+                Ok(count) => self.decoder.push(&buffer[..count]),
+                Err(error) => match error.kind() {
+                    ErrorKind::Interrupted => {}
+                    ErrorKind::WouldBlock => return None,
+                    _ => return Some(Command::Stop),
+                },
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use bulkhead_protocol::agent::{MAX_CHUNK, Stream};
-use bulkhead_protocol::plan::{ProcessId, Stdio, WindowSize};
+use bulkhead_protocol::plan::{AppName, ProcessId, Stdio, WindowSize};
 use bulkhead_protocol::relay::RelaySpec;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -83,6 +83,20 @@ impl Streams {
             let bytes = labels.end(process, stream);
             let source = None;
             self.outlet(stream).push(Piece { bytes, source });
+        }
+    }
+
+    /// From here on lines of this process are this app's.
+    pub(super) fn label(&mut self, process: ProcessId, app: AppName) {
+        if let Some(labels) = &mut self.labels {
+            labels.add(process, app);
+        }
+    }
+
+    /// Nothing more comes of this process.
+    pub(super) fn forget(&mut self, process: ProcessId) {
+        if let Some(labels) = &mut self.labels {
+            labels.forget(process);
         }
     }
 

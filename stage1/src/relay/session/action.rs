@@ -4,6 +4,8 @@ use bulkhead_protocol::agent::{Session as SessionId, Stream, ToAgent};
 use bulkhead_protocol::exit::Exit;
 use bulkhead_protocol::plan::{AppName, ProcessId};
 
+use super::mutable::Asker;
+
 /// Something to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
@@ -37,6 +39,32 @@ pub enum Action {
         /// Its code.
         code: u8,
     },
+    /// Something happened to an app of a mutable pod.
+    App {
+        /// Which.
+        app: AppName,
+        /// What.
+        change: AppChange,
+    },
+    /// From here on lines of this process are this app's.
+    Label {
+        /// The process.
+        process: ProcessId,
+        /// Whose it is.
+        app: AppName,
+    },
+    /// Nothing more comes of this process.
+    Forget {
+        /// Which.
+        process: ProcessId,
+    },
+    /// For one who waits for what was ordered.
+    Answer {
+        /// Who.
+        asker: Asker,
+        /// How it ended.
+        answer: Answer,
+    },
     /// The agent is there.
     Ready,
     /// A phase of the start or end, this long ago.
@@ -60,6 +88,28 @@ pub enum Action {
     ShowConsole(Vec<u8>),
     /// The end, with the pod's exit code. Nothing comes after.
     Finish(u8),
+}
+
+/// What happens to an app of a mutable pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppChange {
+    /// It is there.
+    Added,
+    /// It is being started; an earlier end counts no more.
+    Started,
+    /// It is gone.
+    Removed,
+}
+
+/// How an order ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Well.
+    Done,
+    /// The app to be stopped does not run.
+    NotRunning,
+    /// Not at all, and why: perhaps in the guest's own words.
+    Refused(String),
 }
 
 /// What a client hears of its program.

@@ -2,14 +2,18 @@
 
 use bulkhead_protocol::agent::{Ack, Stream};
 use bulkhead_protocol::exit::Exit;
-use bulkhead_protocol::plan::{AppName, Process as Planned, ProcessId};
+use bulkhead_protocol::plan::{AppName, Process as Planned, ProcessId, Stdio};
 
 use super::process::Process;
 
-/// Their ids are their places.
+/// In the order of their starts.
 #[derive(Debug)]
 pub(super) struct Apps {
     list: Vec<(AppName, Process)>,
+    /// The id of the next one: none is given twice.
+    next: u32,
+    /// Outputs that nobody reads any more.
+    closed: Vec<Stream>,
     first_failure: Option<u8>,
     /// Where the search for the next acknowledgement goes on, so that each stream has its turn.
     turn: usize,
@@ -20,18 +24,48 @@ impl Apps {
         let one = |p: &Planned| (p.app.clone(), Process::new(p.id, p.stdio));
         Self {
             list: planned.iter().map(one).collect(),
+            next: u32::try_from(planned.len()).unwrap_or(u32::MAX),
+            closed: Vec::new(),
             first_failure: None,
             turn: 0,
         }
     }
 
+    /// One more, with an id of its own; none when there are no more ids below `end`.
+    pub(super) fn start(&mut self, app: AppName, stdio: Stdio, end: u32) -> Option<ProcessId> {
+        let id = ProcessId(self.next);
+        if id.0 >= end {
+            return None;
+        }
+        self.next += 1;
+        let mut process = Process::new(id, stdio);
+        self.closed.iter().for_each(|stream| process.close(*stream));
+        self.list.push((app, process));
+        Some(id)
+    }
+
+    /// Takes one away that has ended.
+    pub(super) fn forget(&mut self, id: ProcessId) -> Option<Process> {
+        let index = self.index(id)?;
+        Some(self.list.remove(index).1)
+    }
+
+    /// Whether one that is forgotten had this id.
+    pub(super) fn had(&self, id: ProcessId) -> bool {
+        id.0 < self.next && self.get(id).is_none()
+    }
+
+    fn index(&self, id: ProcessId) -> Option<usize> {
+        self.list.iter().position(|(_, process)| process.id() == id)
+    }
+
     pub(super) fn get(&self, id: ProcessId) -> Option<&Process> {
-        let index = usize::try_from(id.0).ok()?;
+        let index = self.index(id)?;
         self.list.get(index).map(|(_, process)| process)
     }
 
     pub(super) fn get_mut(&mut self, id: ProcessId) -> Option<&mut Process> {
-        let index = usize::try_from(id.0).ok()?;
+        let index = self.index(id)?;
         self.list.get_mut(index).map(|(_, process)| process)
     }
 
@@ -44,11 +78,14 @@ impl Apps {
         if !exit.is_success() {
             self.first_failure.get_or_insert(exit.code());
         }
-        let index = usize::try_from(id.0).ok()?;
+        let index = self.index(id)?;
         self.list.get(index).map(|(name, _)| name.clone())
     }
 
     pub(super) fn close_outputs(&mut self, stream: Stream) {
+        if !self.closed.contains(&stream) {
+            self.closed.push(stream);
+        }
         for (_, process) in &mut self.list {
             process.close(stream);
         }

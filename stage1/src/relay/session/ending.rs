@@ -37,7 +37,7 @@ impl Session {
     }
 
     pub(super) fn stop_apps(&mut self, now: Duration) {
-        if self.stopping || self.apps.all_ended() {
+        if self.stopping || self.is_over() {
             return;
         }
         self.stopping = true;
@@ -46,11 +46,17 @@ impl Session {
         self.until = Some(now + grace + STOP_MARGIN);
         self.control
             .push_back(Outgoing::Message(ToAgent::Stop { grace_ms }));
+        self.look_for_the_end(now);
+    }
+
+    /// Whether nothing more can happen: all apps have ended, and none can come.
+    pub(super) fn is_over(&self) -> bool {
+        self.apps.all_ended() && (self.mutable.is_none() || self.stopping)
     }
 
     /// When all apps have ended: power off, at once if all output is passed on, or after a silence.
     pub(super) fn look_for_the_end(&mut self, now: Duration) {
-        if self.phase != Phase::Running || !self.apps.all_ended() {
+        if self.phase != Phase::Running || !self.is_over() {
             return;
         }
         if self.apps.all_passed_on() {
@@ -96,6 +102,7 @@ impl Session {
             return;
         }
         self.entered_tick(now);
+        self.apps_tick(now);
         if self.until.is_none_or(|until| now < until) {
             return;
         }
@@ -129,7 +136,7 @@ impl Session {
                     _ => Failure::machine(text),
                 })
             }
-            Phase::Running if !self.apps.all_ended() => Some(Failure::machine(format!(
+            Phase::Running if !self.is_over() => Some(Failure::machine(format!(
                 "the machine ended while its apps were running: {reason}"
             ))),
             _ => None,
@@ -166,6 +173,7 @@ impl Session {
                 }
                 CODE_RUNTIME_FAILED
             }
+            None if self.mutable.is_some() => 0,
             None if self.stopped_early => Exit::Signal(SIGTERM).code(),
             None => self.apps.code(),
         };

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bulkhead_protocol::agent::{Ack, Chunk, Stream, ToAgent};
 use bulkhead_protocol::control::{Exec, MAX_CONNECTIONS};
 use bulkhead_protocol::exit::Exit;
-use bulkhead_protocol::plan::{Process as Planned, ProcessId, Stdio};
+use bulkhead_protocol::plan::{AppName, Process as Planned, ProcessId, Stdio};
 
 use super::action::{Action, News, Outgoing};
 use super::ending::DRAIN_LIMIT;
@@ -66,6 +66,7 @@ struct Entry {
 #[derive(Debug)]
 pub(super) struct Entered {
     apps: Vec<Surroundings>,
+    confined: bool,
     list: BTreeMap<ProcessId, Entry>,
     /// The id of the first one.
     first: u32,
@@ -75,15 +76,25 @@ pub(super) struct Entered {
 
 impl Entered {
     /// None yet, in a pod whose apps have these processes; those to come have the apps' restrictions when they are `confined`.
-    pub(super) fn new(apps: &[Planned], confined: bool) -> Self {
-        let first = u32::try_from(apps.len()).unwrap_or(u32::MAX);
+    /// Their ids begin with `first`.
+    pub(super) fn new(apps: &[Planned], first: u32, confined: bool) -> Self {
         let surroundings = |app| Surroundings::of(app, confined);
         Self {
             apps: apps.iter().map(surroundings).collect(),
+            confined,
             list: BTreeMap::new(),
             first,
             next: first,
         }
+    }
+
+    /// The pod has one more app, whose processes are such.
+    pub(super) fn add_app(&mut self, process: &Planned) {
+        self.apps.push(Surroundings::of(process, self.confined));
+    }
+
+    pub(super) fn remove_app(&mut self, app: &AppName) {
+        self.apps.retain(|of_app| of_app.app != *app);
     }
 
     /// Whether the id is, or was, one of theirs.
@@ -174,7 +185,7 @@ impl Session {
     /// When it cannot be.
     pub fn enter(&mut self, exec: Exec) -> Result<ProcessId, Refusal> {
         let takes = matches!(self.phase, Phase::Booting | Phase::Running);
-        if !takes || self.stopping || self.apps.all_ended() {
+        if !takes || self.stopping || self.is_over() {
             return Err(Refusal::Ending);
         }
         let (id, stdio) = self.entered.add(exec)?;

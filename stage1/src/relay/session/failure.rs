@@ -19,6 +19,9 @@ pub enum Violation {
     /// Not this session, or one that never was.
     #[error("its hello names another session")]
     Session,
+    /// A number that no app has.
+    #[error("it speaks of app {0}, which was never added")]
+    App(u16),
     /// An id that no process has.
     #[error("it speaks of process {}, which there is not", .0.0)]
     Process(ProcessId),

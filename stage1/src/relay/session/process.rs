@@ -38,6 +38,10 @@ impl Process {
         }
     }
 
+    pub(super) fn id(&self) -> ProcessId {
+        self.id
+    }
+
     pub(super) fn is_running(&self) -> bool {
         self.state == State::Running
     }

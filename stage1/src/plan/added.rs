@@ -1,0 +1,231 @@
+//! An app for a pod that runs: planned like the only app of a pod, and then given its place among those that were there before.
+
+use bulkhead_pod::manifest::{App, ImageId, Isolator, PodContents, PodManifest};
+use bulkhead_protocol::MAX_APPS;
+use bulkhead_protocol::bounded::List;
+use bulkhead_protocol::mutable::{AddedApp, EMPTY_DISK};
+use bulkhead_protocol::plan::{Fill, MAX_EMPTY_VOLUMES, MountSource, Partition, Process};
+
+use super::{Image, Input, Plan, PlanError, Pod, VmSize, bounded, limits, of_pod, resolve};
+
+/// The files that tell of another app end so (rkt).
+const RESERVED: [&str; 2] = ["-created", "-started"];
+
+/// What a pod that began without apps has been given so far. Places are never given twice: a partition in the guest may outlive
+/// its app.
+#[derive(Debug)]
+pub struct Grown {
+    apps: u16,
+    images: Vec<(ImageId, Partition)>,
+    images_end: u64,
+    scratch_end: u64,
+    empty_volumes: usize,
+}
+
+impl Default for Grown {
+    fn default() -> Self {
+        Self {
+            apps: 0,
+            images: Vec::new(),
+            images_end: EMPTY_DISK,
+            scratch_end: EMPTY_DISK,
+            empty_volumes: 0,
+        }
+    }
+}
+
+/// An app that can be added.
+#[derive(Debug)]
+pub struct Added {
+    /// For the agent.
+    pub app: AddedApp,
+    /// Its program; the id is still to be given.
+    pub process: Process,
+    /// The place of its image among all, if the pod does not have it yet.
+    pub new_image: Option<u16>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+    image: ImageId,
+}
+
+impl Grown {
+    /// Plans the app of this name. The input has the whole pod's manifest, and the image of this app alone; `size` is that of the
+    /// machine, where there is one.
+    ///
+    /// # Errors
+    /// When the app asks for what cannot be done, or cannot be done in a running pod.
+    pub fn plan(
+        &self,
+        input: &Input<'_>,
+        name: &str,
+        size: Option<VmSize>,
+    ) -> Result<Added, PlanError> {
+        if usize::from(self.apps) >= MAX_APPS {
+            return Err(PlanError::LifeIsOver);
+        }
+        if RESERVED.iter().any(|end| name.ends_with(end)) {
+            return Err(PlanError::ReservedName {
+                name: name.to_owned(),
+            });
+        }
+        let manifest = alone(input.manifest, name)?;
+        let pod = resolve(&Input {
+            manifest: &manifest,
+            mutable: false,
+            ..*input
+        })?;
+        refuse_what_needs_a_start(&manifest, input.images, &pod, name)?;
+        if let Some(size) = size {
+            let pod_limits = limits::of(of_pod(input.manifest), "the pod")?;
+            let of_others = input
+                .manifest
+                .apps
+                .iter()
+                .filter(|app| app.name.as_str() != name);
+            // Of others whose images say it all the manifest here says nothing: they were counted when they were added.
+            let of_others = of_others.filter_map(|app| Some((app.app.as_ref()?, &app.name)));
+            let of_others: Result<Vec<_>, _> = of_others
+                .map(|(app, name)| limits::of_app(app, &format!("app {name}"), pod_limits))
+                .collect();
+            let own = pod.plan.apps.iter().map(|app| app.limits);
+            size.admit(name, own.chain(of_others?))?;
+        }
+        self.place(pod, manifest.apps[0].image.id.clone())
+    }
+
+    fn place(&self, pod: Pod, image: ImageId) -> Result<Added, PlanError> {
+        let Plan {
+            apps,
+            images,
+            empty_volumes,
+            ..
+        } = pod.plan;
+        let (Some(mut app), Some(process)) =
+            (apps.into_vec().pop(), pod.processes.into_iter().next())
+        else {
+            return Err(PlanError::NoApps);
+        };
+        let known = self.images.iter().position(|(known, _)| *known == image);
+        let layer = u16::try_from(known.unwrap_or(self.images.len())).unwrap_or(u16::MAX);
+        let moved = |partition: &Partition, by: u64| {
+            let end = partition.start.checked_add(by);
+            let end = end.filter(|start| start.checked_add(partition.length).is_some());
+            let what = format!("app {}", app.name);
+            let start = end.ok_or(super::DiskError::TooLong { what })?;
+            Ok::<_, PlanError>(Partition {
+                start,
+                ..*partition
+            })
+        };
+        let mut new_images = Vec::new();
+        if known.is_none() {
+            for partition in &images {
+                new_images.push(moved(partition, self.images_end)?);
+            }
+        }
+        app.scratch = moved(&app.scratch, self.scratch_end)?;
+        app.layers = bounded("layers", vec![layer])?;
+        app.mounts = self.mounts(app.mounts.into_vec())?;
+        let volumes = empty_volumes.into_vec().into_iter();
+        let volumes = volumes.map(|mut volume| {
+            if let Some(Fill { layers, .. }) = &mut volume.fill {
+                *layers = List::try_from(vec![layer]).expect("one is within every bound");
+            }
+            volume
+        });
+        let volumes: Vec<_> = volumes.collect();
+        if self.empty_volumes + volumes.len() > MAX_EMPTY_VOLUMES {
+            return Err(PlanError::LifeIsOver);
+        }
+        Ok(Added {
+            new_image: known.is_none().then_some(layer),
+            app: AddedApp {
+                number: self.apps,
+                app,
+                images: bounded("the app's images", new_images)?,
+                empty_volumes: bounded("the app's empty volumes", volumes)?,
+            },
+            process,
+            warnings: pod.warnings,
+            image,
+        })
+    }
+
+    /// Volumes are counted over all apps.
+    fn mounts<const MAX: usize>(
+        &self,
+        mut mounts: Vec<bulkhead_protocol::plan::Mount>,
+    ) -> Result<List<bulkhead_protocol::plan::Mount, MAX>, PlanError> {
+        for mount in &mut mounts {
+            if let MountSource::EmptyVolume { index } = &mut mount.source {
+                let index_of_all = usize::from(*index) + self.empty_volumes;
+                *index = u16::try_from(index_of_all).unwrap_or(u16::MAX);
+            }
+        }
+        bounded("the app's mounts", mounts)
+    }
+
+    /// The app has its place.
+    pub fn take(&mut self, added: &Added) {
+        self.apps += 1;
+        for partition in &added.app.images {
+            self.images.push((added.image.clone(), *partition));
+            self.images_end = partition.start + partition.length;
+        }
+        let scratch = added.app.app.scratch;
+        self.scratch_end = scratch.start + scratch.length;
+        self.empty_volumes += added.app.empty_volumes.len();
+    }
+}
+
+/// The pod as it would be with this app alone.
+fn alone(manifest: &PodManifest, name: &str) -> Result<PodManifest, PlanError> {
+    let app = manifest.app(name).cloned();
+    let app = app.ok_or_else(|| PlanError::NoSuchApp {
+        name: name.to_owned(),
+    })?;
+    let contents = PodContents {
+        apps: vec![app],
+        ..PodContents::clone(manifest)
+    };
+    Ok(PodManifest::new(contents)?)
+}
+
+/// What a machine gets when it is built, and its kernel before the first app.
+fn refuse_what_needs_a_start(
+    manifest: &PodManifest,
+    images: &[Image],
+    pod: &Pod,
+    name: &str,
+) -> Result<(), PlanError> {
+    let refuse = |what: String| {
+        let name = name.to_owned();
+        Err(PlanError::NeedsStart { name, what })
+    };
+    if let Some(share) = pod.shares.first() {
+        return refuse(format!("volume {} of the host", share.volume));
+    }
+    if let Some(disk) = pod.disks.first() {
+        return refuse(format!("volume {}, a disk of the host", disk.volume));
+    }
+    if pod.plan.volume_scratch.is_some() {
+        return refuse("a volume that it shares with other apps".to_owned());
+    }
+    let own = manifest.apps.iter().filter_map(|app| app.app.as_ref());
+    let of_image = images
+        .iter()
+        .filter_map(|image| image.manifest.app.as_ref());
+    let mut apps: Vec<&App> = own.collect();
+    if apps.is_empty() {
+        apps.extend(of_image);
+    }
+    let mut isolators = apps.iter().flat_map(|app| &app.isolators);
+    if isolators.any(|isolator| matches!(isolator, Isolator::Sysctl(_))) {
+        return refuse("isolator os/unix/sysctl".to_owned());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "added_test.rs"]
+mod tests;
