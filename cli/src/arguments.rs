@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use crate::app::{AddArguments, AddRequest, AppArguments, AppCommand};
 use crate::doctor::DoctorOptions;
 use crate::pods::PodCommand;
 use crate::report::UsageError;
@@ -110,6 +111,8 @@ enum Command {
     RunPrepared(RunPreparedOptions),
     #[command(flatten)]
     Pods(PodCommand),
+    /// Run pods whose apps come and go, and add, start, stop and remove apps
+    App(AppArguments),
     /// Say whether this host can run pods, and what to do where it cannot
     Doctor(DoctorOptions),
     /// Print the versions of bulkhead and of what it implements
@@ -127,6 +130,10 @@ pub(crate) enum Request {
     RunPrepared(GlobalOptions, RunPreparedOptions),
     /// Look at pods, or end them.
     Pods(GlobalOptions, PodCommand),
+    /// Do something with apps of a pod that runs, or run one without apps.
+    App(GlobalOptions, AppCommand),
+    /// Add an app to a pod.
+    AddApp(GlobalOptions, Box<AddRequest>),
     /// Examine the host.
     Doctor(GlobalOptions, DoctorOptions),
     /// Print versions.
@@ -139,6 +146,9 @@ pub(crate) fn parse(words: &[String]) -> Result<Request, UsageError> {
     let Some(index) = globals.first_operand(words) else {
         return parse_plain(words);
     };
+    if let Some(request) = parse_add(words, index, &globals)? {
+        return Ok(request);
+    }
     let (before, rest) = words.split_at(index + 1);
     let (name, flags) = match command_line(before).ok().and_then(|line| line.command) {
         Some(Command::Run(_)) => ("run", RunArguments::flags()),
@@ -167,6 +177,38 @@ pub(crate) fn parse(words: &[String]) -> Result<Request, UsageError> {
     }
 }
 
+/// `app add` has an image and its flags, as `run` has.
+fn parse_add(
+    words: &[String],
+    index: usize,
+    globals: &FlagTable,
+) -> Result<Option<Request>, UsageError> {
+    let Some(second) = globals.first_operand(&words[index + 1..]) else {
+        return Ok(None);
+    };
+    let (before, rest) = words.split_at(index + second + 2);
+    let is_add = |line: CommandLine| {
+        let Some(Command::App(app)) = line.command else {
+            return false;
+        };
+        matches!(app.command, AppCommand::Add(_))
+    };
+    if !command_line(before).is_ok_and(is_add) {
+        return Ok(None);
+    }
+    let name = "app add";
+    let split = grammar::split(rest, &AddArguments::flags())
+        .map_err(|error| UsageError::wrong(name, &error.to_string()))?;
+    let pod_words: Vec<String> = before.iter().chain(&split.pod).cloned().collect();
+    let line = command_line(&pod_words).map_err(|e| UsageError::clap(name, &e))?;
+    let words = Words {
+        pod: Vec::new(),
+        ..split
+    };
+    let request = Box::new(AddRequest::new(words)?);
+    Ok(Some(Request::AddApp(line.global, request)))
+}
+
 fn parse_plain(words: &[String]) -> Result<Request, UsageError> {
     let command_line = command_line(words).map_err(|error| UsageError::clap("bulkhead", &error))?;
     match command_line.command {
@@ -175,6 +217,7 @@ fn parse_plain(words: &[String]) -> Result<Request, UsageError> {
             Err(UsageError::NoSubcommand(format!("{}\n", help.trim_end())))
         }
         Some(Command::Pods(command)) => Ok(Request::Pods(command_line.global, command)),
+        Some(Command::App(app)) => Ok(Request::App(command_line.global, app.command)),
         Some(Command::Doctor(options)) => Ok(Request::Doctor(command_line.global, options)),
         Some(Command::Version) => Ok(Request::Version),
         Some(Command::RunPrepared(options)) => {

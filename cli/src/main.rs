@@ -3,6 +3,7 @@
 //! It knows images and pods; what a VM is, only stage1 knows. The one exception is `doctor`, which
 //! asks whether this host's KVM can run code at all.
 
+mod app;
 mod arguments;
 mod doctor;
 mod pods;
@@ -58,6 +59,14 @@ fn main() -> ExitCode {
         Ok(Request::Pods(global, command)) => match command.run(&global) {
             Ok(code) => code,
             Err(error) => fail(command.name(), &error),
+        },
+        Ok(Request::App(global, command)) => match command.run(&global, start) {
+            Ok(code) => code,
+            Err(error) => fail(command.name(), &error),
+        },
+        Ok(Request::AddApp(global, request)) => match request.run(&global) {
+            Ok(code) => code,
+            Err(error) => fail("app add", &error),
         },
         Ok(Request::Version) => print(&version::text(), ExitCode::SUCCESS),
         Err(UsageError::Help(text)) => print(&text, ExitCode::SUCCESS),

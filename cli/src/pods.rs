@@ -19,12 +19,16 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use self::cat_manifest::CatManifestOptions;
-use self::enter::EnterOptions;
+pub(crate) use self::description::{AppJson, Description, is_mutable};
+pub(crate) use self::enter::{EnterOptions, enter};
+pub(crate) use self::format::{Format, json, table};
 use self::gc::GcOptions;
 use self::list::ListOptions;
+pub(crate) use self::name::PodName;
 use self::rm::RmOptions;
 use self::status::StatusOptions;
 use self::stop::StopOptions;
+pub(crate) use self::time::absolute;
 use crate::arguments::GlobalOptions;
 
 /// What to do with pods.
@@ -66,7 +70,7 @@ impl PodCommand {
             Self::List(options) => list::list(global, options),
             Self::Status(options) => status::status(global, options),
             Self::CatManifest(options) => cat_manifest::cat_manifest(global, options),
-            Self::Enter(options) => match enter::enter(global, options)? {},
+            Self::Enter(options) => match enter(global, options)? {},
             Self::Stop(options) => stop::stop(global, options),
             Self::Rm(options) => rm::rm(global, options),
             Self::Gc(options) => gc::gc(global, options),

@@ -4,6 +4,7 @@
 //! Everything that can fail for a reason of the user's (flags, images, manifest) is done before
 //! the pod's directory is made; from then on, dropping the pod takes its directory along.
 
+pub(crate) mod added;
 mod environment;
 pub(crate) mod grammar;
 mod identity;
@@ -11,6 +12,7 @@ mod images;
 mod manifest;
 mod names;
 pub(crate) mod options;
+pub(crate) mod sandbox;
 mod values;
 mod volumes;
 mod written;
@@ -40,6 +42,7 @@ use self::images::{Narration, StoredImage};
 use self::manifest::ImageForApp;
 use self::names::{NameFile, Names};
 use self::options::{PodOptions, PodRequest, PrepareRequest, RunRequest, StartOptions};
+pub(crate) use self::volumes::app_volume;
 use crate::arguments::{GlobalOptions, InsecureOption};
 use crate::{stage1, trace};
 
@@ -71,7 +74,7 @@ pub(crate) fn run(global: &GlobalOptions, request: &RunRequest, start: i128) -> 
     if global.debug {
         eprintln!("run: pod {} in {}", pod.uuid(), pod.path().display());
     }
-    become_stage1(global, &request.start, &request.names, &stage1, &pod)
+    become_stage1(global, &request.start, &request.names, &stage1, &pod, &[])
 }
 
 /// Makes a pod that `run-prepared` can run.
@@ -112,7 +115,7 @@ pub(crate) fn run_prepared(
     let stage1 = Stage1Image::open(&pod.path().join("stage1"))
         .with_context(|| format!("open the stage1 image of pod {uuid}"))?;
     to_run(&mut pod, &names).context("start the pod")?;
-    become_stage1(global, &options.start, &names, &stage1, &pod)
+    become_stage1(global, &options.start, &names, &stage1, &pod, &[])
 }
 
 /// Makes a pod of what was asked for, locked and not yet to be found as one that can run.
@@ -142,14 +145,23 @@ fn make_pod(
             erofs: image.erofs,
         });
     let apps: Vec<AppImage> = apps.collect();
+    make_pod_of(global, stage1, uuid_file, &manifest, &apps)
+}
 
+fn make_pod_of(
+    global: &GlobalOptions,
+    stage1: &Stage1Image,
+    uuid_file: Option<&Path>,
+    manifest: &PodManifest,
+    apps: &[AppImage],
+) -> Result<Pod> {
     let near = NearStage1::of(stage1, &global.dir).context("prepare the stage1 image")?;
     let mut pod = Pod::create(&global.dir).context("create a pod")?;
     if let Some(file) = uuid_file {
         fs::write(file, format!("{}\n", pod.uuid()))
             .with_context(|| format!("write the pod's UUID to {}", file.display()))?;
     }
-    pod.prepare(&manifest, near.image(), &apps)
+    pod.prepare(manifest, near.image(), apps)
         .context("prepare the pod")?;
     Ok(pod)
 }
@@ -216,6 +228,7 @@ fn become_stage1(
     names: &Names,
     stage1: &Stage1Image,
     pod: &Pod,
+    more: &[&str],
 ) -> Result<Infallible> {
     let directory = std::path::absolute(pod.path()).context("find the working directory")?;
     let entrypoint = stage1.run_entrypoint().as_str().trim_start_matches('/');
@@ -223,6 +236,7 @@ fn become_stage1(
     let mut command = Command::new(&program);
     command
         .args(stage1_arguments(global, options, names))
+        .args(more)
         .arg(pod.uuid().to_string())
         .current_dir(&directory)
         .env(LOCK_VARIABLE, pod.lock().as_raw_fd().to_string());

@@ -45,6 +45,7 @@ mod pod_manifest;
 mod posix;
 mod programs;
 mod root;
+mod sandbox;
 mod stop;
 mod streams;
 mod syscalls;

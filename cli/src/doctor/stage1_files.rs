@@ -30,10 +30,11 @@ enum Form {
     Ext4,
 }
 
-const FILES: [(&str, Form); 9] = [
+const FILES: [(&str, Form); 10] = [
     ("run", Form::Program),
     ("enter", Form::Program),
     ("stop", Form::Program),
+    ("app-add", Form::Program),
     ("relay", Form::Program),
     ("vmm", Form::Program),
     ("virtiofsd", Form::Program),

@@ -19,7 +19,15 @@ fn elf(offset: u64, size: u64) -> Vec<u8> {
 fn whole() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
-    for program in ["run", "enter", "stop", "relay", "vmm", "virtiofsd"] {
+    for program in [
+        "run",
+        "enter",
+        "stop",
+        "app-add",
+        "relay",
+        "vmm",
+        "virtiofsd",
+    ] {
         fs::write(root.join(program), elf(0, 0)).unwrap();
         let permissions = fs::Permissions::from_mode(0o755);
         fs::set_permissions(root.join(program), permissions).unwrap();

@@ -7,7 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bulkhead_pod::found::FoundPod;
 use bulkhead_pod::lifecycle::PodError;
 use bulkhead_pod::manifest::{ImageManifest, Mount, PodManifest, RuntimeApp, TextMap, VolumeKind};
-use bulkhead_pod::record::{AppExit, PodProcess, RecordError};
+use bulkhead_pod::mutable::MUTABLE;
+use bulkhead_pod::record::{AppExit, AppTimes, PodProcess, RecordError};
 use bulkhead_pod::state::State;
 use serde::Serialize;
 
@@ -124,10 +125,17 @@ impl Description {
         }
     }
 
-    fn app<'a>(&'a self, app: &'a RuntimeApp, exit: Option<AppExit>) -> AppJson<'a> {
+    /// The form of one app.
+    pub(crate) fn app<'a>(&'a self, app: &'a RuntimeApp, exit: Option<AppExit>) -> AppJson<'a> {
+        let times = self.pod.app_times(&app.name);
+        let (created, started) = match self.is_mutable() {
+            true => (times.created, times.started),
+            false => (self.created, self.started()),
+        };
         let state = match (exit, self.pod.state()) {
             (Some(_), _) => "exited",
             (None, state) if state.is_finished() && state != State::AbortedPrepare => "exited",
+            (None, State::Running) if self.is_mutable() => of_running(times),
             (None, State::Running) => "running",
             (None, State::Prepared) => "created",
             (None, _) => "unknown",
@@ -136,8 +144,8 @@ impl Description {
         AppJson {
             name: app.name.as_str(),
             state,
-            created_at: self.created.map(nanoseconds),
-            started_at: self.started().map(nanoseconds),
+            created_at: created.map(nanoseconds),
+            started_at: started.map(nanoseconds),
             finished_at: exit.map(|exit| nanoseconds(exit.time)),
             exit_code: exit.map(|exit| exit.code),
             image_id: app.image.id.as_str(),
@@ -147,6 +155,11 @@ impl Description {
                 .unwrap_or_default(),
             user_labels: own.map(|app| texts(&app.user_labels)).unwrap_or_default(),
         }
+    }
+
+    /// Whether its apps come and go.
+    pub(crate) fn is_mutable(&self) -> bool {
+        self.manifest.as_ref().is_some_and(is_mutable)
     }
 
     fn mount<'a>(&'a self, mount: &'a Mount) -> MountJson<'a> {
@@ -163,6 +176,22 @@ impl Description {
             host_path: source,
             read_only: volume.and_then(|volume| volume.read_only).unwrap_or(false),
         }
+    }
+}
+
+/// Whether the apps of a pod come and go.
+pub(crate) fn is_mutable(manifest: &PodManifest) -> bool {
+    let (name, value) = MUTABLE;
+    let mut annotations = manifest.annotations.iter();
+    annotations.any(|a| a.name.as_str() == name && a.value.as_str() == value)
+}
+
+/// The state of an app that has not ended, in a mutable pod that runs.
+fn of_running(times: AppTimes) -> &'static str {
+    match (times.started, times.created) {
+        (Some(_), _) => "running",
+        (None, Some(_)) => "created",
+        (None, None) => "unknown",
     }
 }
 
@@ -226,30 +255,30 @@ pub(crate) struct PodJson<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct AppJson<'a> {
-    name: &'a str,
-    state: &'static str,
+pub(crate) struct AppJson<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    created_at: Option<i64>,
+    pub(crate) created_at: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    started_at: Option<i64>,
+    pub(crate) started_at: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    finished_at: Option<i64>,
+    pub(crate) finished_at: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    exit_code: Option<i32>,
-    image_id: &'a str,
+    pub(crate) exit_code: Option<i32>,
+    pub(crate) image_id: &'a str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    mounts: Vec<MountJson<'a>>,
+    pub(crate) mounts: Vec<MountJson<'a>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    user_annotations: BTreeMap<&'a str, &'a str>,
+    pub(crate) user_annotations: BTreeMap<&'a str, &'a str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    user_labels: BTreeMap<&'a str, &'a str>,
+    pub(crate) user_labels: BTreeMap<&'a str, &'a str>,
 }
 
 #[derive(Debug, Serialize)]
-struct MountJson<'a> {
-    name: &'a str,
-    container_path: &'a str,
-    host_path: &'a str,
-    read_only: bool,
+pub(crate) struct MountJson<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) container_path: &'a str,
+    pub(crate) host_path: &'a str,
+    pub(crate) read_only: bool,
 }

@@ -85,6 +85,7 @@ fn app<'a>(manifest: &'a PodManifest, name: Option<&str>) -> Result<&'a AcName> 
     let names = names.join(", ");
     match name {
         Some(name) => bail!("it has no app {name:?}: it has {names}"),
+        None if names.is_empty() => bail!("it has no apps"),
         None => bail!("it has several apps, and --app=NAME must say which: {names}"),
     }
 }

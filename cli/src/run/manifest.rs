@@ -87,7 +87,8 @@ pub(crate) fn pod_manifest(
     Ok(PodManifest::new(contents)?)
 }
 
-fn runtime_app(
+/// One app of a pod.
+pub(crate) fn runtime_app(
     image: &ImageForApp<'_>,
     mounts: &[Mount],
     environment: &PodEnvironment,

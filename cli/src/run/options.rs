@@ -465,7 +465,7 @@ fn check_alone(
 }
 
 impl AppRequest {
-    fn new(command: &str, words: AppWords) -> Result<Self, UsageError> {
+    pub(crate) fn new(command: &str, words: AppWords) -> Result<Self, UsageError> {
         let section = AppSection::try_parse_from(&words.flags)
             .map_err(|error| UsageError::clap(command, &error))?;
         let arguments = words.arguments.into_iter().map(Argument::try_from);

@@ -1,10 +1,11 @@
-//! The values of `--volume` and `--mount`: rkt's form (`kind=disk` is ours), in which a value is written as in the query of a URL.
+//! The values of `--volume`, `--mount` and `--mnt-volume`: rkt's form (`kind=disk` is ours), in which a value is written as in the query of a URL.
 //!
 //! ```text
 //! --volume NAME,kind=host,source=/srv/data,readOnly=true,recursive=false
 //! --volume NAME,kind=empty,mode=0700,uid=100,gid=100
 //! --volume NAME,kind=disk,source=/srv/disk.img,readOnly=true,fsType=ext4
 //! --mount  volume=NAME,target=/data
+//! --mnt-volume NAME,kind=empty,target=/data
 //! ```
 //!
 //! `+` is a space, and `%2C` a comma: otherwise a path with a comma in it could not be said.
@@ -121,6 +122,22 @@ pub(crate) fn mount(text: &str) -> Result<Mount, VolumeError> {
         volume: volume.parse().map_err(wrong("volume", volume))?,
         path: target.parse().map_err(wrong("target", target))?,
         app_volume: None,
+    })
+}
+
+/// Reads a value of `--mnt-volume`: a volume of one app, and where it is mounted.
+pub(crate) fn app_volume(text: &str) -> Result<Mount, VolumeError> {
+    let is_target = |part: &&str| part.starts_with("target=");
+    let (targets, of_volume): (Vec<&str>, Vec<&str>) = text.split(',').partition(is_target);
+    let target = match targets[..] {
+        [] => return Err(VolumeError::Missing("target")),
+        [target] => target,
+        _ => return Err(VolumeError::Twice("target")),
+    };
+    let volume = volume(&of_volume.join(","))?;
+    Ok(Mount {
+        app_volume: Some(volume.clone()),
+        ..mount(&format!("volume={},{target}", volume.name))?
     })
 }
 

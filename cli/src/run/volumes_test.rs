@@ -169,3 +169,21 @@ proptest! {
         let _ = (volume(&text), mount(&text));
     }
 }
+
+#[test]
+fn a_volume_of_one_app_says_where_it_is_mounted() {
+    let read = app_volume("data,kind=empty,target=/my%2Cdata,mode=0700").unwrap();
+    assert_eq!(read.volume.as_str(), "data");
+    assert_eq!(read.path.as_str(), "/my,data");
+    assert_eq!(
+        read.app_volume,
+        Some(volume("data,kind=empty,mode=0700").unwrap())
+    );
+    let error = |text| app_volume(text).unwrap_err().to_string();
+    assert_eq!(error("data,kind=empty"), "target is missing");
+    assert_eq!(
+        error("data,kind=empty,target=/a,target=/b"),
+        "target is given twice"
+    );
+    assert_eq!(error("data,target=/a"), "kind is missing");
+}

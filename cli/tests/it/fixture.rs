@@ -25,8 +25,14 @@ const STAGE1: &str = r#"#!/bin/sh
 exit 42
 "#;
 
-/// The other entrypoints: each adds a line to `$RECORD` and ends with `$CODE`, or 0.
+/// The other entrypoints: each adds a line to `$RECORD` and ends with `$CODE`, or 0. Those that are called with an environment of
+/// their own read both in files of the pod's directory.
 const ENTRYPOINT: &str = r#"#!/bin/sh
+if [ -z "$RECORD" ]; then
+    RECORD=./record
+    env | grep RKT_ | sort >> ./environment
+    CODE="$(cat "./code-${0##*/}" 2>/dev/null)"
+fi
 printf '%s in %s:' "${0##*/}" "$(pwd -P)" >> "$RECORD"
 printf ' %s' "$@" >> "$RECORD"
 printf '\n' >> "$RECORD"
@@ -55,7 +61,16 @@ impl Fixture {
         let rootfs = self.path("stage1/rootfs");
         fs::create_dir_all(rootfs.join("rkt/status")).unwrap();
         fs::create_dir_all(rootfs.join("opt/stage2")).unwrap();
-        let others = ["enter", "stop", "gc"].map(|name| (name, ENTRYPOINT));
+        let others = [
+            "enter",
+            "stop",
+            "gc",
+            "app-add",
+            "app-start",
+            "app-stop",
+            "app-rm",
+        ];
+        let others = others.map(|name| (name, ENTRYPOINT));
         for (name, script) in [("run", script)].into_iter().chain(others) {
             fs::write(rootfs.join(name), script).unwrap();
             fs::set_permissions(rootfs.join(name), fs::Permissions::from_mode(0o755)).unwrap();
@@ -67,6 +82,10 @@ impl Fixture {
                 {"name": "coreos.com/rkt/stage1/enter", "value": "/enter"},
                 {"name": "coreos.com/rkt/stage1/stop", "value": "/stop"},
                 {"name": "coreos.com/rkt/stage1/gc", "value": "/gc"},
+                {"name": "coreos.com/rkt/stage1/app/add", "value": "/app-add"},
+                {"name": "coreos.com/rkt/stage1/app/start", "value": "/app-start"},
+                {"name": "coreos.com/rkt/stage1/app/stop", "value": "/app-stop"},
+                {"name": "coreos.com/rkt/stage1/app/rm", "value": "/app-rm"},
                 {"name": "coreos.com/rkt/stage1/interface-version", "value": "6"},
                 {"name": "bulkhead.dev/stage1/takes-block-images", "value": "true"}
             ]

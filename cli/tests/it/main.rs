@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
+mod app;
 mod bad_input;
 mod doctor;
 mod ends;

@@ -3,7 +3,7 @@
 use super::Options;
 
 /// What is tested over the stage1 without machines too. The other modules are about images, machines, or the command line alone.
-const CONTAINER_MODULES: [&str; 15] = [
+const CONTAINER_MODULES: [&str; 16] = [
     "cgroup::",
     "devices::",
     "ends::",
@@ -16,6 +16,7 @@ const CONTAINER_MODULES: [&str; 15] = [
     "lifecycle::",
     "metadata::",
     "root::",
+    "sandbox::",
     "stop::",
     "streams::",
     "volumes::",

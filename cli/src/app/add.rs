@@ -1,0 +1,104 @@
+//! `bulkhead app add`.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use bulkhead_pod::found::FoundPod;
+use clap::Args;
+
+use super::change::MutablePod;
+use crate::arguments::GlobalOptions;
+use crate::report::UsageError;
+use crate::run::added::NewApp;
+use crate::run::app_volume;
+use crate::run::grammar::{FlagTable, Words};
+use crate::run::options::{AppOptions, AppRequest};
+
+/// The one flag that apps of `run` do not have, with its value behind it.
+const MNT_VOLUME: &str = "--mnt-volume=";
+
+/// As in error messages.
+const NAME: &str = "app add";
+
+/// `app add` as clap knows it: for help, and for global flags.
+#[derive(Debug, Args)]
+#[command(override_usage = "bulkhead app add UUID IMAGE [APP OPTIONS] [-- ARGUMENTS...]")]
+pub(crate) struct AddArguments {
+    /// Present for the help text alone: the flags of an app never reach this parser.
+    #[command(flatten)]
+    app: AppOptions,
+
+    /// Give the app a volume of its own: NAME,kind=empty,target=PATH[,mode=MODE][,uid=UID][,gid=GID]
+    #[arg(long, value_name = "NAME,kind=KIND,target=PATH,...")]
+    mnt_volume: Vec<String>,
+}
+
+impl AddArguments {
+    /// Whose flag is whose.
+    pub(crate) fn flags() -> FlagTable {
+        let global = GlobalOptions::augment_args(clap::Command::new(""));
+        FlagTable::new(global, Some(Self::augment_args(clap::Command::new(""))))
+    }
+}
+
+/// An app for a pod.
+#[derive(Debug)]
+pub(crate) struct AddRequest {
+    uuid: String,
+    app: AppRequest,
+}
+
+impl AddRequest {
+    /// Of the words behind `app add`: the first one that is no flag is the pod's UUID, the second one the image.
+    pub(crate) fn new(words: Words) -> Result<Self, UsageError> {
+        let mut operands = words.apps.into_iter();
+        let (Some(uuid), Some(mut app), None) = (operands.next(), operands.next(), operands.next())
+        else {
+            let message = "it takes the UUID of a pod and one image";
+            return Err(UsageError::wrong(NAME, message));
+        };
+        if !uuid.arguments.is_empty() {
+            let message = "an image is required before any app arguments (--)";
+            return Err(UsageError::wrong(NAME, message));
+        }
+        let flags = words.every_app.into_iter().chain(uuid.flags);
+        let mut volumes = Vec::new();
+        let mut others = Vec::new();
+        for flag in flags.chain(std::mem::take(&mut app.flags)) {
+            match flag.strip_prefix(MNT_VOLUME) {
+                Some(value) => volumes.push(app_volume(value).map_err(|error| {
+                    UsageError::wrong(NAME, &format!("{MNT_VOLUME}{value}: {error}"))
+                })?),
+                None => others.push(flag),
+            }
+        }
+        app.flags = others;
+        let mut app = AppRequest::new(NAME, app)?;
+        app.options.mount.extend(volumes);
+        Ok(Self {
+            uuid: uuid.image,
+            app,
+        })
+    }
+
+    /// Imports the image, and gives it to the pod. When the pod does not take it, all is as it was.
+    pub(crate) fn run(&self, global: &GlobalOptions) -> Result<ExitCode> {
+        let pod = MutablePod::of(FoundPod::find(&global.dir, &self.uuid)?, global)?;
+        let new = NewApp::import(global, &self.app)?;
+        let change = pod.begin_change()?;
+        let before = pod.manifest()?;
+        let after = new.join(&before)?;
+        change.add(&after, &new.image)?;
+        let app = &new.image.app;
+        let added = pod.succeeds(&pod.entrypoints.add, app, &[&pod.uuid()]);
+        if added.is_err() {
+            // The entrypoint may have been killed when the pod had the app already. What is to be told is why there is none.
+            let _ = pod.call(&pod.entrypoints.rm, app, &[]);
+            change
+                .remove(&before, app)
+                .with_context(|| format!("take app \"{app}\" back, which could not be added"))?;
+        }
+        added?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
