@@ -20,7 +20,7 @@ use crate::run::sandbox::{self, SandboxOptions};
 
 /// What there is behind `app`.
 #[derive(Debug, Args)]
-#[command(infer_subcommands = true, subcommand_required = true)]
+#[command(infer_subcommands = true, arg_required_else_help = false)]
 pub(crate) struct AppArguments {
     #[command(subcommand)]
     pub(crate) command: AppCommand,

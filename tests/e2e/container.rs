@@ -13,6 +13,7 @@ use crate::bulkhead::{Call, bulkhead, image_id, own_data, pod};
 use crate::enter::{Pod, RESTRICTIONS, WAITS};
 use crate::killed::process;
 use crate::leftovers::{Mounts, PATIENCE, no_processes};
+use crate::sandbox::Sandbox;
 
 fn container() -> Call {
     pod(&busybox_oci()).pod_flag("--stage1=container")
@@ -152,4 +153,25 @@ fn a_killed_supervisor_takes_all_along_but_its_group_which_is_collected() {
         .run()
         .exits(0);
     assert_eq!(groups(), before);
+}
+
+#[test]
+fn a_removed_app_s_loop_device_is_freed_while_its_pod_goes_on() {
+    let before = loop_devices();
+    let sandbox = Sandbox::start_with(&["--stage1=container"]);
+    sandbox.add("one", "echo x > /x").exits(0);
+    // Of the image, and of the writable layer.
+    assert_eq!(loop_devices().difference(&before).count(), 2);
+    sandbox.add("two", "true").exits(0);
+    assert_eq!(loop_devices().difference(&before).count(), 3);
+    sandbox.do_to("start", "one").exits(0);
+    sandbox.do_to("rm", "one").exits(0);
+    let of_two = || loop_devices().difference(&before).count() == 2;
+    let limit = Instant::now() + PATIENCE;
+    while !of_two() {
+        assert!(Instant::now() < limit, "a loop device is left");
+        std::thread::yield_now();
+    }
+    sandbox.stop().exits(0);
+    no_loop_device_is_left_but(&before);
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use bulkhead_tests::images::busybox_oci;
+use bulkhead_tests::images::{busybox_aci, busybox_oci};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ use crate::leftovers::no_processes;
 const WAITS: &str = "trap 'echo bye; exit 3' TERM; echo hello; while :; do sleep 0.1; done";
 
 /// A pod that began without apps, in a data directory of its own.
-struct Sandbox {
+pub(crate) struct Sandbox {
     running: Running,
     uuid: String,
     data: tempfile::TempDir,
@@ -27,12 +27,14 @@ impl Sandbox {
         Self::start_with(&[])
     }
 
-    fn start_with(flags: &[&str]) -> Self {
+    pub(crate) fn start_with(flags: &[&str]) -> Self {
         let data = own_data();
         let file = data.path().join("uuid");
         let mut call =
             app(data.path(), &["sandbox"]).pod_flag(format!("--uuid-file-save={}", file.display()));
-        if let Some(stage1) = std::env::var_os("BULKHEAD_TEST_STAGE1") {
+        let chosen = flags.iter().any(|flag| flag.starts_with("--stage1"));
+        let of_run = std::env::var_os("BULKHEAD_TEST_STAGE1");
+        if let Some(stage1) = of_run.filter(|_| !chosen) {
             let mut flag = OsString::from("--stage1=");
             flag.push(stage1);
             call = call.pod_flag(flag);
@@ -76,12 +78,15 @@ impl Sandbox {
     }
 
     /// Adds an app that runs this script.
-    fn add(&self, name: &str, script: &str) -> Finished {
+    pub(crate) fn add(&self, name: &str, script: &str) -> Finished {
         self.add_with(name, script, &[])
     }
 
     fn add_with(&self, name: &str, script: &str, flags: &[&str]) -> Finished {
-        let image = busybox_oci();
+        self.add_image(&busybox_oci(), name, script, flags)
+    }
+
+    fn add_image(&self, image: &Path, name: &str, script: &str, flags: &[&str]) -> Finished {
         let name = format!("--name={name}");
         let mut words = vec!["add", &self.uuid, image.to_str().unwrap(), &name];
         words.extend(flags);
@@ -90,7 +95,7 @@ impl Sandbox {
     }
 
     /// What `start`, `stop` and `rm` do to an app.
-    fn do_to(&self, verb: &str, name: &str) -> Finished {
+    pub(crate) fn do_to(&self, verb: &str, name: &str) -> Finished {
         let app = format!("--app={name}");
         self.app(&[verb, &self.uuid, &app]).run()
     }
@@ -125,7 +130,7 @@ impl Sandbox {
         status["exit_code"].as_i64().unwrap()
     }
 
-    fn stop(self) -> Finished {
+    pub(crate) fn stop(self) -> Finished {
         self.call(&["stop", &self.uuid]).run().exits(0);
         let end = self.running.finish();
         assert_eq!(no_processes(), Vec::<String>::new());
@@ -232,9 +237,13 @@ fn what_cannot_be_added_changes_nothing() {
     sandbox.add_with("x", WAITS, &flag).exits(254).says("none");
     let after = sandbox.call(&["cat-manifest", &sandbox.uuid]).run().text();
     assert_eq!(after, before);
-    sandbox.add("unknown", "exec /no/such/program").exits(0);
-    sandbox.do_to("start", "unknown").exits(0);
-    assert_eq!(sandbox.end_of("unknown"), 127);
+    let image = busybox_oci();
+    let words = ["add", &sandbox.uuid, image.to_str().unwrap()];
+    let unknown = ["--name=unknown", "--exec=/no/such/program"];
+    sandbox.app(&[&words[..], &unknown].concat()).run().exits(0);
+    let start = sandbox.do_to("start", "unknown").exits(254);
+    start.says("/no/such/program");
+    assert_eq!(sandbox.end_of("unknown"), 203);
     sandbox.stop().exits(0);
 }
 
@@ -273,6 +282,31 @@ fn an_app_has_empty_volumes_of_its_own_and_none_of_the_host() {
     assert_eq!(sandbox.list(), all);
     let end = sandbox.stop().exits(0);
     end.shows("one: 750 7\n").shows("two: x\n");
+}
+
+#[test]
+fn apps_of_several_images_have_the_pod_s_names() {
+    let sandbox = Sandbox::start_with(&["--hostname=box", "--hosts-entry=10.9.8.7=db"]);
+    let script = "hostname; grep db /etc/hosts; echo $AC_APP_NAME";
+    let images = [busybox_oci(), busybox_aci(), busybox_oci()];
+    for (image, name) in images.iter().zip(["one", "two", "three"]) {
+        sandbox.add_image(image, name, script, &[]).exits(0);
+        sandbox.do_to("start", name).exits(0);
+        assert_eq!(sandbox.end_of(name), 0);
+    }
+    let text = sandbox.stop().exits(0).text();
+    let lines: Vec<Vec<&str>> = text
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    let of = |name: &str| {
+        let label = format!("{name}:");
+        let own = lines.iter().filter(|line| line[0] == label);
+        own.map(|line| line[1..].join(" ")).collect::<Vec<_>>()
+    };
+    for name in ["one", "two", "three"] {
+        assert_eq!(of(name), ["box", "10.9.8.7 db", name], "{text}");
+    }
 }
 
 #[test]

@@ -20,10 +20,8 @@ use crate::stage1;
 
 /// Options of `app sandbox`.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Pod options")]
 pub(crate) struct SandboxOptions {
-    #[command(flatten)]
-    start: StartOptions,
-
     /// What isolates the pod: the name of an installed stage1 image, or its directory
     #[arg(long, value_name = "NAME|DIR", default_value = "kvm")]
     stage1: String,
@@ -51,6 +49,9 @@ pub(crate) struct SandboxOptions {
     /// Add a label of your own
     #[arg(long, value_name = "NAME=VALUE")]
     user_label: Vec<Pair<Text>>,
+
+    #[command(flatten)]
+    start: StartOptions,
 }
 
 /// Returns only when something failed: otherwise this process has become stage1.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod entered;
+mod mutable;
 mod players;
 
 use std::io::{Read, Write};

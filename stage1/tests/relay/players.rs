@@ -50,6 +50,18 @@ pub(crate) struct Pod {
 impl Pod {
     /// Starts the relay's program with the spec of a pod of these apps.
     pub(crate) fn start(names: &[&str], stdio: PlannedStdio) -> Self {
+        Self::of(spec(names, stdio))
+    }
+
+    /// The same of a pod whose apps come later.
+    pub(crate) fn start_mutable() -> Self {
+        let mut spec = spec(&[], PlannedStdio::Pipes { stdin: false });
+        spec.mutable = true;
+        spec.label_output = true;
+        Self::of(spec)
+    }
+
+    fn of(spec: RelaySpec) -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("status")).unwrap();
         let rkt = File::open(directory.path()).unwrap();
@@ -89,7 +101,7 @@ impl Pod {
             errors: Some(errors),
             directory,
         };
-        pod.command(&ToRelay::Run(Box::new(spec(names, stdio))));
+        pod.command(&ToRelay::Run(Box::new(spec)));
         pod
     }
 
@@ -351,7 +363,7 @@ fn pipe() -> (File, File) {
     (reader.into(), writer.into())
 }
 
-fn spec(names: &[&str], stdio: PlannedStdio) -> RelaySpec {
+pub(crate) fn spec(names: &[&str], stdio: PlannedStdio) -> RelaySpec {
     fn text<const MAX: usize>(text: &str) -> Text<MAX> {
         Text::try_from(text).unwrap()
     }

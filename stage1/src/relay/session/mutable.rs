@@ -37,8 +37,8 @@ enum State {
     Running(ProcessId),
     Stopping {
         process: ProcessId,
-        /// When it is killed, unless it was.
-        kill_at: Option<Duration>,
+        /// When it is killed; and again after as long, should it have been on its way to its program.
+        kill_at: Duration,
     },
     Removing,
     Failed(String),
@@ -93,7 +93,7 @@ pub(super) struct Mutable {
 impl Mutable {
     pub(super) fn deadline(&self) -> Option<Duration> {
         let deadline = |app: &App| match app.state {
-            State::Stopping { kill_at, .. } => kill_at,
+            State::Stopping { kill_at, .. } => Some(kill_at),
             _ => None,
         };
         self.apps.iter().filter_map(deadline).min()
@@ -194,6 +194,11 @@ impl Session {
                 mutable.drop_app(number);
                 Some(Answer::Done)
             }
+            (Order::Arrive, State::Failed(reason)) => {
+                let number = app.number;
+                mutable.drop_app(number);
+                refuse(reason)
+            }
             (_, State::Failed(reason)) => refuse(reason),
             (Order::Arrive, State::Adding)
             | (Order::Leave, State::Removing)
@@ -208,7 +213,7 @@ impl Session {
             (Order::Start, _) => refuse(format!("app {name} runs already")),
             (Order::Stop, State::Running(process)) => {
                 app.waiting.push((asker, order));
-                let kill_at = Some(now + grace);
+                let kill_at = now + grace;
                 app.state = State::Stopping { process, kill_at };
                 let signal = SIGTERM;
                 app.unsent.push_back(ToAgent::Signal { process, signal });
@@ -367,6 +372,7 @@ impl Session {
     }
 
     pub(super) fn apps_tick(&mut self, now: Duration) {
+        let grace = Duration::from_millis(u64::from(self.stop_grace_ms));
         for app in self
             .mutable
             .iter_mut()
@@ -375,8 +381,8 @@ impl Session {
             let State::Stopping { kill_at, .. } = &mut app.state else {
                 continue;
             };
-            if kill_at.is_some_and(|at| now >= at) {
-                *kill_at = None;
+            if now >= *kill_at {
+                *kill_at = now + grace;
                 let number = app.number;
                 app.unsent.push_back(ToAgent::KillApp { app: number });
             }
