@@ -240,3 +240,15 @@ fn help_teaches() {
     }
     assert!(help("doctor --help").contains("Exit status: 0 when"));
 }
+
+#[test]
+fn app_add_has_an_image_with_its_flags_and_words() {
+    let line = "--debug ap ad 6733 --name=x web.aci --user 7 -- --name=y";
+    assert!(matches!(parse_line(line), Ok(Request::AddApp(global, _)) if global.debug));
+    assert!(matches!(
+        parse_line("app list 6733"),
+        Ok(Request::App(_, AppCommand::List(_)))
+    ));
+    assert!(help("app add --help").contains("app add UUID IMAGE"));
+    assert!(wrong("app add 6733 web.aci --nane=x").contains("--name"));
+}

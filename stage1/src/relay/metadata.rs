@@ -60,7 +60,8 @@ pub enum MetadataError {
     },
 }
 
-type Json = Blob<{ bulkhead_protocol::agent::MAX_MANIFEST }>;
+/// A document that is passed on.
+pub type Json = Blob<{ bulkhead_protocol::agent::MAX_MANIFEST }>;
 
 /// What the service knows of an app.
 struct AppMetadata {
@@ -163,6 +164,14 @@ enum Endpoint<'a> {
     Text(String),
     Sign,
     Verify,
+}
+
+/// Whether [`Service::add`] takes an app of this image.
+///
+/// # Errors
+/// As there.
+pub fn check(app: &RuntimeApp, image_manifest: &Json) -> Result<(), MetadataError> {
+    AppMetadata::read(app, image_manifest).map(|_| ())
 }
 
 /// The metadata service of one pod.

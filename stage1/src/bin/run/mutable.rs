@@ -14,6 +14,7 @@ use bulkhead_protocol::frame;
 use bulkhead_protocol::mutable::{AddApp, MAX_CALL, MAX_CALLERS, Reply, Request, SOCKET};
 use bulkhead_protocol::relay::{MAX_TO_RELAY, ToRelay};
 use bulkhead_stage1::plan::{Added, Grown, VmSize};
+use bulkhead_stage1::relay::metadata;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with,
     bind, listen, recv, send, socket_with,
@@ -144,11 +145,14 @@ impl<'a> Mutable<'a> {
             eprintln!("stage1: warning: {warning}");
         }
         let [image] = images;
+        let image_manifest = Blob::try_from(image.json).context("the image's manifest")?;
+        // The relay cannot refuse any more what the machine has.
+        metadata::check(app, &image_manifest)?;
         let message = ToRelay::AddApp(Box::new(AddApp {
             added: added.app.clone(),
             process: added.process.clone(),
             manifest: Blob::try_from(json).context("the pod's manifest")?,
-            image_manifest: Blob::try_from(image.json).context("the image's manifest")?,
+            image_manifest,
         }));
         let mut frame = Vec::new();
         frame::encode(&message, MAX_TO_RELAY, &mut frame).context("a message to the relay")?;
