@@ -182,3 +182,32 @@ proptest! {
         prop_assert_eq!(verify(&service, "x", UUID, &wrong), Status::Forbidden);
     }
 }
+
+#[test]
+fn an_app_that_comes_is_known_until_it_goes() {
+    let mut service = service(UUID, 1);
+    let db = AppName::try_from("db".to_owned()).unwrap();
+    let image: Json = Blob::try_from(IMAGE.as_bytes()).unwrap();
+    let id = "1".repeat(128);
+    let more = format!(r#"}},{{"name":"db","image":{{"id":"sha512-{id}"}}}}]}}"#);
+    let with_db = manifest().strip_suffix("}]}").unwrap().to_owned() + &more;
+    let with_db: Json = with_db.into_bytes().try_into().unwrap();
+    let status = |service: &Service| get(service, "/token/acMetadata/v1/apps/db/image/id").status;
+    let manifest_has_db = |service: &Service| {
+        let answer = get(service, "/token/acMetadata/v1/pod/manifest");
+        PodManifest::parse(&answer.body)
+            .unwrap()
+            .app("db")
+            .is_some()
+    };
+    service.add(&db, &with_db, &image).unwrap();
+    assert_eq!(
+        (status(&service), manifest_has_db(&service)),
+        (Status::Ok, true)
+    );
+    service.remove(&db);
+    assert_eq!(status(&service), Status::NotFound);
+    assert!(!manifest_has_db(&service));
+    let other = AppName::try_from("other".to_owned()).unwrap();
+    assert!(service.add(&other, &with_db, &image).is_err());
+}
