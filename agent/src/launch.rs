@@ -24,6 +24,7 @@ use rustix::thread::{
 use crate::accounts::{self, AccountError, Ids};
 use crate::clock::monotonic_ns;
 use crate::confine;
+use crate::export;
 use crate::program::{self, ProgramError};
 use crate::reason::reason;
 use crate::report::Reporter;
@@ -43,6 +44,8 @@ pub struct Launch<'a> {
     pub stdio: ChildStdio<'a>,
     /// To the agent.
     pub reporter: Reporter,
+    /// Whether it is the export of the app, and no program.
+    pub exports: bool,
 }
 
 /// Where a process runs.
@@ -114,7 +117,8 @@ pub enum StartError {
 }
 
 impl Launch<'_> {
-    /// Runs the program in place of this process. Comes back only when that fails, after a report, with the code to end with.
+    /// Runs the program in place of this process. Comes back only when that fails, after a report, or when the export is done, with
+    /// the code to end with.
     pub fn run(self) -> u8 {
         umask(Mode::empty());
         // In the agent's root, whose /proc no image or volume can cover.
@@ -127,7 +131,16 @@ impl Launch<'_> {
             self.reporter.root_failed(&reason(&error));
             return CODE_EXEC_FAILED;
         }
-        let Err(source) = self.start(oom);
+        let executed = self.prepare(oom).and_then(|()| match self.exports {
+            true => Ok(()),
+            false => self.execute().map(|never| match never {}),
+        });
+        let Err(source) = executed else {
+            self.reporter.exec(monotonic_ns());
+            // Its end says that the export is under way.
+            drop(self.reporter);
+            return export::run();
+        };
         let program = self
             .process
             .arguments
@@ -155,7 +168,7 @@ impl Launch<'_> {
         }
     }
 
-    fn start(&self, oom: io::Result<()>) -> Result<Infallible, StartError> {
+    fn prepare(&self, oom: io::Result<()>) -> Result<(), StartError> {
         let set = |step| move |source| StartError::Set { step, source };
         oom.map_err(errno)
             .map_err(set("adjust the out-of-memory score"))?;
@@ -190,7 +203,7 @@ impl Launch<'_> {
         if process.no_new_privileges {
             set_no_new_privs(true).map_err(set("forbid new privileges"))?;
         }
-        self.execute()
+        Ok(())
     }
 
     fn open_terminal(&self, size: WindowSize, ids: Ids) -> Result<(), StartError> {

@@ -12,6 +12,7 @@ pub mod device_policy;
 pub mod dial;
 pub mod disk;
 pub mod disk_volumes;
+pub mod export;
 pub mod fill;
 pub mod handlers;
 pub mod incoming;

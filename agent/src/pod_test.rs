@@ -16,6 +16,7 @@ fn app(name: &str, layers: &[u16]) -> App {
         masked_paths: Vec::new().try_into().unwrap(),
         read_only_paths: Vec::new().try_into().unwrap(),
         limits: Limits::default(),
+        exported: false,
     }
 }
 

@@ -71,6 +71,8 @@ pub struct Root<'a> {
     pub masked: &'a [bulkhead_protocol::plan::Path],
     /// What becomes read-only, where it exists.
     pub closed: &'a [bulkhead_protocol::plan::Path],
+    /// Whether the agent's own files are in it.
+    pub is_provided: bool,
 }
 
 /// A root that cannot be made.
@@ -161,7 +163,9 @@ impl Root<'_> {
         pivot_root(".", ".").map_err(change("pivot_root"))?;
         unmount(".", UnmountFlags::DETACH).map_err(change("detach the old root"))?;
         chdir("/").map_err(change("chdir"))?;
-        provided::name_host(Path::new("/")).map_err(|source| RootError::Provided { source })?;
+        if self.is_provided {
+            provided::name_host(Path::new("/")).map_err(|source| RootError::Provided { source })?;
+        }
         mounts::apply(&mounts)?;
         for path in self.closed {
             mounts::make_read_only(Path::new(path.as_str()))?;
@@ -301,8 +305,10 @@ impl Root<'_> {
             })?;
             targets.push(target);
         }
-        // Below all others: only for images that lack these files.
-        targets.push(self.base.join(provided::DIRECTORY));
+        if self.is_provided {
+            // Below all others: only for images that lack these files.
+            targets.push(self.base.join(provided::DIRECTORY));
+        }
         Ok(targets)
     }
 

@@ -4,6 +4,7 @@ mod cat_manifest;
 mod description;
 mod enter;
 mod entrypoint;
+mod export;
 mod format;
 mod gc;
 mod list;
@@ -21,6 +22,7 @@ use clap::Subcommand;
 use self::cat_manifest::CatManifestOptions;
 pub(crate) use self::description::{AppJson, Description, is_mutable};
 pub(crate) use self::enter::{EnterOptions, enter};
+use self::export::ExportOptions;
 pub(crate) use self::format::{Format, json, table};
 use self::gc::GcOptions;
 use self::list::ListOptions;
@@ -42,6 +44,8 @@ pub(crate) enum PodCommand {
     CatManifest(CatManifestOptions),
     /// Run a program in an app of a running pod
     Enter(EnterOptions),
+    /// Write an app of a pod that has exited as an image, with all that it has changed
+    Export(ExportOptions),
     /// Stop running pods
     Stop(StopOptions),
     /// Delete pods that do not run
@@ -58,6 +62,7 @@ impl PodCommand {
             Self::Status(_) => "status",
             Self::CatManifest(_) => "cat-manifest",
             Self::Enter(_) => "enter",
+            Self::Export(_) => "export",
             Self::Stop(_) => "stop",
             Self::Rm(_) => "rm",
             Self::Gc(_) => "gc",
@@ -71,6 +76,7 @@ impl PodCommand {
             Self::Status(options) => status::status(global, options),
             Self::CatManifest(options) => cat_manifest::cat_manifest(global, options),
             Self::Enter(options) => match enter(global, options)? {},
+            Self::Export(options) => export::export(global, options),
             Self::Stop(options) => stop::stop(global, options),
             Self::Rm(options) => rm::rm(global, options),
             Self::Gc(options) => gc::gc(global, options),

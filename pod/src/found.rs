@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::lifecycle::{Phase, PodError, failed};
-use crate::lock::{is_locked, lies_at, open_directory};
+use crate::lock::{is_locked, lies_at, lock_shared, open_directory};
 use crate::state::State;
 use crate::uuid::Uuid;
 
@@ -165,6 +165,15 @@ impl FoundPod {
     #[must_use]
     pub fn state(&self) -> State {
         self.state
+    }
+
+    /// Keeps a pod that does not run from being deleted, for as long as this is there. False when it runs, or is being deleted already.
+    ///
+    /// # Errors
+    ///
+    /// When the lock cannot be asked for.
+    pub fn keep(&self) -> Result<bool, PodError> {
+        lock_shared(&self.directory).map_err(failed("lock", &self.path))
     }
 
     /// Its directory, wherever that is now.

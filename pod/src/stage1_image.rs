@@ -23,6 +23,7 @@ const APP_ADD: &str = "coreos.com/rkt/stage1/app/add";
 const APP_START: &str = "coreos.com/rkt/stage1/app/start";
 const APP_STOP: &str = "coreos.com/rkt/stage1/app/stop";
 const APP_RM: &str = "coreos.com/rkt/stage1/app/rm";
+const EXPORT: &str = "bulkhead.dev/stage1/export";
 const VERSION: &str = "coreos.com/rkt/stage1/interface-version";
 const TAKES_BLOCK_IMAGES: &str = "bulkhead.dev/stage1/takes-block-images";
 
@@ -73,6 +74,7 @@ pub struct Stage1Image {
     stop: Option<AbsolutePath>,
     gc: Option<AbsolutePath>,
     apps: Option<AppEntrypoints>,
+    export: Option<AbsolutePath>,
     takes_block_images: bool,
 }
 
@@ -131,6 +133,7 @@ impl Stage1Image {
             }),
             _ => None,
         };
+        let export = entrypoint(EXPORT)?;
         let version = manifest.annotation(VERSION).unwrap_or("1");
         if version.parse() != Ok(INTERFACE_VERSION) {
             let problem = format!("\"{version}\", but this program speaks {INTERFACE_VERSION}");
@@ -145,6 +148,7 @@ impl Stage1Image {
             stop,
             gc,
             apps,
+            export,
             takes_block_images,
         };
         image.check_program(
@@ -214,6 +218,13 @@ impl Stage1Image {
     #[must_use]
     pub fn app_entrypoints(&self) -> Option<&AppEntrypoints> {
         self.apps.as_ref()
+    }
+
+    /// What writes the tree of an app of a pod that has ended to standard output, as an archive below `rootfs/`, when it is called with
+    /// `--export=APP UUID` in the pod's directory.
+    #[must_use]
+    pub fn export_entrypoint(&self) -> Option<&AbsolutePath> {
+        self.export.as_ref()
     }
 
     /// Whether an app's image is handed to it as a file (`opt/stage2/APP/rootfs.erofs`) instead of

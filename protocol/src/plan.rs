@@ -283,6 +283,9 @@ pub struct App {
     pub read_only_paths: List<Path, MAX_CLOSED_PATHS>,
     /// Limits of its cgroup.
     pub limits: Limits,
+    /// Whether all that is done with it is to read it: the root has nothing of the agent's in it, and what is started there is the
+    /// agent's own export of it, whatever its [`Process`] names.
+    pub exported: bool,
 }
 
 /// A mount in an app's root. Targets that are missing are made (0755, root), links in them are followed inside the root.

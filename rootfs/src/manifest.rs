@@ -17,6 +17,7 @@ const ANNOTATIONS: &[(&str, &str)] = &[
     ("coreos.com/rkt/stage1/app/stop", "/app-stop"),
     ("coreos.com/rkt/stage1/app/rm", "/app-rm"),
     ("coreos.com/rkt/stage1/interface-version", "6"),
+    ("bulkhead.dev/stage1/export", "/run"),
     ("bulkhead.dev/stage1/takes-block-images", "true"),
 ];
 

@@ -26,6 +26,9 @@ pub struct Arguments {
     pub metadata_token: Option<String>,
     /// Restrictions of the apps that are left out.
     pub insecure: Insecure,
+    /// The app whose tree is wanted of a pod that has ended, in place of a run. Not of rkt's interface: an annotation of the image
+    /// says that it is understood.
+    pub export: Option<String>,
     /// The pod's UUID.
     pub uuid: String,
 }
@@ -106,6 +109,7 @@ impl Arguments {
             hosts: NameSource::Default,
             metadata_token: None,
             insecure: Insecure::default(),
+            export: None,
             uuid: String::new(),
         };
         let mut uuids = 0;
@@ -163,6 +167,7 @@ impl Arguments {
             }
             "--mds-token" => self.metadata_token = Some(check_token(value.unwrap_or(""))?),
             "--mutable" => self.mutable = boolean("--mutable", value)?,
+            "--export" => self.export = Some(value.unwrap_or("").to_owned()),
             "--disable-capabilities-restriction" => {
                 self.insecure.capabilities = boolean("--disable-capabilities-restriction", value)?;
             }

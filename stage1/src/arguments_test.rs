@@ -39,6 +39,7 @@ fn the_whole_vector_of_interface_version_6_is_known() {
             paths: true,
             seccomp: true,
         },
+        export: None,
         uuid: UUID.to_owned(),
     };
     assert_eq!(parsed, Ok(expected));

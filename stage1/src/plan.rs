@@ -8,6 +8,7 @@ mod capabilities;
 mod disk_volumes;
 mod disks;
 mod environment;
+mod export;
 mod limits;
 mod mounts;
 mod process;
@@ -37,6 +38,7 @@ use crate::arguments::Insecure;
 pub use added::{Added, Grown};
 pub use disk_volumes::{HostDisk, Raw};
 pub use disks::DiskError;
+pub use export::export;
 pub use shares::{Share, ShareKind};
 pub use size::VmSize;
 
@@ -116,6 +118,9 @@ pub enum PlanError {
     /// Nothing to run.
     #[error("the pod has no apps")]
     NoApps,
+    /// None of this name.
+    #[error("the pod has no app {0:?}")]
+    NoApp(String),
     /// A limit of one conversation.
     #[error("{what}")]
     Bound {
@@ -288,6 +293,7 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
             masked_paths: bounded("masked paths", masked)?,
             read_only_paths: bounded("read-only paths", read_only)?,
             limits: limits::of_app(app, &format!("app {name}"), limits)?,
+            exported: false,
             name,
         });
     }

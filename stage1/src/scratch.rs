@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{SeekFrom, copy_file_range, ftruncate, ioctl_ficlone, seek};
+use rustix::fs::{Mode, OFlags, SeekFrom, copy_file_range, ftruncate, ioctl_ficlone, open, seek};
 
 /// A scratch disk that cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,23 @@ pub fn create(template: &File, path: &Path) -> Result<File, ScratchError> {
             Err(failed(error))
         }
     }
+}
+
+/// A copy that has no name and goes with its descriptor, in `directory`.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn copy_without_name(original: &File, directory: &Path) -> Result<File, ScratchError> {
+    let failed = |source| ScratchError {
+        path: directory.to_owned(),
+        source,
+    };
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let file =
+        open(directory, flags, Mode::RUSR | Mode::WUSR).map_err(|errno| failed(errno.into()))?;
+    let file = File::from(file);
+    fill(original, &file).map_err(failed)?;
+    Ok(file)
 }
 
 fn fill(template: &File, file: &File) -> io::Result<()> {

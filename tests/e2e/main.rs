@@ -20,6 +20,7 @@ mod enter;
 mod environment;
 mod exerciser;
 mod exit;
+mod export;
 mod files;
 mod formats;
 mod handlers;

@@ -168,6 +168,7 @@ impl Agent {
                     cgroup: pod.cgroup(app).map(Cgroup::directory),
                     masked: &plan.masked_paths,
                     closed: &plan.read_only_paths,
+                    is_provided: !plan.exported,
                 }),
                 true,
             ),
@@ -189,6 +190,7 @@ impl Agent {
             place,
             stdio,
             reporter,
+            exports: plan.exported,
         };
         let cgroup = pod.cgroup(app).map(|cgroup| cgroup.directory().as_fd());
         let pid = sys::spawn(makes_root, cgroup, || launch.run()).map_err(failed("clone3"))?;

@@ -343,6 +343,7 @@ fn app(name: &str, index: u64) -> App {
         masked_paths: Vec::new().try_into().unwrap(),
         read_only_paths: Vec::new().try_into().unwrap(),
         limits: Limits::default(),
+        exported: false,
     }
 }
 

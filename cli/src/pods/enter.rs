@@ -6,12 +6,12 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use bulkhead_pod::found::FoundPod;
-use bulkhead_pod::manifest::{AcName, PodManifest};
 use bulkhead_pod::stage1_image::Stage1Image;
 use bulkhead_pod::state::State;
 use bulkhead_pod::wait::{Until, wait};
 use clap::Args;
 
+use super::name;
 use crate::arguments::GlobalOptions;
 
 /// What runs when nothing is named, as in rkt.
@@ -51,15 +51,15 @@ pub(crate) fn enter(global: &GlobalOptions, options: &EnterOptions) -> Result<In
     let process = process.with_context(|| format!("pod {uuid} has no process"))?;
     let manifest = pod.manifest().with_context(whose)?;
     let manifest = manifest.with_context(|| format!("pod {uuid} has no manifest"))?;
-    let app = app(&manifest, options.app.as_deref()).with_context(whose)?;
+    let app = name::app(&manifest, options.app.as_deref()).with_context(whose)?;
     let stage1 = Stage1Image::open(&pod.path().join("stage1"))?;
     let entrypoint = stage1
         .enter_entrypoint()
         .context("its stage1 cannot enter pods: it has no enter entrypoint")
         .with_context(whose)?;
     let directory = std::path::absolute(pod.path()).context("find the working directory")?;
-    let name = entrypoint.as_str().trim_start_matches('/');
-    let program = directory.join("stage1/rootfs").join(name);
+    let program = directory.join("stage1/rootfs");
+    let program = program.join(entrypoint.as_str().trim_start_matches('/'));
     let error = Command::new(&program)
         .arg(format!("--pid={}", process.pid))
         .arg(format!("--appname={app}"))
@@ -68,24 +68,4 @@ pub(crate) fn enter(global: &GlobalOptions, options: &EnterOptions) -> Result<In
         .current_dir(&directory)
         .exec();
     Err(error).with_context(|| format!("execute {}", program.display()))
-}
-
-/// The one that is meant: a pod of several has to be told.
-fn app<'a>(manifest: &'a PodManifest, name: Option<&str>) -> Result<&'a AcName> {
-    let mut apps = manifest.apps.iter().map(|app| &app.name);
-    let found = match name {
-        Some(name) => apps.clone().find(|app| app.as_str() == name),
-        None if apps.len() == 1 => apps.next(),
-        None => None,
-    };
-    if let Some(app) = found {
-        return Ok(app);
-    }
-    let names: Vec<&str> = apps.map(AcName::as_str).collect();
-    let names = names.join(", ");
-    match name {
-        Some(name) => bail!("it has no app {name:?}: it has {names}"),
-        None if names.is_empty() => bail!("it has no apps"),
-        None => bail!("it has several apps, and --app=NAME must say which: {names}"),
-    }
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use bulkhead_pod::found::FoundPod;
+use bulkhead_pod::manifest::{AcName, PodManifest};
 use clap::Args;
 
 use crate::report;
@@ -94,6 +95,26 @@ impl Failures {
             1 => bail!("failed to {what} 1 pod"),
             count => bail!("failed to {what} {count} pods"),
         }
+    }
+}
+
+/// The app that is meant: of a pod of several it has to be told.
+pub(crate) fn app<'a>(manifest: &'a PodManifest, name: Option<&str>) -> Result<&'a AcName> {
+    let mut apps = manifest.apps.iter().map(|app| &app.name);
+    let found = match name {
+        Some(name) => apps.clone().find(|app| app.as_str() == name),
+        None if apps.len() == 1 => apps.next(),
+        None => None,
+    };
+    if let Some(app) = found {
+        return Ok(app);
+    }
+    let names: Vec<&str> = apps.map(AcName::as_str).collect();
+    let names = names.join(", ");
+    match name {
+        Some(name) => bail!("it has no app {name:?}: it has {names}"),
+        None if names.is_empty() => bail!("it has no apps"),
+        None => bail!("it has several apps, and --app=NAME must say which: {names}"),
     }
 }
 

@@ -71,6 +71,11 @@ pub(super) fn scratch(
     (0..count).map(|_| append(&mut end, length, what)).collect()
 }
 
+/// A disk that has one partition only.
+pub(super) fn alone(what: &str, length: u64) -> Result<Partition, DiskError> {
+    append(&mut 0, length, || what.to_owned())
+}
+
 fn append(end: &mut u64, length: u64, what: impl Fn() -> String) -> Result<Partition, DiskError> {
     if length == 0 || !length.is_multiple_of(EXTENT_ALIGNMENT) {
         return Err(DiskError::Length {

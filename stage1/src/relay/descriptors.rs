@@ -8,7 +8,7 @@ pub const COMMANDS: RawFd = 3;
 /// The VMM's control socket.
 pub const VMM: RawFd = 4;
 
-/// The directory `rkt` of the stage1's root: `status/APP`, and the sign that the pod is ready.
+/// The directory `rkt` of the stage1's root: `status/APP`, and the sign that the pod is ready. An export has none.
 pub const RKT: RawFd = 5;
 
 /// Where phases go; absent unless they are measured.
@@ -17,5 +17,5 @@ pub const TRACE: RawFd = 6;
 /// The guest kernel's file, to be looked at when the machine never becomes ready.
 pub const KERNEL: RawFd = 7;
 
-/// Where clients of programs in the pod's apps connect: a listening socket that does not block.
+/// Where clients of programs in the pod's apps connect: a listening socket that does not block. An export has none.
 pub const CONTROL: RawFd = 8;

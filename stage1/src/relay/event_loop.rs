@@ -68,10 +68,10 @@ pub struct Descriptors {
     pub commands: UnixStream,
     /// The VMM's control socket.
     pub vmm: OwnedFd,
-    /// The directory of the status files.
-    pub rkt: OwnedFd,
-    /// Where clients of programs in the pod's apps connect: a listening socket that does not block.
-    pub control: OwnedFd,
+    /// The directory of the status files, where there are any.
+    pub rkt: Option<OwnedFd>,
+    /// Where clients of programs in the pod's apps connect, if they can: a listening socket that does not block.
+    pub control: Option<OwnedFd>,
     /// Where phases go.
     pub trace: Option<File>,
     /// The guest kernel's file.

@@ -19,13 +19,13 @@ const READINESS: &str = "supervisor-status";
 const CREATED: &str = "-created";
 const STARTED: &str = "-started";
 
-/// The directory `rkt` of the stage1's root.
+/// The directory `rkt` of the stage1's root; none where nobody is to learn of the pod, and then nothing is written.
 #[derive(Debug)]
-pub struct StatusDirectory(OwnedFd);
+pub struct StatusDirectory(Option<OwnedFd>);
 
 impl StatusDirectory {
     /// Takes the directory.
-    pub fn new(directory: OwnedFd) -> Self {
+    pub fn new(directory: Option<OwnedFd>) -> Self {
         Self(directory)
     }
 
@@ -34,14 +34,17 @@ impl StatusDirectory {
     /// # Errors
     /// When the file cannot be written.
     pub fn write_code(&self, app: &AppName, code: u8) -> io::Result<()> {
+        let Some(directory) = &self.0 else {
+            return Ok(());
+        };
         // No app's name begins with a dot.
         let temporary = format!("status/.{app}");
         let flags =
             OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = openat(&self.0, &temporary, flags, Mode::from_raw_mode(0o644))?;
+        let file = openat(directory, &temporary, flags, Mode::from_raw_mode(0o644))?;
         // A few bytes: written whole, or not at all.
         write(&file, code.to_string().as_bytes())?;
-        renameat(&self.0, &temporary, &self.0, format!("status/{app}"))?;
+        renameat(directory, &temporary, directory, format!("status/{app}"))?;
         Ok(())
     }
 
@@ -72,14 +75,19 @@ impl StatusDirectory {
     }
 
     fn touch(&self, file: &str) -> io::Result<()> {
+        let Some(directory) = &self.0 else {
+            return Ok(());
+        };
         let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        openat(&self.0, file, flags, Mode::from_raw_mode(0o644))?;
+        openat(directory, file, flags, Mode::from_raw_mode(0o644))?;
         Ok(())
     }
 
     fn remove(&self, file: &str) {
-        // It may never have been.
-        let _ = unlinkat(&self.0, file, AtFlags::empty());
+        if let Some(directory) = &self.0 {
+            // It may never have been.
+            let _ = unlinkat(directory, file, AtFlags::empty());
+        }
     }
 
     /// Says that the pod is ready.
@@ -87,7 +95,10 @@ impl StatusDirectory {
     /// # Errors
     /// When the link cannot be made.
     pub fn set_ready(&self) -> io::Result<()> {
-        match symlinkat("ready", &self.0, READINESS) {
+        let Some(directory) = &self.0 else {
+            return Ok(());
+        };
+        match symlinkat("ready", directory, READINESS) {
             Err(rustix::io::Errno::EXIST) => Ok(()),
             other => other.map_err(Into::into),
         }
@@ -95,7 +106,9 @@ impl StatusDirectory {
 
     /// Says that it no longer is.
     pub fn clear_ready(&self) {
-        // It may never have been.
-        let _ = unlinkat(&self.0, READINESS, AtFlags::empty());
+        if let Some(directory) = &self.0 {
+            // It may never have been.
+            let _ = unlinkat(directory, READINESS, AtFlags::empty());
+        }
     }
 }

@@ -3,13 +3,14 @@
 use super::Options;
 
 /// What is tested over the stage1 without machines too. The other modules are about images, machines, or the command line alone.
-const CONTAINER_MODULES: [&str; 16] = [
+const CONTAINER_MODULES: &[&str] = &[
     "cgroup::",
     "devices::",
     "ends::",
     "enter::",
     "environment::",
     "exit::",
+    "export::",
     "files::",
     "handlers::",
     "isolators::",
@@ -23,7 +24,7 @@ const CONTAINER_MODULES: [&str; 16] = [
 ];
 
 /// Tests of those modules that are about what only a machine has: file servers, and what they close to a guest.
-const MACHINE_TESTS: [&str; 4] = [
+const MACHINE_TESTS: &[&str] = &[
     "in_a_machine",
     "file_server",
     "a_read_only_host_volume_stays_so",
@@ -44,10 +45,10 @@ impl Chosen {
         let wanted = |test: &&String| filters.is_empty() || contains_any(test, &filters);
         let over_containers = |test: &&String| {
             let modules = match filters.is_empty() {
-                true => contains_any(test, &CONTAINER_MODULES),
+                true => contains_any(test, CONTAINER_MODULES),
                 false => options.container && contains_any(test, &filters),
             };
-            modules && !contains_any(test, &MACHINE_TESTS)
+            modules && !contains_any(test, MACHINE_TESTS)
         };
         let over_machines = all.iter().filter(wanted).filter(|_| !options.container);
         Self {

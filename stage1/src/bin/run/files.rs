@@ -136,6 +136,20 @@ impl PodFiles {
         Ok(scratch::create(&self.template, &path)?)
     }
 
+    /// A copy of an app's scratch disk as the pod has left it: to be written to, for its journal has to be replayed after a kill.
+    pub(crate) fn copy_scratch(&self, app: &str) -> Result<Scratch> {
+        let directory = Path::new(SCRATCH);
+        let path = directory.join(format!("{app}.ext4"));
+        let original = File::open(&path).with_context(|| {
+            format!("app {app} has left no writable layer ({})", path.display())
+        })?;
+        Ok(Scratch {
+            files: vec![scratch::copy_without_name(&original, directory)?],
+            empty: None,
+            directory: None,
+        })
+    }
+
     /// `pid` says that the pod can be entered (rkt, stage1 interface), and its time when the pod started. Nobody finds it empty.
     pub(crate) fn write_pid(&self) -> Result<()> {
         let pid = std::process::id().to_string();

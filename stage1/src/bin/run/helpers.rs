@@ -16,9 +16,10 @@ use bulkhead_protocol::frame;
 use bulkhead_protocol::relay::ToRelay;
 use bulkhead_protocol::vmm::MAX_FDS;
 use bulkhead_stage1::relay::descriptors;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::geteuid;
 
-use crate::files::{PodFiles, open_stage1};
+use crate::files::open_stage1;
 use crate::shares::FileServer;
 
 /// Who the relay is when the supervisor is root. Ids 65520 to 65533 belong to nobody: they lie above Debian's and systemd's
@@ -56,6 +57,13 @@ pub(crate) struct Helpers {
     pub(crate) vmm: Child,
     pub(crate) relay: Child,
     pub(crate) file_servers: Vec<FileServer>,
+}
+
+/// Our end of the VMM's control socket, and the VMM's.
+pub(crate) fn vmm_sockets() -> Result<(OwnedFd, OwnedFd)> {
+    let flags = SocketFlags::CLOEXEC;
+    socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
+        .context("make the VMM's control socket")
 }
 
 /// What the VMM has to say goes through its control socket, and is said once, by the relay. Only `debug` shows its standard
@@ -103,11 +111,16 @@ pub(crate) fn spawn_container(control: OwnedFd, debug: bool) -> Result<Child> {
     spawn(&program, &jail).context("start the container")
 }
 
+/// By what others learn of the pod and reach it. An export has none of it.
+pub(crate) struct Public<'a> {
+    pub(crate) status: &'a OwnedFd,
+    pub(crate) control: &'a OwnedFd,
+}
+
 pub(crate) fn spawn_relay(
-    files: &PodFiles,
     commands: UnixStream,
     vmm: &OwnedFd,
-    control: &OwnedFd,
+    public: Option<&Public<'_>>,
     trace: Option<&File>,
     interactive: bool,
 ) -> Result<Child> {
@@ -120,9 +133,11 @@ pub(crate) fn spawn_relay(
         at(2, rustix::stdio::stderr()),
         at(descriptors::COMMANDS, commands.as_fd()),
         at(descriptors::VMM, vmm.as_fd()),
-        at(descriptors::RKT, files.status_directory().as_fd()),
-        at(descriptors::CONTROL, control.as_fd()),
     ];
+    if let Some(public) = public {
+        descriptors.push(at(descriptors::RKT, public.status.as_fd()));
+        descriptors.push(at(descriptors::CONTROL, public.control.as_fd()));
+    }
     if let Some(kernel) = &kernel {
         descriptors.push(at(descriptors::KERNEL, kernel.as_fd()));
     }

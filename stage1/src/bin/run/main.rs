@@ -14,6 +14,7 @@
 
 mod container;
 mod control;
+mod export;
 mod files;
 mod flavor;
 mod helpers;
@@ -46,11 +47,10 @@ use bulkhead_protocol::relay::{MAX_TO_RELAY, RelaySpec, ToRelay};
 use bulkhead_stage1::arguments::Arguments;
 use bulkhead_stage1::plan::{self, Pod};
 use bulkhead_stage1::trace;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use files::PodFiles;
 use flavor::{Flavor, Sources};
-use helpers::Helpers;
+use helpers::{Helpers, Public};
 use metadata::Secrets;
 use mutable::{Calls, Mutable};
 use planning::Planning;
@@ -81,11 +81,14 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
     }
     let arguments = Arguments::parse(arguments)?;
     let signals = wait::block_signals()?;
+    if let Some(app) = &arguments.export {
+        return export::export(app, &arguments, &signals);
+    }
     let flavor = Flavor::of_image(&arguments.uuid)?;
     let _modes = arguments.interactive.then(wait::TerminalModes::remember);
 
     let files = PodFiles::open()?;
-    let (vmm_socket, vmm_end) = vmm_sockets()?;
+    let (vmm_socket, vmm_end) = helpers::vmm_sockets()?;
     let (mut commands, commands_end) =
         UnixStream::pair().context("make the relay's command socket")?;
     let vmm = flavor.spawn(vmm_end, arguments.debug)?;
@@ -94,11 +97,14 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
     }
     let control = control::Control::open()?;
     let calls = arguments.mutable.then(Calls::open).transpose()?;
+    let public = Public {
+        status: files.status_directory(),
+        control: control.listener(),
+    };
     let relay = helpers::spawn_relay(
-        &files,
         commands_end,
         &vmm_socket,
-        control.listener(),
+        Some(&public),
         trace.as_ref(),
         arguments.interactive,
     )?;
@@ -142,12 +148,6 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
     drop(control);
     files.remove_readiness();
     Ok(code)
-}
-
-/// Both ends of the VMM's control socket.
-fn vmm_sockets() -> Result<(OwnedFd, OwnedFd)> {
-    let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
-    socketpair(family, kind, SocketFlags::CLOEXEC, None).context("make the VMM's control socket")
 }
 
 /// Takes the pod's lock over, so that no helper inherits it. It is released by the end of this process.

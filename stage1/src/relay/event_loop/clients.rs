@@ -38,7 +38,8 @@ struct Client {
 }
 
 pub(super) struct Clients {
-    listener: OwnedFd,
+    /// None where nobody may connect.
+    listener: Option<OwnedFd>,
     /// At most [`MAX_CONNECTIONS`].
     list: BTreeMap<ClientId, Client>,
     next: ClientId,
@@ -47,7 +48,7 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    pub(super) fn new(listener: OwnedFd) -> Self {
+    pub(super) fn new(listener: Option<OwnedFd>) -> Self {
         Self {
             listener,
             list: BTreeMap::new(),
@@ -61,8 +62,10 @@ impl Clients {
         session: &Session,
     ) -> impl Iterator<Item = (Awaited, BorrowedFd<'_>, PollFlags)> {
         let mut wanted = Vec::new();
-        if !self.is_full {
-            wanted.push((Awaited::Connection, self.listener.as_fd(), PollFlags::IN));
+        if let Some(listener) = &self.listener
+            && !self.is_full
+        {
+            wanted.push((Awaited::Connection, listener.as_fd(), PollFlags::IN));
         }
         for (&id, client) in &self.list {
             wanted.push((Awaited::Words(id), client.link.socket(), PollFlags::IN));
@@ -186,8 +189,11 @@ impl Clients {
     }
 
     fn accept(&mut self) {
+        let Some(listener) = &self.listener else {
+            return;
+        };
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let socket = match accept_with(&self.listener, flags) {
+        let socket = match accept_with(listener, flags) {
             Ok(socket) => socket,
             Err(errno) => {
                 // Any other is of one that has gone again.
