@@ -10,8 +10,10 @@ use tar::EntryType;
 
 use super::*;
 
-/// What another reader finds: kind, name, link, and content.
-fn read_back(root: &Path) -> (Vec<(EntryType, String, String, Vec<u8>)>, u64) {
+/// What another reader finds of an entry: kind, name, link, and content.
+type Found = (EntryType, String, String, Vec<u8>);
+
+fn read_back(root: &Path) -> (Vec<Found>, u64) {
     let file = tempfile::tempfile().unwrap();
     let sockets = write_tree(root, file.try_clone().unwrap().into()).unwrap();
     let mut archive = tar::Archive::new(rewound(file));

@@ -282,14 +282,12 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
         processes.push(process::process(id, &name, app, input)?);
         let masked = mounts::masked(&volumes, closes, input.shares_kernel);
         let read_only = mounts::read_only(&volumes, closes, input.shares_kernel);
+        let mounts = mounts::of_app(volumes, input.name_files, closes);
         planned.push(App {
             layers: bounded("layers", vec![images.layer_of_app[index]])?,
             scratch: scratch[index],
             read_only_root: runtime.read_only_root_fs,
-            mounts: bounded(
-                format!("app {name}: mounts"),
-                mounts::of_app(volumes, input.name_files, closes),
-            )?,
+            mounts: bounded(format!("app {name}: mounts"), mounts)?,
             masked_paths: bounded("masked paths", masked)?,
             read_only_paths: bounded("read-only paths", read_only)?,
             limits: limits::of_app(app, &format!("app {name}"), limits)?,

@@ -90,6 +90,7 @@ fn add_web() -> ToRelay {
                 masked_paths: List::default(),
                 read_only_paths: List::default(),
                 limits: Limits::default(),
+                exported: false,
             },
             images: List::default(),
             empty_volumes: List::default(),
