@@ -1,5 +1,5 @@
-//! The control group (version 2) of a pod without a machine: `/sys/fs/cgroup/bulkhead/UUID`. It is made empty, given to the
-//! container, and removed with all groups in it when the pod has ended, or when a killed pod is collected.
+//! The control group (version 2) of a pod without a machine: `/sys/fs/cgroup/bulkhead/UUID`, and `UUID.export-PID` of an export of
+//! it. It is made empty, given to the container, and removed with all groups in it when the pod has ended, or when a killed pod is collected.
 
 use std::fs::{self, File};
 use std::io;
@@ -56,6 +56,18 @@ impl Group {
     /// # Errors
     /// Without control groups of version 2, or the right to use them.
     pub fn make(uuid: &str) -> Result<Self, GroupError> {
+        Self::named(uuid)
+    }
+
+    /// Makes that of an export of a pod by this process: what a killed pod left in its own is not touched.
+    ///
+    /// # Errors
+    /// As [`Group::make`].
+    pub fn of_export(uuid: &str) -> Result<Self, GroupError> {
+        Self::named(&format!("{uuid}.export-{}", std::process::id()))
+    }
+
+    fn named(name: &str) -> Result<Self, GroupError> {
         let root = Path::new(ROOT);
         if !root.join("cgroup.controllers").exists() {
             return Err(GroupError::Version);
@@ -66,7 +78,7 @@ impl Group {
             let file = directory.join("cgroup.subtree_control");
             fs::write(&file, CONTROLLERS).map_err(failed("ask for controllers in", &file))?;
         }
-        let path = path(uuid);
+        let path = path(name);
         make_directory(&path)?;
         let directory = File::open(&path).map_err(failed("open", &path))?;
         Ok(Self { path, directory })
@@ -86,31 +98,47 @@ impl Drop for Group {
     }
 }
 
-/// Removes the group of a pod that is over, if it is still there, and kills what is left in it.
+/// Removes the groups of a pod that is over and of its exports, if they are still there, and kills what is left in them.
 ///
 /// # Errors
-/// When its processes do not end, or the kernel refuses.
+/// When their processes do not end, or the kernel refuses.
 pub fn collect(uuid: &str) -> Result<(), GroupError> {
-    let path = path(uuid);
+    let pods = Path::new(ROOT).join(ALL_PODS);
+    let groups = match fs::read_dir(&pods) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        groups => groups.map_err(failed("list", &pods))?,
+    };
+    for group in groups {
+        let group = group.map_err(failed("list", &pods))?;
+        let name = group.file_name();
+        let rest = name.to_str().and_then(|name| name.strip_prefix(uuid));
+        if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.')) {
+            collect_one(&group.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn collect_one(path: &Path) -> Result<(), GroupError> {
     match fs::write(path.join("cgroup.kill"), "1") {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        killed => killed.map_err(failed("kill the processes in", &path))?,
+        killed => killed.map_err(failed("kill the processes in", path))?,
     }
     let deadline = Instant::now() + KILL_LIMIT;
     loop {
-        match remove(&path, MAX_DEPTH) {
+        match remove(path, MAX_DEPTH) {
             Err(error)
                 if error.kind() == io::ErrorKind::ResourceBusy && Instant::now() < deadline =>
             {
                 std::thread::sleep(PAUSE);
             }
-            removed => return removed.map_err(failed("remove", &path)),
+            removed => return removed.map_err(failed("remove", path)),
         }
     }
 }
 
-fn path(uuid: &str) -> PathBuf {
-    Path::new(ROOT).join(ALL_PODS).join(uuid)
+fn path(name: &str) -> PathBuf {
+    Path::new(ROOT).join(ALL_PODS).join(name)
 }
 
 fn remove(group: &Path, depth: usize) -> io::Result<()> {

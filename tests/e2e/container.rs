@@ -27,7 +27,7 @@ fn groups() -> Vec<PathBuf> {
 }
 
 /// Loop devices of the host that are in use.
-fn loop_devices() -> BTreeSet<PathBuf> {
+pub(crate) fn loop_devices() -> BTreeSet<PathBuf> {
     let devices = fs::read_dir("/sys/block").unwrap().flatten();
     let paths = devices.map(|device| device.path());
     paths
@@ -36,7 +36,7 @@ fn loop_devices() -> BTreeSet<PathBuf> {
 }
 
 /// Waits until no more are in use than before; the kernel gives them back a moment after their last user has gone.
-fn no_loop_device_is_left_but(before: &BTreeSet<PathBuf>) {
+pub(crate) fn no_loop_device_is_left_but(before: &BTreeSet<PathBuf>) {
     let limit = Instant::now() + PATIENCE;
     while !loop_devices().is_subset(before) {
         assert!(Instant::now() < limit, "a loop device is left");

@@ -20,7 +20,7 @@ use crate::{announce, relay_spec, wait};
 
 /// Gives the exit code: 0 when the archive is whole.
 pub(crate) fn export(app: &str, arguments: &Arguments, signals: &SignalFd) -> Result<u8> {
-    let flavor = Flavor::of_image(&arguments.uuid)?;
+    let flavor = Flavor::of_image(&arguments.uuid, true)?;
     let files = PodFiles::open()?;
     let images = files.images()?;
     let pod = plan::export(files.manifest(), &images, app, files.scratch_length()?)?;

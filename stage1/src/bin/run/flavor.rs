@@ -33,13 +33,17 @@ pub(crate) struct Sources<'a> {
 }
 
 impl Flavor {
-    /// That of the image in the pod's directory.
-    pub(crate) fn of_image(uuid: &str) -> Result<Self> {
+    /// That of the image in the pod's directory, with a group of the pod or of an export of it.
+    pub(crate) fn of_image(uuid: &str, is_export: bool) -> Result<Self> {
         if Path::new(VMM).exists() {
             return Ok(Self::Kvm(kvm::open()?));
         }
         if Path::new(CONTAINER).exists() {
-            return Ok(Self::Container(Group::make(uuid)?));
+            let group = match is_export {
+                true => Group::of_export(uuid)?,
+                false => Group::make(uuid)?,
+            };
+            return Ok(Self::Container(group));
         }
         bail!("the stage1 image has neither {VMM} nor {CONTAINER}")
     }

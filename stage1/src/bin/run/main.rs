@@ -84,7 +84,7 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
     if let Some(app) = &arguments.export {
         return export::export(app, &arguments, &signals);
     }
-    let flavor = Flavor::of_image(&arguments.uuid)?;
+    let flavor = Flavor::of_image(&arguments.uuid, false)?;
     let _modes = arguments.interactive.then(wait::TerminalModes::remember);
 
     let files = PodFiles::open()?;
