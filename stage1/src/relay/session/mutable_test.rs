@@ -53,6 +53,7 @@ fn add(number: u16, app: &str) -> AddApp {
                 masked_paths: List::default(),
                 read_only_paths: List::default(),
                 limits: Limits::default(),
+                exported: false,
             },
             images: List::default(),
             empty_volumes: List::default(),
