@@ -8,6 +8,7 @@ mod export;
 mod format;
 mod gc;
 mod list;
+mod logs;
 mod name;
 mod rm;
 mod status;
@@ -26,6 +27,7 @@ use self::export::ExportOptions;
 pub(crate) use self::format::{Format, json, table};
 use self::gc::GcOptions;
 use self::list::ListOptions;
+use self::logs::LogsOptions;
 pub(crate) use self::name::PodName;
 use self::rm::RmOptions;
 use self::status::StatusOptions;
@@ -42,6 +44,8 @@ pub(crate) enum PodCommand {
     Status(StatusOptions),
     /// Print a pod's manifest
     CatManifest(CatManifestOptions),
+    /// Print what a pod's apps have written
+    Logs(LogsOptions),
     /// Run a program in an app of a running pod
     Enter(EnterOptions),
     /// Write an app of a pod that has exited as an image, with all that it has changed
@@ -61,6 +65,7 @@ impl PodCommand {
             Self::List(_) => "list",
             Self::Status(_) => "status",
             Self::CatManifest(_) => "cat-manifest",
+            Self::Logs(_) => "logs",
             Self::Enter(_) => "enter",
             Self::Export(_) => "export",
             Self::Stop(_) => "stop",
@@ -77,6 +82,7 @@ impl PodCommand {
             Self::CatManifest(options) => cat_manifest::cat_manifest(global, options),
             Self::Enter(options) => match enter(global, options)? {},
             Self::Export(options) => export::export(global, options),
+            Self::Logs(options) => logs::logs(global, options),
             Self::Stop(options) => stop::stop(global, options),
             Self::Rm(options) => rm::rm(global, options),
             Self::Gc(options) => gc::gc(global, options),

@@ -6,6 +6,7 @@
 //! pod's state, a rename changes it, and the kernel drops the lock of whoever dies. [`found`] reads
 //! the pods of others, [`record`] what their directories tell, [`wait`] waits for them, and [`garbage`]
 //! deletes them; [`mutable`] changes which apps a running pod has.
+//! [`log`] is what the apps' logs look like, for those who write and those who read them.
 //! [`stage1_image`] reads what starts and isolates a pod, [`stage1_cache`] keeps it near the pods,
 //! [`name_files`] says by which files both stages speak of names.
 
@@ -15,6 +16,7 @@ pub mod found;
 pub mod garbage;
 pub mod lifecycle;
 mod lock;
+pub mod log;
 pub mod manifest;
 pub mod mutable;
 pub mod name_files;

@@ -119,10 +119,10 @@ impl Watch {
             return Ok(Self { notices, lock });
         }
         let changes = WatchFlags::MOVE_SELF | WatchFlags::CLOSE_WRITE | WatchFlags::MOVED_TO;
-        add(&notices, pod.directory(), changes)?;
+        watch(&notices, pod.directory(), changes)?;
         // Not yet there while the pod is prepared, which ends with a move.
         if let Ok(rkt) = open_below(pod.directory(), "stage1/rootfs/rkt", OFlags::DIRECTORY) {
-            add(&notices, &rkt, WatchFlags::CREATE | WatchFlags::MOVED_TO)?;
+            watch(&notices, &rkt, WatchFlags::CREATE | WatchFlags::MOVED_TO)?;
         }
         let lock = Some(freed(pod)?);
         Ok(Self { notices, lock })
@@ -149,14 +149,14 @@ impl Watch {
 }
 
 /// By its descriptor, for its path may be another's by now.
-fn add(notices: &OwnedFd, directory: impl AsFd, events: WatchFlags) -> io::Result<()> {
+pub(crate) fn watch(notices: &OwnedFd, directory: impl AsFd, events: WatchFlags) -> io::Result<()> {
     let path = format!("/proc/self/fd/{}", directory.as_fd().as_raw_fd());
     inotify::add_watch(notices, path, events)?;
     Ok(())
 }
 
 /// A pipe that is closed when nobody holds the pod's lock. The thread that waits for it ends with the pod, or the process.
-fn freed(pod: &FoundPod) -> io::Result<OwnedFd> {
+pub(crate) fn freed(pod: &FoundPod) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     // A lock belongs to what was opened: the pod's own descriptor stays without one.
     let directory = openat(pod.directory(), ".", flags, Mode::empty())?;

@@ -34,6 +34,7 @@ mod killed;
 mod layers;
 mod lifecycle;
 mod links;
+mod logs;
 mod machine;
 mod manifests;
 mod many;

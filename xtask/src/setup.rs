@@ -36,6 +36,8 @@ pub(crate) const NESTED_MACHINE: Packages = Packages {
         "busybox-static",
         "e2fsprogs",
         "kmod",
+        // Its journal, which pods write to.
+        "systemd",
         "util-linux",
     ],
     backports: &["qemu-system-x86"],

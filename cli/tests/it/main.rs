@@ -8,6 +8,7 @@ mod doctor;
 mod ends;
 mod enter;
 mod fixture;
+mod logs;
 mod pods;
 mod prepared;
 mod run;

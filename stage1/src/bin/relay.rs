@@ -7,8 +7,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use bulkhead_jail::inherited;
-use bulkhead_stage1::relay::descriptors::{COMMANDS, CONTROL, KERNEL, RKT, TRACE, VMM};
+use bulkhead_stage1::relay::descriptors::{
+    COMMANDS, CONTROL, JOURNAL, KERNEL, LOGS, RKT, TRACE, VMM,
+};
 use bulkhead_stage1::relay::event_loop::{Descriptors, FAILED, run};
+use bulkhead_stage1::relay::log::Places;
 
 fn main() -> ExitCode {
     match relay() {
@@ -28,6 +31,10 @@ fn relay() -> Result<u8> {
         control: inherited(CONTROL).ok(),
         trace: inherited(TRACE).ok().map(File::from),
         kernel: inherited(KERNEL).ok().map(File::from),
+        logs: Places {
+            directory: inherited(LOGS).ok(),
+            journal: inherited(JOURNAL).ok(),
+        },
     };
     Ok(run(descriptors)?)
 }

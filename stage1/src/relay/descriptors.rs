@@ -19,3 +19,9 @@ pub const KERNEL: RawFd = 7;
 
 /// Where clients of programs in the pod's apps connect: a listening socket that does not block. An export has none.
 pub const CONTROL: RawFd = 8;
+
+/// The directory of the apps' logs.
+pub const LOGS: RawFd = 9;
+
+/// The host's journal, where it is to have the apps' lines: a connected datagram socket.
+pub const JOURNAL: RawFd = 10;

@@ -18,14 +18,16 @@ use std::time::{Duration, Instant};
 use bulkhead_protocol::AGENT_PORT;
 use bulkhead_protocol::agent::Session as SessionId;
 use bulkhead_protocol::exit::CODE_RUNTIME_FAILED;
+use bulkhead_protocol::plan::Stdio;
 use bulkhead_protocol::relay::RelaySpec;
 use bulkhead_protocol::vmm::{FromVmm, StartTimes};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::kernel;
+use super::log::{Log, Places};
 use super::metadata::{MetadataError, Service};
-use super::outlet::Report;
+use super::outlet::{Report, Reports};
 use super::readable;
 use super::session::{Action, INTERACTIVE, Session};
 use super::status::StatusDirectory;
@@ -38,6 +40,9 @@ use streams::Streams;
 
 /// What the last output gets to be written, when the pod is over.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);
+
+/// The same of the apps' logs, before it.
+const LOG_LIMIT: Duration = Duration::from_secs(1);
 
 /// A relay that cannot work.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +81,8 @@ pub struct Descriptors {
     pub trace: Option<File>,
     /// The guest kernel's file.
     pub kernel: Option<File>,
+    /// Where what apps write is logged.
+    pub logs: Places,
 }
 
 /// Runs the pod to its end, and gives its exit code.
@@ -91,6 +98,7 @@ pub fn run(descriptors: Descriptors) -> Result<u8, RelayError> {
         .map_err(setup("choose the session's name"))?;
     let streams = Streams::start(&spec).map_err(setup("attend to the standard streams"))?;
     let metadata = Service::new(&spec.metadata, &spec.manifest)?;
+    let log = log_of(&spec, descriptors.logs, streams.reporter());
     let start = Instant::now();
     let mut relay = Relay {
         session: Session::new(spec, metadata, SessionId(id), Duration::ZERO),
@@ -100,6 +108,7 @@ pub fn run(descriptors: Descriptors) -> Result<u8, RelayError> {
         agent: None,
         status: StatusDirectory::new(descriptors.rkt),
         streams,
+        log,
         clients: Clients::new(descriptors.control),
         trace: descriptors.trace,
         kernel: descriptors.kernel,
@@ -107,6 +116,8 @@ pub fn run(descriptors: Descriptors) -> Result<u8, RelayError> {
     };
     let result = relay.run();
     relay.status.clear_ready();
+    relay.log.finish(LOG_LIMIT);
+    relay.hear_streams();
     relay.streams.flush(FLUSH_LIMIT);
     result
 }
@@ -131,6 +142,7 @@ struct Relay {
     agent: Option<AgentLink>,
     status: StatusDirectory,
     streams: Streams,
+    log: Log,
     clients: Clients,
     trace: Option<File>,
     kernel: Option<File>,
@@ -178,8 +190,14 @@ impl Relay {
                 process,
                 stream,
                 bytes,
-            } => self.streams.output(process, stream, bytes),
-            Action::OutputEnd { process, stream } => self.streams.output_end(process, stream),
+            } => {
+                self.log.output(process, stream, &bytes);
+                self.streams.output(process, stream, bytes);
+            }
+            Action::OutputEnd { process, stream } => {
+                self.log.output_end(process, stream);
+                self.streams.output_end(process, stream);
+            }
             Action::Client { process, news } => {
                 let now = self.now();
                 self.clients.tell(process, news, &mut self.session, now);
@@ -351,6 +369,7 @@ impl Relay {
                 } => self.session.written(now, process, stream, count),
                 Report::Closed(stream) => self.session.output_closed(now, stream),
                 Report::Input(bytes) => self.session.input(INTERACTIVE, &bytes),
+                Report::Say(text) => self.say(&text),
             }
         }
     }
@@ -440,6 +459,16 @@ impl Relay {
 
 /// The exit code of a relay that cannot work.
 pub const FAILED: u8 = CODE_RUNTIME_FAILED;
+
+/// Logs of all apps but one on a terminal, whose output is made for a screen.
+fn log_of(spec: &RelaySpec, places: Places, reports: Reports) -> Log {
+    let mut log = Log::new(places, spec.metadata.uuid.as_str(), reports);
+    let processes = spec.processes.iter();
+    for process in processes.filter(|p| matches!(p.stdio, Stdio::Pipes { .. })) {
+        log.add(process.id, process.app.clone());
+    }
+    log
+}
 
 /// What is left of a spec once the session has it.
 fn names(spec: &RelaySpec) -> Vec<bulkhead_protocol::plan::AppName> {

@@ -31,6 +31,8 @@ pub enum Report {
     Closed(Stream),
     /// Standard input brought bytes; none: it ended.
     Input(Vec<u8>),
+    /// To be told to the user.
+    Say(String),
 }
 
 /// Reports of threads, with the descriptor that wakes the loop.

@@ -4,6 +4,7 @@
 //! guest again, never by the host. Nothing in the ended pod's directory changes, nobody can enter, and what is made goes with this
 //! process.
 
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
 use anyhow::{Context, Result};
@@ -14,7 +15,7 @@ use nix::sys::signalfd::SignalFd;
 
 use crate::files::PodFiles;
 use crate::flavor::{Flavor, Sources};
-use crate::helpers::{self, Helpers};
+use crate::helpers::{self, Helpers, RelayDescriptors};
 use crate::metadata::Secrets;
 use crate::{announce, relay_spec, wait};
 
@@ -34,7 +35,16 @@ pub(crate) fn export(app: &str, arguments: &Arguments, signals: &SignalFd) -> Re
     let (mut commands, commands_end) =
         UnixStream::pair().context("make the relay's command socket")?;
     let vmm = flavor.spawn(vmm_end, arguments.debug)?;
-    let relay = helpers::spawn_relay(commands_end, &vmm_socket, None, None, false)?;
+    let relay = helpers::spawn_relay(
+        &RelayDescriptors {
+            commands: commands_end.as_fd(),
+            vmm: vmm_socket.as_fd(),
+            public: None,
+            trace: None,
+        },
+        false,
+    )?;
+    drop(commands_end);
     let file_servers = flavor.describe(&vmm_socket, &files, &pod, &sources, arguments.debug)?;
     // Nobody in an export asks for metadata.
     let metadata = Secrets::draw(None)?.into_spec(&arguments.uuid, images)?;

@@ -6,11 +6,12 @@
 
 use std::ffi::CString;
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use anyhow::{Context, Result};
 use bulkhead_jail::{Child, Descriptor, Identity, Jail, Namespaces, Program, spawn};
+use bulkhead_protocol::MAX_APPS;
 use bulkhead_protocol::control::{MAX_CONNECTIONS, MAX_DESCRIPTORS};
 use bulkhead_protocol::frame;
 use bulkhead_protocol::relay::ToRelay;
@@ -20,6 +21,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::geteuid;
 
 use crate::files::open_stage1;
+use crate::logs::Logs;
 use crate::shares::FileServer;
 
 /// Who the relay is when the supervisor is root. Ids 65520 to 65533 belong to nobody: they lie above Debian's and systemd's
@@ -41,10 +43,10 @@ pub(crate) const IGNORED_SIGNALS: &[libc::c_int] = &[libc::SIGINT, libc::SIGTERM
 /// The VMM's: every descriptor of the machine, twice over for its guest connections, and its own few.
 const VMM_OPEN_FILES: u64 = 2048;
 
-/// The relay's: its own few, a connection that comes with as many descriptors as a message can, and the clients of programs in
-/// the pod's apps with their pipes.
+/// The relay's: its own few, a connection that comes with as many descriptors as a message can, the apps' logs, and the clients
+/// of programs in the pod's apps with their pipes.
 const RELAY_OPEN_FILES: u64 =
-    64 + MAX_FDS as u64 + (MAX_CONNECTIONS as u64) * (1 + MAX_DESCRIPTORS as u64);
+    64 + MAX_FDS as u64 + MAX_APPS as u64 + (MAX_CONNECTIONS as u64) * (1 + MAX_DESCRIPTORS as u64);
 
 /// The container's, and what its apps can raise theirs to.
 const CONTAINER_OPEN_FILES: u64 = 524_288;
@@ -115,15 +117,18 @@ pub(crate) fn spawn_container(control: OwnedFd, debug: bool) -> Result<Child> {
 pub(crate) struct Public<'a> {
     pub(crate) status: &'a OwnedFd,
     pub(crate) control: &'a OwnedFd,
+    pub(crate) logs: &'a Logs,
 }
 
-pub(crate) fn spawn_relay(
-    commands: UnixStream,
-    vmm: &OwnedFd,
-    public: Option<&Public<'_>>,
-    trace: Option<&File>,
-    interactive: bool,
-) -> Result<Child> {
+/// What the relay is started with, beside the standard streams.
+pub(crate) struct RelayDescriptors<'a> {
+    pub(crate) commands: BorrowedFd<'a>,
+    pub(crate) vmm: BorrowedFd<'a>,
+    pub(crate) public: Option<Public<'a>>,
+    pub(crate) trace: Option<&'a File>,
+}
+
+pub(crate) fn spawn_relay(with: &RelayDescriptors<'_>, interactive: bool) -> Result<Child> {
     let executable = open_stage1("relay")?;
     // A pod without a machine has none.
     let kernel = open_stage1("kernel/vmlinux").ok();
@@ -131,12 +136,16 @@ pub(crate) fn spawn_relay(
     let mut descriptors = vec![
         at(1, rustix::stdio::stdout()),
         at(2, rustix::stdio::stderr()),
-        at(descriptors::COMMANDS, commands.as_fd()),
-        at(descriptors::VMM, vmm.as_fd()),
+        at(descriptors::COMMANDS, with.commands),
+        at(descriptors::VMM, with.vmm),
     ];
-    if let Some(public) = public {
+    if let Some(public) = &with.public {
         descriptors.push(at(descriptors::RKT, public.status.as_fd()));
         descriptors.push(at(descriptors::CONTROL, public.control.as_fd()));
+        descriptors.push(at(descriptors::LOGS, public.logs.directory.as_fd()));
+        if let Some(journal) = &public.logs.journal {
+            descriptors.push(at(descriptors::JOURNAL, journal.as_fd()));
+        }
     }
     if let Some(kernel) = &kernel {
         descriptors.push(at(descriptors::KERNEL, kernel.as_fd()));
@@ -144,7 +153,7 @@ pub(crate) fn spawn_relay(
     if interactive {
         descriptors.push(at(0, rustix::stdio::stdin()));
     }
-    if let Some(trace) = trace {
+    if let Some(trace) = with.trace {
         descriptors.push(at(descriptors::TRACE, trace.as_fd()));
     }
     start(

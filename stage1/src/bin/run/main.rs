@@ -20,6 +20,7 @@ mod flavor;
 mod helpers;
 mod host_disks;
 mod kvm;
+mod logs;
 mod loop_devices;
 mod machine;
 mod metadata;
@@ -34,7 +35,7 @@ mod wait;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
@@ -50,7 +51,7 @@ use bulkhead_stage1::trace;
 
 use files::PodFiles;
 use flavor::{Flavor, Sources};
-use helpers::{Helpers, Public};
+use helpers::{Helpers, Public, RelayDescriptors};
 use metadata::Secrets;
 use mutable::{Calls, Mutable};
 use planning::Planning;
@@ -97,17 +98,20 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
     }
     let control = control::Control::open()?;
     let calls = arguments.mutable.then(Calls::open).transpose()?;
-    let public = Public {
-        status: files.status_directory(),
-        control: control.listener(),
-    };
     let relay = helpers::spawn_relay(
-        commands_end,
-        &vmm_socket,
-        Some(&public),
-        trace.as_ref(),
+        &RelayDescriptors {
+            commands: commands_end.as_fd(),
+            vmm: vmm_socket.as_fd(),
+            public: Some(Public {
+                status: files.status_directory(),
+                control: control.listener(),
+                logs: &logs::Logs::open()?,
+            }),
+            trace: trace.as_ref(),
+        },
         arguments.interactive,
     )?;
+    drop(commands_end);
 
     let images = files.images()?;
     let secrets = Secrets::draw(arguments.metadata_token.clone())?;

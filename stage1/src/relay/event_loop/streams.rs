@@ -26,6 +26,7 @@ pub(super) struct Streams {
     /// When several apps share the outputs.
     labels: Option<Labels>,
     reports: Receiver<Report>,
+    to_loop: Reports,
     wake: Arc<OwnedFd>,
     /// SIGWINCH, when an app has a terminal.
     resizes: Option<SignalFd>,
@@ -51,10 +52,11 @@ impl Streams {
         };
         Ok(Self {
             stdout: Outlet::start(io::stdout(), Stream::Stdout, to_loop.clone())?,
-            stderr: Outlet::start(io::stderr(), Stream::Stderr, to_loop)?,
+            stderr: Outlet::start(io::stderr(), Stream::Stderr, to_loop.clone())?,
             stdin,
             labels: spec.label_output.then(|| Labels::new(names(spec))),
             reports,
+            to_loop,
             wake,
             resizes,
         })
@@ -62,6 +64,11 @@ impl Streams {
 
     pub(super) fn wake(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
+    }
+
+    /// For other threads that have something to say to the loop.
+    pub(super) fn reporter(&self) -> Reports {
+        self.to_loop.clone()
     }
 
     pub(super) fn resizes(&self) -> Option<BorrowedFd<'_>> {
