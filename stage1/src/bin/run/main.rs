@@ -48,6 +48,7 @@ use bulkhead_protocol::relay::{MAX_TO_RELAY, RelaySpec, ToRelay};
 use bulkhead_stage1::arguments::Arguments;
 use bulkhead_stage1::plan::{self, Pod};
 use bulkhead_stage1::trace;
+use nix::sys::signalfd::SignalFd;
 
 use files::PodFiles;
 use flavor::{Flavor, Sources};
@@ -82,9 +83,13 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
     }
     let arguments = Arguments::parse(arguments)?;
     let signals = wait::block_signals()?;
-    if let Some(app) = &arguments.export {
-        return export::export(app, &arguments, &signals);
+    match &arguments.export {
+        Some(app) => export::export(app, &arguments, &signals),
+        None => run_pod(&arguments, &signals, trace.as_ref()),
     }
+}
+
+fn run_pod(arguments: &Arguments, signals: &SignalFd, trace: Option<&File>) -> Result<u8> {
     let flavor = Flavor::of_image(&arguments.uuid, false)?;
     let _modes = arguments.interactive.then(wait::TerminalModes::remember);
 
@@ -93,7 +98,7 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
     let (mut commands, commands_end) =
         UnixStream::pair().context("make the relay's command socket")?;
     let vmm = flavor.spawn(vmm_end, arguments.debug)?;
-    if let Some(trace) = &trace {
+    if let Some(trace) = trace {
         trace::phase(trace, "vmm-spawned", trace::now_ns());
     }
     let control = control::Control::open()?;
@@ -107,7 +112,7 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
                 control: control.listener(),
                 logs: &logs::Logs::open()?,
             }),
-            trace: trace.as_ref(),
+            trace,
         },
         arguments.interactive,
     )?;
@@ -117,7 +122,7 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
     let secrets = Secrets::draw(arguments.metadata_token.clone())?;
     let planning = Planning {
         files: &files,
-        arguments: &arguments,
+        arguments,
         flavor: &flavor,
         token: secrets.token.clone(),
     };
@@ -133,7 +138,7 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
     drop(disks);
     let metadata = secrets.into_spec(&arguments.uuid, images)?;
     let size = pod.size;
-    let spec = relay_spec(&files, pod, metadata, &flavor, &arguments)?;
+    let spec = relay_spec(&files, pod, metadata, &flavor, arguments)?;
     helpers::send_to_relay(&mut commands, &ToRelay::Run(Box::new(spec)), MAX_TO_RELAY)?;
     files.write_pid()?;
     flavor.watch_host(&vmm_socket, arguments.debug);
@@ -148,7 +153,7 @@ fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
         relay,
         file_servers,
     };
-    let code = wait::wait(helpers, &signals, &mut commands, mutable.as_mut());
+    let code = wait::wait(helpers, signals, &mut commands, mutable.as_mut());
     drop(control);
     files.remove_readiness();
     Ok(code)
