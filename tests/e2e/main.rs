@@ -48,6 +48,7 @@ mod posix;
 mod programs;
 mod root;
 mod sandbox;
+mod service;
 mod stop;
 mod streams;
 mod syscalls;

@@ -36,7 +36,7 @@ pub(crate) const NESTED_MACHINE: Packages = Packages {
         "busybox-static",
         "e2fsprogs",
         "kmod",
-        // Its journal, which pods write to.
+        // Its journal, which pods write to, and their life as services.
         "systemd",
         "util-linux",
     ],

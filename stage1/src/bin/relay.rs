@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use bulkhead_jail::inherited;
 use bulkhead_stage1::relay::descriptors::{
-    COMMANDS, CONTROL, JOURNAL, KERNEL, LOGS, RKT, TRACE, VMM,
+    APPS_RUN, COMMANDS, CONTROL, JOURNAL, KERNEL, LOGS, RKT, TRACE, VMM,
 };
 use bulkhead_stage1::relay::event_loop::{Descriptors, FAILED, run};
 use bulkhead_stage1::relay::log::Places;
@@ -29,6 +29,7 @@ fn relay() -> Result<u8> {
         vmm: inherited(VMM).context("the VMM's control socket")?,
         rkt: inherited(RKT).ok(),
         control: inherited(CONTROL).ok(),
+        apps_run: inherited(APPS_RUN).ok(),
         trace: inherited(TRACE).ok().map(File::from),
         kernel: inherited(KERNEL).ok().map(File::from),
         logs: Places {

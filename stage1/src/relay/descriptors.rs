@@ -25,3 +25,6 @@ pub const LOGS: RawFd = 9;
 
 /// The host's journal, where it is to have the apps' lines: a connected datagram socket.
 pub const JOURNAL: RawFd = 10;
+
+/// An event counter that becomes readable when all apps run; absent where nobody waits for it.
+pub const APPS_RUN: RawFd = 11;

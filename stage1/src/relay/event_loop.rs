@@ -77,6 +77,8 @@ pub struct Descriptors {
     pub rkt: Option<OwnedFd>,
     /// Where clients of programs in the pod's apps connect, if they can: a listening socket that does not block.
     pub control: Option<OwnedFd>,
+    /// An event counter for the one who waits for the apps, if somebody does.
+    pub apps_run: Option<OwnedFd>,
     /// Where phases go.
     pub trace: Option<File>,
     /// The guest kernel's file.
@@ -110,6 +112,7 @@ pub fn run(descriptors: Descriptors) -> Result<u8, RelayError> {
         streams,
         log,
         clients: Clients::new(descriptors.control),
+        apps_run: descriptors.apps_run,
         trace: descriptors.trace,
         kernel: descriptors.kernel,
         code: None,
@@ -144,6 +147,7 @@ struct Relay {
     streams: Streams,
     log: Log,
     clients: Clients,
+    apps_run: Option<OwnedFd>,
     trace: Option<File>,
     kernel: Option<File>,
     /// The pod's exit code, when it has ended.
@@ -224,6 +228,7 @@ impl Relay {
                     vmm.ask_stats();
                 }
             }
+            Action::AppsRun => self.tell_that_apps_run(),
             Action::Phase { name, ago_ns } => {
                 self.phase(name, trace::now_ns().saturating_sub(ago_ns))
             }
@@ -243,6 +248,15 @@ impl Relay {
                 }
             }
             Action::Finish(code) => self.code = Some(code),
+        }
+    }
+
+    fn tell_that_apps_run(&self) {
+        let Some(counter) = &self.apps_run else {
+            return;
+        };
+        if let Err(error) = rustix::io::write(counter, &1_u64.to_ne_bytes()) {
+            self.say(&format!("say that the apps run: {error}"));
         }
     }
 

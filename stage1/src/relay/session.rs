@@ -327,7 +327,14 @@ impl Session {
                 .map(ToAgent::Start)
                 .for_each(send);
         }
+        self.look_whether_apps_run();
         Ok(())
+    }
+
+    fn look_whether_apps_run(&mut self) {
+        if !self.stopping && self.apps.all_run() {
+            self.actions.push(Action::AppsRun);
+        }
     }
 
     /// The agent is back: it hears again what it may have missed.
@@ -358,8 +365,11 @@ impl Session {
             return Ok(());
         }
         let app = self.apps.get_mut(process);
-        app.ok_or(Violation::Process(process))?.started()?;
+        let news = app.ok_or(Violation::Process(process))?.started()?;
         self.app_started(process);
+        if news {
+            self.look_whether_apps_run();
+        }
         self.actions.push(Action::Phase {
             name: "app-exec",
             ago_ns,

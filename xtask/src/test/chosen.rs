@@ -18,6 +18,7 @@ const CONTAINER_MODULES: &[&str] = &[
     "metadata::",
     "root::",
     "sandbox::",
+    "service::",
     "stop::",
     "streams::",
     "volumes::",

@@ -56,5 +56,5 @@ pub(crate) fn export(app: &str, arguments: &Arguments, signals: &SignalFd) -> Re
         relay,
         file_servers,
     };
-    Ok(wait::wait(helpers, signals, &mut commands, None))
+    Ok(wait::wait(helpers, signals, &mut commands, None, None))
 }

@@ -118,6 +118,8 @@ pub(crate) struct Public<'a> {
     pub(crate) status: &'a OwnedFd,
     pub(crate) control: &'a OwnedFd,
     pub(crate) logs: &'a Logs,
+    /// Where the relay says that the apps run, if somebody wants to hear it.
+    pub(crate) apps_run: Option<&'a OwnedFd>,
 }
 
 /// What the relay is started with, beside the standard streams.
@@ -146,6 +148,8 @@ pub(crate) fn spawn_relay(with: &RelayDescriptors<'_>, interactive: bool) -> Res
         if let Some(journal) = &public.logs.journal {
             descriptors.push(at(descriptors::JOURNAL, journal.as_fd()));
         }
+        let apps_run = public.apps_run.map(OwnedFd::as_fd);
+        descriptors.extend(apps_run.map(|file| at(descriptors::APPS_RUN, file)));
     }
     if let Some(kernel) = &kernel {
         descriptors.push(at(descriptors::KERNEL, kernel.as_fd()));

@@ -28,6 +28,7 @@ mod mutable;
 mod names;
 mod planning;
 mod pressure;
+mod service;
 mod shares;
 mod sources;
 mod wait;
@@ -56,6 +57,7 @@ use helpers::{Helpers, Public, RelayDescriptors};
 use metadata::Secrets;
 use mutable::{Calls, Mutable};
 use planning::Planning;
+use service::ServiceManager;
 
 /// The environment variable with the number of the descriptor that holds the pod's lock.
 const LOCK_VARIABLE: &str = "RKT_LOCK_FD";
@@ -103,6 +105,7 @@ fn run_pod(arguments: &Arguments, signals: &SignalFd, trace: Option<&File>) -> R
     }
     let control = control::Control::open()?;
     let calls = arguments.mutable.then(Calls::open).transpose()?;
+    let manager = ServiceManager::find();
     let relay = helpers::spawn_relay(
         &RelayDescriptors {
             commands: commands_end.as_fd(),
@@ -111,6 +114,7 @@ fn run_pod(arguments: &Arguments, signals: &SignalFd, trace: Option<&File>) -> R
                 status: files.status_directory(),
                 control: control.listener(),
                 logs: &logs::Logs::open()?,
+                apps_run: manager.as_ref().map(ServiceManager::apps_run),
             }),
             trace,
         },
@@ -153,7 +157,7 @@ fn run_pod(arguments: &Arguments, signals: &SignalFd, trace: Option<&File>) -> R
         relay,
         file_servers,
     };
-    let code = wait::wait(helpers, signals, &mut commands, mutable.as_mut());
+    let code = wait::wait(helpers, signals, &mut commands, mutable.as_mut(), manager);
     drop(control);
     files.remove_readiness();
     Ok(code)

@@ -5,6 +5,7 @@
 //! * The second one kills both helpers at once.
 //! * SIGUSR1 stops it in order too, however often it comes: two callers of the `stop` entrypoint do not know of each other.
 //! * The relay's end is the pod's end, and its exit code the pod's.
+//! * A service manager hears when the apps run, and of the first signal.
 //! * A VMM that has ended leaves the relay [`RELAY_END_LIMIT`] to say so.
 
 use std::os::unix::net::UnixStream;
@@ -21,6 +22,7 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::helpers::{Helpers, send_to_relay};
 use crate::mutable::Mutable;
+use crate::service::ServiceManager;
 use crate::shares::FileServer;
 
 /// What apps get between SIGTERM and SIGKILL: as long as most service managers give.
@@ -58,11 +60,13 @@ pub(crate) fn wait(
     signals: &SignalFd,
     commands: &mut UnixStream,
     mut mutable: Option<&mut Mutable<'_>>,
+    manager: Option<ServiceManager>,
 ) -> u8 {
     let mut pod = Running {
         vmm: Some(helpers.vmm),
         relay: helpers.relay,
         file_servers: helpers.file_servers,
+        manager,
         stopping: false,
         deadline: None,
     };
@@ -97,6 +101,7 @@ struct Running {
     vmm: Option<Child>,
     relay: Child,
     file_servers: Vec<FileServer>,
+    manager: Option<ServiceManager>,
     stopping: bool,
     deadline: Option<Instant>,
 }
@@ -134,6 +139,9 @@ impl Running {
         let of_callers = mutable.as_ref().map(|mutable| mutable.descriptors());
         let of_callers = of_callers.into_iter().flatten();
         wanted.extend(of_callers.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        let of_all_but_apps = wanted.len();
+        let awaited = self.manager.as_ref().and_then(ServiceManager::awaited);
+        wanted.extend(awaited.map(|fd| PollFd::new(fd, PollFlags::IN)));
         let left = self
             .deadline
             .map(|at| at.saturating_duration_since(Instant::now()));
@@ -145,6 +153,10 @@ impl Running {
             Err(_) => return None,
         }
         let ready: Vec<bool> = wanted.iter().map(|w| !w.revents().is_empty()).collect();
+        // Before the relay's end: apps may have run shortly.
+        if let (Some(true), Some(manager)) = (ready.get(of_all_but_apps), &mut self.manager) {
+            manager.ready();
+        }
         if ready[0] {
             return Some(End::Relay);
         }
@@ -155,7 +167,7 @@ impl Running {
             return self.signal(commands, asks);
         }
         if let Some(mutable) = mutable {
-            mutable.hear(&ready[of_helpers..], commands);
+            mutable.hear(&ready[of_helpers..of_all_but_apps], commands);
         }
         let vmm = 2 + self.file_servers.len();
         if vmm < of_helpers && ready[vmm] {
@@ -172,6 +184,7 @@ impl Running {
             return (!asks).then_some(End::Killed);
         }
         self.stopping = true;
+        self.manager.iter_mut().for_each(ServiceManager::stopping);
         self.limit(STOP_LIMIT);
         // A relay that cannot be written to is about to end.
         let _ = send_to_relay(commands, &ToRelay::Stop, MAX_TO_RELAY);

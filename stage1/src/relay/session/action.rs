@@ -67,6 +67,8 @@ pub enum Action {
     },
     /// The agent is there.
     Ready,
+    /// The programs of all apps have been started, and none has failed.
+    AppsRun,
     /// A phase of the start or end, this long ago.
     Phase {
         /// Its name in the trace.

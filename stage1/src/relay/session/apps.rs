@@ -73,6 +73,11 @@ impl Apps {
         self.list.iter().map(|(_, process)| process)
     }
 
+    /// Whether all were started, and none has failed.
+    pub(super) fn all_run(&self) -> bool {
+        self.first_failure.is_none() && !self.all().any(Process::is_waiting)
+    }
+
     /// An app has ended: its name.
     pub(super) fn note_end(&mut self, id: ProcessId, exit: Exit) -> Option<AppName> {
         if !exit.is_success() {
@@ -132,3 +137,7 @@ impl Apps {
         self.first_failure.unwrap_or(0)
     }
 }
+
+#[cfg(test)]
+#[path = "apps_test.rs"]
+mod tests;

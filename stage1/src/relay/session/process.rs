@@ -62,6 +62,11 @@ impl Process {
         }
     }
 
+    /// Whether it was not started yet.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.state == State::Waiting
+    }
+
     /// Whether that is news.
     pub(super) fn exited(&mut self, exit: Exit) -> Result<bool, Violation> {
         match self.state {

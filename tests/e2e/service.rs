@@ -1,0 +1,189 @@
+//! Pods under a service manager: what it hears, and a unit under the real systemd.
+
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use bulkhead_tests::images::busybox_oci;
+use nix::sys::signal::Signal;
+
+use crate::bulkhead::{Call, data, dist, own_data, pod};
+use crate::leftovers::{no_processes, processes};
+
+/// Longer than any start.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+const SYSTEMD: &str = "/usr/lib/systemd/systemd";
+
+/// Says that it is ready, and ends well when it is asked to.
+const WAITING: &str = "trap 'exit 0' TERM; echo ready; while :; do sleep 0.1; done";
+
+/// Stands for systemd: the socket that it makes, and what comes there.
+struct Manager {
+    _directory: tempfile::TempDir,
+    path: PathBuf,
+    socket: UnixDatagram,
+}
+
+impl Manager {
+    fn new() -> Self {
+        let directory = own_data();
+        let path = directory.path().join("notify");
+        let socket = UnixDatagram::bind(&path).expect("a socket");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a limit");
+        Self {
+            _directory: directory,
+            path,
+            socket,
+        }
+    }
+
+    /// This call is a service of this manager.
+    fn starts(&self, call: Call) -> Call {
+        call.variable("NOTIFY_SOCKET", self.path.to_str().expect("plain names"))
+    }
+
+    #[track_caller]
+    fn hears(&self, text: &str) {
+        let mut message = [0; 256];
+        let length = self.socket.recv(&mut message).expect("a message in time");
+        assert_eq!(String::from_utf8_lossy(&message[..length]), text);
+    }
+
+    #[track_caller]
+    fn hears_nothing_more(&self) {
+        self.socket.set_nonblocking(true).expect("a socket");
+        let mut message = [0; 256];
+        let heard = self.socket.recv(&mut message);
+        assert!(heard.is_err(), "{}", String::from_utf8_lossy(&message));
+    }
+}
+
+#[test]
+fn a_manager_hears_that_the_apps_run_and_that_they_stop() {
+    let manager = Manager::new();
+    let two = pod(&busybox_oci())
+        .name("one")
+        .shell(WAITING)
+        .app(busybox_oci())
+        .name("two")
+        .shell("trap 'exit 0' TERM; while :; do sleep 0.1; done");
+    let pod = manager.starts(two).start();
+    manager.hears("READY=1\n");
+    let pod = pod.wait_for("ready").signal(Signal::SIGTERM);
+    manager.hears("STOPPING=1\n");
+    pod.finish().exits(0);
+    manager.hears_nothing_more();
+    assert_eq!(no_processes(), Vec::<String>::new());
+}
+
+#[test]
+fn apps_that_end_at_once_have_run_and_one_that_cannot_start_has_not() {
+    let manager = Manager::new();
+    let call = |program| manager.starts(pod(&busybox_oci()).exec(program));
+    call("/bin/true").run().exits(0);
+    manager.hears("READY=1\n");
+    assert!(!call("/bin/nothing").run().succeeded());
+    manager.hears_nothing_more();
+}
+
+#[test]
+fn neither_apps_nor_helpers_know_of_the_manager() {
+    let manager = Manager::new();
+    let script = format!("env; {WAITING}");
+    let pod = manager.starts(pod(&busybox_oci()).shell(&script)).start();
+    manager.hears("READY=1\n");
+    let pod = pod.wait_for("ready");
+    let supervisor = pod.pid.to_string();
+    for process in processes() {
+        let pid = process.split(' ').next().expect("a process id");
+        let environment = fs::read_to_string(format!("/proc/{pid}/environ")).unwrap_or_default();
+        let knows = environment.contains("NOTIFY_SOCKET");
+        assert_eq!(knows, pid == supervisor, "{process}");
+    }
+    let finished = pod.signal(Signal::SIGTERM).finish().exits(0);
+    assert!(!finished.text().contains("NOTIFY_SOCKET"));
+}
+
+#[test]
+fn a_manager_that_is_not_there_is_a_warning() {
+    pod(&busybox_oci())
+        .variable("NOTIFY_SOCKET", "/nowhere/notify")
+        .exec("/bin/true")
+        .run()
+        .exits(0)
+        .says("nobody will hear that the pod is ready: NOTIFY_SOCKET=/nowhere/notify");
+}
+
+/// The unit of the documentation, with this program and this app.
+fn documented_unit(data: &Path) -> String {
+    let page = include_str!("../../docs/systemd.md");
+    let unit = page.split("```").nth(1).expect("a unit");
+    let unit = unit.strip_prefix("ini\n").expect("a unit");
+    let program = dist().join("bin/bulkhead").display().to_string();
+    let image = busybox_oci().display().to_string();
+    let here = format!("{program} --dir={}", data.display());
+    let stage1 = std::env::var("BULKHEAD_TEST_STAGE1").unwrap_or("kvm".to_owned());
+    let app = format!("--stage1={stage1} {image} --exec=/bin/sh -- -c \"{WAITING}\"");
+    let unit = unit
+        .replace("/usr/bin/bulkhead", &here)
+        .replace("/srv/images/web.aci", &app);
+    // The files of the units that all others come after are not there.
+    unit.replace("[Unit]\n", "[Unit]\nDefaultDependencies=no\n")
+}
+
+/// Comes after the pod's unit, looks at it, and stops it; with its own end systemd's comes.
+const LOOKING: &str = "\
+[Unit]
+DefaultDependencies=no
+Wants=web.service
+After=web.service
+SuccessAction=exit-force
+FailureAction=exit-force
+[Service]
+Type=oneshot
+TimeoutStartSec=600
+StandardOutput=file:DIRECTORY/seen
+StandardError=inherit
+ExecStart=systemctl show -p ActiveState,Result web.service
+ExecStart=systemctl stop web.service
+ExecStart=systemctl show -p ActiveState,Result,ExecMainStatus web.service
+";
+
+/// A systemd that has process ids, mounts, `/run` and a control group of its own, so that it leaves ours as they are.
+const BOOT: &str = "\
+group=/sys/fs/cgroup/systemd-test
+mkdir -p $group && echo 0 > $group/cgroup.procs && mount -t tmpfs tmpfs /run || exit
+exec env container=test SYSTEMD_UNIT_PATH=\"$0\" unshare --cgroup --mount sh -c '
+mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec \"$0\" --system --unit=looking.service' \"$1\"";
+
+#[test]
+fn the_documented_unit_runs_under_systemd_and_stops_in_order() {
+    assert!(Path::new(SYSTEMD).exists(), "apt-get install systemd");
+    let units = own_data();
+    let seen = units.path().join("seen");
+    let write = |name: &str, text: &str| fs::write(units.path().join(name), text).expect("a unit");
+    write("web.service", &documented_unit(data()));
+    let directory = units.path().display().to_string();
+    write("looking.service", &LOOKING.replace("DIRECTORY", &directory));
+
+    let output = Command::new("unshare")
+        .args(["--pid", "--fork", "--mount", "--mount-proc", "--kill-child"])
+        .args(["sh", "-c", BOOT])
+        .args([units.path(), Path::new(SYSTEMD)])
+        .output()
+        .expect("unshare starts");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let seen = fs::read_to_string(&seen).unwrap_or_default();
+    let expected = [
+        "ActiveState=active",
+        "ActiveState=inactive",
+        "ExecMainStatus=0",
+    ];
+    for line in expected {
+        assert!(seen.lines().any(|seen| seen == line), "{seen}\n{said}");
+    }
+    assert_eq!(seen.matches("Result=success").count(), 2, "{seen}\n{said}");
+}
