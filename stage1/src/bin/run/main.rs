@@ -80,9 +80,7 @@ fn main() -> ExitCode {
 fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
     let _lock = take_lock()?;
     let trace = open_trace()?;
-    if let Some(trace) = &trace {
-        trace::phase(trace, "stage1-start", start_ns);
-    }
+    note(trace.as_ref(), "stage1-start", start_ns);
     let arguments = Arguments::parse(arguments)?;
     let signals = wait::block_signals()?;
     match &arguments.export {
@@ -100,9 +98,7 @@ fn run_pod(arguments: &Arguments, signals: &SignalFd, trace: Option<&File>) -> R
     let (mut commands, commands_end) =
         UnixStream::pair().context("make the relay's command socket")?;
     let vmm = flavor.spawn(vmm_end, arguments.debug)?;
-    if let Some(trace) = trace {
-        trace::phase(trace, "vmm-spawned", trace::now_ns());
-    }
+    note(trace, "vmm-spawned", trace::now_ns());
     let control = control::Control::open()?;
     let calls = arguments.mutable.then(Calls::open).transpose()?;
     let manager = ServiceManager::find();
@@ -161,6 +157,13 @@ fn run_pod(arguments: &Arguments, signals: &SignalFd, trace: Option<&File>) -> R
     drop(control);
     files.remove_readiness();
     Ok(code)
+}
+
+/// A phase of the start, where phases are measured.
+fn note(trace: Option<&File>, phase: &str, ns: u64) {
+    if let Some(trace) = trace {
+        trace::phase(trace, phase, ns);
+    }
 }
 
 /// Takes the pod's lock over, so that no helper inherits it. It is released by the end of this process.
