@@ -1,5 +1,6 @@
 //! The subcommands that look at pods, enter and end them.
 
+mod attach;
 mod cat_manifest;
 mod description;
 mod enter;
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Subcommand;
 
+use self::attach::AttachOptions;
 use self::cat_manifest::CatManifestOptions;
 pub(crate) use self::description::{AppJson, Description, is_mutable};
 pub(crate) use self::enter::{EnterOptions, enter};
@@ -50,6 +52,8 @@ pub(crate) enum PodCommand {
     Enter(EnterOptions),
     /// Write an app of a pod that has exited as an image, with all that it has changed
     Export(ExportOptions),
+    /// Read and write the streams of an app of a running pod
+    Attach(AttachOptions),
     /// Stop running pods
     Stop(StopOptions),
     /// Delete pods that do not run
@@ -68,6 +72,7 @@ impl PodCommand {
             Self::Logs(_) => "logs",
             Self::Enter(_) => "enter",
             Self::Export(_) => "export",
+            Self::Attach(_) => "attach",
             Self::Stop(_) => "stop",
             Self::Rm(_) => "rm",
             Self::Gc(_) => "gc",
@@ -83,6 +88,7 @@ impl PodCommand {
             Self::Enter(options) => match enter(global, options)? {},
             Self::Export(options) => export::export(global, options),
             Self::Logs(options) => logs::logs(global, options),
+            Self::Attach(options) => match attach::attach(global, options)? {},
             Self::Stop(options) => stop::stop(global, options),
             Self::Rm(options) => rm::rm(global, options),
             Self::Gc(options) => gc::gc(global, options),

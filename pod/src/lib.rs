@@ -8,7 +8,7 @@
 //! deletes them; [`mutable`] changes which apps a running pod has.
 //! [`log`] is what the apps' logs look like, for those who write and those who read them.
 //! [`stage1_image`] reads what starts and isolates a pod, [`stage1_cache`] keeps it near the pods,
-//! [`name_files`] says by which files both stages speak of names.
+//! [`name_files`] says by which files both stages speak of names, [`streams`] by which annotations of an app's streams.
 
 #[cfg(test)]
 mod fixture_test;
@@ -25,6 +25,7 @@ mod remove;
 pub mod stage1_cache;
 pub mod stage1_image;
 pub mod state;
+pub mod streams;
 mod tree;
 mod uuid;
 pub mod wait;

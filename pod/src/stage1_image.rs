@@ -16,6 +16,7 @@ use crate::manifest::{AbsolutePath, ImageManifest, MANIFEST_BYTES_MAX, ManifestE
 pub const INTERFACE_VERSION: u32 = 6;
 
 const RUN: &str = "coreos.com/rkt/stage1/run";
+const ATTACH: &str = "coreos.com/rkt/stage1/attach";
 const ENTER: &str = "coreos.com/rkt/stage1/enter";
 const STOP: &str = "coreos.com/rkt/stage1/stop";
 const GC: &str = "coreos.com/rkt/stage1/gc";
@@ -71,6 +72,7 @@ pub struct Stage1Image {
     manifest: ImageManifest,
     run: AbsolutePath,
     enter: Option<AbsolutePath>,
+    attach: Option<AbsolutePath>,
     stop: Option<AbsolutePath>,
     gc: Option<AbsolutePath>,
     apps: Option<AppEntrypoints>,
@@ -120,7 +122,7 @@ impl Stage1Image {
                 .map_err(|error| wrong(name, format!("{error}")))
         };
         let run = entrypoint(RUN)?.ok_or_else(|| wrong(RUN, "is missing".to_owned()))?;
-        let enter = entrypoint(ENTER)?;
+        let (enter, attach) = (entrypoint(ENTER)?, entrypoint(ATTACH)?);
         let (stop, gc) = (entrypoint(STOP)?, entrypoint(GC)?);
         let of_apps = [APP_ADD, APP_START, APP_STOP, APP_RM].map(entrypoint);
         let [add, start, app_stop, rm] = of_apps;
@@ -145,6 +147,7 @@ impl Stage1Image {
             manifest,
             run,
             enter,
+            attach,
             stop,
             gc,
             apps,
@@ -194,6 +197,12 @@ impl Stage1Image {
     #[must_use]
     pub fn run_entrypoint(&self) -> &AbsolutePath {
         &self.run
+    }
+
+    /// Its `attach` entrypoint, if it has one.
+    #[must_use]
+    pub fn attach_entrypoint(&self) -> Option<&AbsolutePath> {
+        self.attach.as_ref()
     }
 
     /// Its `enter` entrypoint, if it has one.

@@ -1,4 +1,5 @@
-//! `enter` ↔ relay: [`crate::frame`]s on a stream socket in the pod's directory, one connection a program.
+//! `enter` and `attach` ↔ relay: [`crate::frame`]s on a stream socket in the pod's directory, one connection a program or an
+//! attached client.
 //!
 //! ```text
 //! client                                    relay
@@ -11,7 +12,7 @@
 //! An order to an app of a mutable pod is a connection of its own: [`Request::App`], and one reply.
 //!
 //! Bytes of the program's streams do not come this way but through the pipes, each with the kernel's own flow control. A
-//! connection that ends takes its program along.
+//! connection that ends takes its program along; not so the app that it was attached to.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +24,7 @@ use crate::plan::{AppName, MAX_ARGUMENT, MAX_ARGUMENTS, WindowSize};
 /// The socket's name in the pod's directory.
 pub const SOCKET: &str = "control";
 
-/// Connections to one pod at a time, and so the programs that were started through them.
+/// Connections to one pod at a time, and so the programs that were started through them, and attached clients.
 pub const MAX_CONNECTIONS: usize = 64;
 
 /// Longest message to the relay: what arguments and environment of a program may be together on Linux, with the usual limit
@@ -36,12 +37,16 @@ pub const MAX_REPLY: usize = MAX_REASON + 64;
 /// Variables that one request sets.
 pub const MAX_VARIABLES: usize = 16;
 
-/// Most descriptors beside an [`Exec`].
+/// Most descriptors beside an [`Exec`] or [`Attach`].
 pub const MAX_DESCRIPTORS: usize = 3;
 
 /// From the client to the relay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
+    /// Say what can be attached to of an app.
+    Offer(AppName),
+    /// Attach to an app, once, with [`Attach::descriptors`] descriptors beside it: in place of an [`Exec`].
+    Attach(Attach),
     /// First message, once, with [`Exec::descriptors`] descriptors beside it.
     Exec(Box<Exec>),
     /// Send a signal to the program, 1 to 64.
@@ -95,10 +100,69 @@ impl Exec {
     }
 }
 
+/// Streams of an app's main process. Of a terminal, what it shows is its standard output.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Streams {
+    /// Its input.
+    pub stdin: bool,
+    /// Its output.
+    pub stdout: bool,
+    /// Its errors; a terminal has none.
+    pub stderr: bool,
+}
+
+impl Streams {
+    /// Whether it is none.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+
+    /// Whether all of these are among the others.
+    #[must_use]
+    pub fn within(self, others: Self) -> bool {
+        let within = |one: bool, other: bool| !one || other;
+        within(self.stdin, others.stdin)
+            && within(self.stdout, others.stdout)
+            && within(self.stderr, others.stderr)
+    }
+}
+
+/// To read and write streams that an app has, beside whoever else does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attach {
+    /// Whose.
+    pub app: AppName,
+    /// Which; not none.
+    pub streams: Streams,
+    /// The size of the client's terminal.
+    pub size: Option<WindowSize>,
+}
+
+impl Attach {
+    /// Descriptors that come with it: for each stream the end of a pipe, in their order.
+    #[must_use]
+    pub fn descriptors(&self) -> usize {
+        let Streams {
+            stdin,
+            stdout,
+            stderr,
+        } = self.streams;
+        [stdin, stdout, stderr].into_iter().filter(|s| *s).count()
+    }
+}
+
 /// From the relay to the client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// The program runs.
+    /// The answer to [`Request::Offer`].
+    Offer {
+        /// What can be attached to.
+        streams: Streams,
+        /// Whether they are a terminal's.
+        terminal: bool,
+    },
+    /// The program runs, or the client is attached: the connection ends when there is nothing more to come.
     Started,
     /// There will be no program. The connection ends.
     Refused {

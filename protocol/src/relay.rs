@@ -37,6 +37,10 @@ pub struct RelaySpec {
     pub metadata: MetadataSpec,
     /// The apps' main processes, one an app in the order of the plan, with ids 0, 1, ….
     pub processes: List<Process, MAX_APPS>,
+    /// Where the outputs of each of them go, in the same order.
+    pub outputs: List<Outputs, MAX_APPS>,
+    /// Whether the first of them has the relay's standard input.
+    pub interactive: bool,
     /// How long the agent may take to say hello, in milliseconds of host time.
     pub ready_timeout_ms: u32,
     /// Between SIGTERM and SIGKILL in the guest.
@@ -52,4 +56,37 @@ pub struct RelaySpec {
     pub mutable: bool,
     /// Say on standard error what happens.
     pub debug: bool,
+}
+
+/// Where the outputs of an app go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outputs {
+    /// Standard output; a terminal's.
+    pub stdout: Destination,
+    /// Standard error.
+    pub stderr: Destination,
+}
+
+impl Outputs {
+    /// Both to the same place.
+    #[must_use]
+    pub fn both(to: Destination) -> Self {
+        Self {
+            stdout: to,
+            stderr: to,
+        }
+    }
+}
+
+/// Where an output goes, beside those who have attached to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Destination {
+    /// To the relay's own outputs, and to the log.
+    Log,
+    /// To the relay's own outputs.
+    Stream,
+    /// To nobody, and nobody can attach to it.
+    Null,
+    /// To nobody else: of a terminal that is not the relay's.
+    Attached,
 }

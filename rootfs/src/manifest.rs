@@ -11,6 +11,8 @@ const NAME: &str = "bulkhead.dev/stage1";
 const ANNOTATIONS: &[(&str, &str)] = &[
     ("coreos.com/rkt/stage1/run", "/run"),
     ("coreos.com/rkt/stage1/enter", "/enter"),
+    // One program: its words say what is wanted of it.
+    ("coreos.com/rkt/stage1/attach", "/enter"),
     ("coreos.com/rkt/stage1/stop", "/stop"),
     ("coreos.com/rkt/stage1/app/add", "/app-add"),
     ("coreos.com/rkt/stage1/app/start", "/app-start"),

@@ -17,6 +17,7 @@ fn the_manifest_names_image_and_entrypoints() {
             "annotations": [
                 {"name": "coreos.com/rkt/stage1/run", "value": "/run"},
                 {"name": "coreos.com/rkt/stage1/enter", "value": "/enter"},
+                {"name": "coreos.com/rkt/stage1/attach", "value": "/enter"},
                 {"name": "coreos.com/rkt/stage1/stop", "value": "/stop"},
                 {"name": "coreos.com/rkt/stage1/app/add", "value": "/app-add"},
                 {"name": "coreos.com/rkt/stage1/app/start", "value": "/app-start"},

@@ -17,6 +17,7 @@ mod seccomp;
 mod settings;
 mod shares;
 mod size;
+mod streams;
 mod unsupported;
 mod volumes;
 
@@ -32,6 +33,7 @@ use bulkhead_protocol::plan::{
     App, AppName, AppNameError, Limits, MAX_EMPTY_VOLUMES, NameFiles, Plan, Process, ProcessId,
     Stdio,
 };
+use bulkhead_protocol::relay::Outputs;
 
 use crate::arguments::Insecure;
 
@@ -100,6 +102,8 @@ pub struct Pod {
     pub plan: Plan,
     /// The apps' programs, ids 0, 1, … in the order of the plan.
     pub processes: Vec<Process>,
+    /// Where their outputs go.
+    pub outputs: Vec<Outputs>,
     /// For each image of the plan, the app (by its place in the manifest) whose file it is.
     pub image_apps: Vec<usize>,
     /// What the machine has.
@@ -246,6 +250,14 @@ pub enum PlanError {
         /// How much there is.
         there: String,
     },
+    /// Modes of streams that make no sense.
+    #[error("app {app}: its streams: {problem}")]
+    Streams {
+        /// Which.
+        app: AppName,
+        /// What is wrong.
+        problem: String,
+    },
     /// An interactive pod with several apps.
     #[error("an interactive pod has one app, and this one has {0}")]
     Interactive(usize),
@@ -261,11 +273,7 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
     unsupported::refuse_pod(input.manifest)?;
 
     let images = disks::images(input.manifest, input.images)?;
-    let mut programs = Vec::new();
-    for (runtime, image) in apps.iter().zip(input.images) {
-        let name = AppName::try_from(runtime.name.as_str().to_owned())?;
-        programs.push((program_of(runtime, image, &name)?, name));
-    }
+    let programs = programs(input)?;
     let volumes = volumes::resolve(input, &programs, &images.layer_of_app)?;
     let mut scratch = disks::scratch(apps.len(), volumes.shared, input.scratch_length)?;
     let closes = !input.insecure.paths;
@@ -273,13 +281,14 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
     let settings = named_isolators(input.manifest, &programs);
     let settings = settings::of(settings, input.shares_kernel)?;
     let mut planned = Vec::new();
-    let mut processes = Vec::new();
+    let (mut processes, mut outputs) = (Vec::new(), Vec::new());
     let volume_scratch = if volumes.shared { scratch.pop() } else { None };
     for (index, ((app, name), volumes)) in programs.into_iter().zip(volumes.mounts).enumerate() {
         let runtime = &apps[index];
-        unsupported::refuse_app(app, &name, input.stdio)?;
+        let (stdio, leads_to) = streams::of(runtime, &name, input.stdio)?;
+        outputs.push(leads_to);
         let id = ProcessId(u32::try_from(index).unwrap_or(u32::MAX));
-        processes.push(process::process(id, &name, app, input)?);
+        processes.push(process::process(id, &name, app, input, stdio)?);
         let masked = mounts::masked(&volumes, closes, input.shares_kernel);
         let read_only = mounts::read_only(&volumes, closes, input.shares_kernel);
         let mounts = mounts::of_app(volumes, input.name_files, closes);
@@ -313,6 +322,7 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
     Ok(Pod {
         plan,
         processes,
+        outputs,
         image_apps: images.apps,
         size,
         shares: volumes.shares,
@@ -353,6 +363,16 @@ fn named_isolators<'a>(
     });
     let of_pod = of_pod(manifest).map(|isolator| ("the pod".to_owned(), isolator));
     of_pod.chain(of_apps)
+}
+
+/// What each app runs, with the app's name.
+fn programs<'a>(input: &Input<'a>) -> Result<Vec<(&'a ManifestApp, AppName)>, PlanError> {
+    let apps = input.manifest.apps.iter().zip(input.images);
+    apps.map(|(runtime, image)| {
+        let name = AppName::try_from(runtime.name.as_str().to_owned())?;
+        Ok((program_of(runtime, image, &name)?, name))
+    })
+    .collect()
 }
 
 /// What the pod says about an app, or else what its image says.

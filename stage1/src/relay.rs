@@ -14,8 +14,8 @@
 //! * [`log`]: a thread that keeps what the apps write, for a disk may block too.
 //!
 //! **Invariant.** A guest can make the relay hold no more than [`WINDOW`](bulkhead_protocol::agent::WINDOW) bytes for each
-//! stream of its processes, one frame, one bounded queue of answers, and of requests to the metadata service, and one of what
-//! is to be logged.
+//! stream of its processes, one frame, one bounded queue of answers, and of requests to the metadata service, one of what is
+//! to be logged, and one window more for each stream that a client is attached to.
 
 pub mod descriptors;
 pub mod event_loop;

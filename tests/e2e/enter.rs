@@ -115,6 +115,23 @@ fn input_passes_unchanged_and_ends() {
 }
 
 #[test]
+fn an_escape_sequence_leaves_a_terminal_and_the_program_hangs_up() {
+    let pod = Pod::waiting();
+    let mut terminal = Terminal::open(24, 80);
+    let modes = terminal.modes();
+    let client =
+        terminal.run(pod.shell("trap 'echo > /tmp/hung-up' HUP; echo ready; read line; read line"));
+    terminal.wait_for("ready");
+    terminal.write("\x1d\x1d\x1d");
+    client.finish().exits(129);
+    assert_eq!(terminal.modes(), modes, "it is as it was");
+    pod.shell("until [ -e /tmp/hung-up ]; do sleep 0.1; done")
+        .run()
+        .exits(0);
+    pod.end();
+}
+
+#[test]
 fn it_is_root_in_the_app_s_surroundings() {
     let pod = Pod::start(&format!("echo here > /tmp/mark; {WAITS}"), |call| {
         call.flag("--user=1000")

@@ -6,6 +6,7 @@ mod changed;
 mod leftovers;
 mod terminal;
 
+mod attach;
 mod bad_archives;
 mod bad_images;
 mod block_volumes;

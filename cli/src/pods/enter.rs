@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use bulkhead_pod::found::FoundPod;
+use bulkhead_pod::manifest::AcName;
 use bulkhead_pod::stage1_image::Stage1Image;
 use bulkhead_pod::state::State;
 use bulkhead_pod::wait::{Until, wait};
@@ -19,6 +20,9 @@ const DEFAULT_PROGRAM: &str = "/bin/bash";
 
 /// Options of `enter`.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "On a terminal, ^] three times within a second leaves it; the program hangs up."
+)]
 pub(crate) struct EnterOptions {
     /// The app, where the pod has several
     #[arg(long, value_name = "NAME")]
@@ -41,17 +45,11 @@ pub(crate) struct EnterOptions {
 /// Returns only when something failed: otherwise this process has become the `enter` entrypoint of the pod's stage1.
 pub(crate) fn enter(global: &GlobalOptions, options: &EnterOptions) -> Result<Infallible> {
     let pod = FoundPod::find(&global.dir, &options.uuid)?;
+    let (pod, app) = enterable(global, pod, options.app.as_deref())?;
     let uuid = pod.uuid();
-    if pod.state() != State::Running {
-        bail!("pod \"{uuid}\" is not running: it is {}", pod.state());
-    }
-    let pod = wait(&global.dir, uuid, Until::Enterable, None)?;
     let whose = || format!("pod {uuid}");
     let process = pod.process().with_context(whose)?;
     let process = process.with_context(|| format!("pod {uuid} has no process"))?;
-    let manifest = pod.manifest().with_context(whose)?;
-    let manifest = manifest.with_context(|| format!("pod {uuid} has no manifest"))?;
-    let app = name::app(&manifest, options.app.as_deref()).with_context(whose)?;
     let stage1 = Stage1Image::open(&pod.path().join("stage1"))?;
     let entrypoint = stage1
         .enter_entrypoint()
@@ -68,4 +66,22 @@ pub(crate) fn enter(global: &GlobalOptions, options: &EnterOptions) -> Result<In
         .current_dir(&directory)
         .exec();
     Err(error).with_context(|| format!("execute {}", program.display()))
+}
+
+/// A running pod when its stage1 is ready for clients, and the app that is meant.
+pub(super) fn enterable(
+    global: &GlobalOptions,
+    pod: FoundPod,
+    wanted: Option<&str>,
+) -> Result<(FoundPod, AcName)> {
+    let uuid = pod.uuid();
+    if pod.state() != State::Running {
+        bail!("pod \"{uuid}\" is not running: it is {}", pod.state());
+    }
+    let pod = wait(&global.dir, uuid, Until::Enterable, None)?;
+    let whose = || format!("pod {uuid}");
+    let manifest = pod.manifest().with_context(whose)?;
+    let manifest = manifest.with_context(|| format!("pod {uuid} has no manifest"))?;
+    let app = name::app(&manifest, wanted).with_context(whose)?.clone();
+    Ok((pod, app))
 }

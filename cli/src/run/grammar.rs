@@ -42,7 +42,7 @@ enum Owner {
 const FOR_EVERY_APP: [&str; 1] = ["--mount"];
 
 /// Flags of rkt that are still to come, each with what it belongs to.
-const NOT_SUPPORTED_YET: [(&str, &str); 20] = [
+const NOT_SUPPORTED_YET: [(&str, &str); 17] = [
     ("port", "networking"),
     ("ipc", "sharing of System V IPC"),
     ("no-overlay", "pods without a writable layer"),
@@ -75,9 +75,6 @@ const NOT_SUPPORTED_YET: [(&str, &str); 20] = [
     ("system-config", "configuration files"),
     ("local-config", "configuration files"),
     ("user-config", "configuration files"),
-    ("stdin", "attaching to apps"),
-    ("stdout", "attaching to apps"),
-    ("stderr", "attaching to apps"),
 ];
 
 impl FlagTable {

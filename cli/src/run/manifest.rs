@@ -6,6 +6,7 @@ use bulkhead_pod::manifest::{
     ManifestError, Mount, PodContents, PodKind, PodManifest, Principal, Resource, RuntimeApp,
     RuntimeImage, Text, TextMap, ValueError, set_annotation,
 };
+use bulkhead_pod::streams::{STDERR, STDIN, STDOUT};
 use thiserror::Error;
 
 use super::environment::{self, EnvironmentError, PodEnvironment};
@@ -123,6 +124,17 @@ pub(crate) fn runtime_app(
     let mut annotations: Vec<Annotation> = Vec::new();
     for Pair { name, value } in &options.annotation {
         set_annotation(&mut annotations, name.clone(), value.clone());
+    }
+    for (name, mode) in [
+        (STDIN, options.stdin.map(|mode| mode.to_string())),
+        (STDOUT, options.stdout.map(|mode| mode.to_string())),
+        (STDERR, options.stderr.map(|mode| mode.to_string())),
+    ] {
+        if let Some(mode) = mode {
+            let name = name.parse().expect("the name of an annotation");
+            let mode = Text::try_from(mode).expect("a short word");
+            set_annotation(&mut annotations, name, mode);
+        }
     }
     Ok(RuntimeApp {
         name,

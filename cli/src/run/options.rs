@@ -6,6 +6,7 @@ use bulkhead_pod::manifest::{
     AbsolutePath, AcIdentifier, AcName, Argument, Capability, CpuShares, Mount, OomScoreAdjust,
     Principal, Quantity, Text, Volume,
 };
+use bulkhead_pod::streams::{InputMode, OutputMode};
 use clap::{Args, Parser};
 
 use super::grammar::{AppWords, FlagTable, Words};
@@ -319,6 +320,18 @@ pub(crate) struct AppOptions {
     /// Add an annotation for executors
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) annotation: Vec<Pair<AcIdentifier>>,
+
+    /// Where its standard input comes from: null, stream (who attaches) or tty (the same)
+    #[arg(long, value_name = "MODE")]
+    pub(crate) stdin: Option<InputMode>,
+
+    /// Where its standard output goes: log, null, stream (not logged) or tty (who attaches)
+    #[arg(long, value_name = "MODE")]
+    pub(crate) stdout: Option<OutputMode>,
+
+    /// The same of its standard error
+    #[arg(long, value_name = "MODE")]
+    pub(crate) stderr: Option<OutputMode>,
 
     /// Add a note of your own
     #[arg(long, value_name = "NAME=VALUE")]

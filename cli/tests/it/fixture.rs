@@ -62,6 +62,7 @@ impl Fixture {
         fs::create_dir_all(rootfs.join("rkt/status")).unwrap();
         fs::create_dir_all(rootfs.join("opt/stage2")).unwrap();
         let others = [
+            "attach",
             "enter",
             "stop",
             "gc",
@@ -79,6 +80,7 @@ impl Fixture {
             "acKind": "ImageManifest", "acVersion": "0.8.11", "name": "bulkhead.dev/stage1-test",
             "annotations": [
                 {"name": "coreos.com/rkt/stage1/run", "value": "/run"},
+                {"name": "coreos.com/rkt/stage1/attach", "value": "/attach"},
                 {"name": "coreos.com/rkt/stage1/enter", "value": "/enter"},
                 {"name": "coreos.com/rkt/stage1/stop", "value": "/stop"},
                 {"name": "coreos.com/rkt/stage1/gc", "value": "/gc"},

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
 mod app;
+mod attach;
 mod bad_input;
 mod doctor;
 mod ends;

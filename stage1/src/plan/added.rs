@@ -4,7 +4,8 @@ use bulkhead_pod::manifest::{App, ImageId, Isolator, PodContents, PodManifest};
 use bulkhead_protocol::MAX_APPS;
 use bulkhead_protocol::bounded::List;
 use bulkhead_protocol::mutable::{AddedApp, EMPTY_DISK};
-use bulkhead_protocol::plan::{Fill, MAX_EMPTY_VOLUMES, MountSource, Partition, Process};
+use bulkhead_protocol::plan::{Fill, MAX_EMPTY_VOLUMES, MountSource, Partition, Process, Stdio};
+use bulkhead_protocol::relay::{Destination, Outputs};
 
 use super::{Image, Input, Plan, PlanError, Pod, VmSize, bounded, limits, of_pod, resolve};
 
@@ -207,6 +208,12 @@ fn refuse_what_needs_a_start(
     }
     if let Some(disk) = pod.disks.first() {
         return refuse(format!("volume {}, a disk of the host", disk.volume));
+    }
+    let plain = Stdio::Pipes { stdin: false };
+    if pod.processes.iter().any(|process| process.stdio != plain)
+        || pod.outputs != [Outputs::both(Destination::Log)]
+    {
+        return refuse("a mode of its streams".to_owned());
     }
     if pod.plan.volume_scratch.is_some() {
         return refuse("a volume that it shares with other apps".to_owned());

@@ -17,7 +17,12 @@ const TERM: &str = "vt100";
 const TERM_MAX: usize = 64;
 
 /// `NAME=value` strings, complete.
-pub(super) fn environment(app: &App, name: &AppName, input: &Input<'_>) -> Vec<String> {
+pub(super) fn environment(
+    app: &App,
+    name: &AppName,
+    input: &Input<'_>,
+    stdio: Stdio,
+) -> Vec<String> {
     let metadata = format!("http://127.0.0.1:{PORT}/{}", input.metadata_token);
     let mut defaults = vec![
         ("PATH", PATH),
@@ -35,7 +40,7 @@ pub(super) fn environment(app: &App, name: &AppName, input: &Input<'_>) -> Vec<S
         PrincipalForm::Name(user) => defaults.extend([("USER", user), ("LOGNAME", user)]),
         PrincipalForm::Id(_) | PrincipalForm::OwnerOf(_) => {}
     }
-    if matches!(input.stdio, Stdio::Terminal { .. }) {
+    if matches!(stdio, Stdio::Terminal { .. }) {
         let plain = |t: &&str| t.len() <= TERM_MAX && t.bytes().all(|b| b.is_ascii_graphic());
         defaults.push(("TERM", input.terminal.filter(plain).unwrap_or(TERM)));
     }

@@ -3,6 +3,7 @@
 use bulkhead_pod::manifest::PodManifest;
 use bulkhead_protocol::bounded::{List, Text};
 use bulkhead_protocol::plan::{App, AppName, Limits, NameFiles, Plan, Process, ProcessId, Stdio};
+use bulkhead_protocol::relay::{Destination, Outputs};
 
 use super::{Image, PlanError, Pod, VmSize, bound, bounded, disks};
 
@@ -66,6 +67,7 @@ pub fn export(
     Ok(Pod {
         plan,
         processes: vec![process],
+        outputs: vec![Outputs::both(Destination::Stream)],
         image_apps: vec![index],
         size: VmSize::of([Limits::default()].into_iter(), Limits::default(), 1)?,
         shares: Vec::new(),

@@ -2,24 +2,26 @@
 
 use bulkhead_pod::manifest::{App, Argument, Event, Isolator};
 use bulkhead_protocol::bounded::{List, Text};
-use bulkhead_protocol::plan::{AppName, MAX_ARGUMENT, MAX_ARGUMENTS, Process, ProcessId};
+use bulkhead_protocol::plan::{AppName, MAX_ARGUMENT, MAX_ARGUMENTS, Process, ProcessId, Stdio};
 
 use super::environment::environment;
 use super::{Input, PlanError, bound, bounded};
-use super::{capabilities, resource_limits, seccomp};
+use super::{capabilities, resource_limits, seccomp, unsupported};
 
 pub(super) fn process(
     id: ProcessId,
     name: &AppName,
     app: &App,
     input: &Input<'_>,
+    stdio: Stdio,
 ) -> Result<Process, PlanError> {
+    unsupported::refuse_app(app, name, stdio)?;
     let whose = |what: &str| format!("app {name}: {what}");
     let handler = |event| {
         let of_event = app.event_handlers.iter().find(|h| h.name == event);
         of_event.map_or(&[][..], |handler| &handler.exec)
     };
-    let environment = environment(app, name, input);
+    let environment = environment(app, name, input, stdio);
     let environment: Result<Vec<_>, _> = environment.into_iter().map(Text::try_from).collect();
     let directory = app.working_directory.as_ref();
     let directory = directory.map_or("/", |path| path.as_str());
@@ -48,7 +50,7 @@ pub(super) fn process(
             whose("its supplementary groups"),
             app.supplementary_gids.clone(),
         )?,
-        stdio: input.stdio,
+        stdio,
         capabilities,
         no_new_privileges: isolators.any(|i| matches!(i, Isolator::NoNewPrivileges(true))),
         seccomp: filter,

@@ -7,6 +7,7 @@ mod agent_link;
 mod client;
 mod clients;
 mod commands;
+mod outputs;
 mod streams;
 
 use std::fs::File;
@@ -18,8 +19,7 @@ use std::time::{Duration, Instant};
 use bulkhead_protocol::AGENT_PORT;
 use bulkhead_protocol::agent::Session as SessionId;
 use bulkhead_protocol::exit::CODE_RUNTIME_FAILED;
-use bulkhead_protocol::plan::Stdio;
-use bulkhead_protocol::relay::RelaySpec;
+use bulkhead_protocol::relay::{Destination, Outputs, RelaySpec};
 use bulkhead_protocol::vmm::{FromVmm, StartTimes};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -36,6 +36,7 @@ use crate::trace;
 use agent_link::AgentLink;
 use clients::{Awaited, Clients};
 use commands::{Command, Commands};
+use outputs::AppOutputs;
 use streams::Streams;
 
 /// What the last output gets to be written, when the pod is over.
@@ -101,6 +102,7 @@ pub fn run(descriptors: Descriptors) -> Result<u8, RelayError> {
     let streams = Streams::start(&spec).map_err(setup("attend to the standard streams"))?;
     let metadata = Service::new(&spec.metadata, &spec.manifest)?;
     let log = log_of(&spec, descriptors.logs, streams.reporter());
+    let outputs = AppOutputs::new(&spec.outputs);
     let start = Instant::now();
     let mut relay = Relay {
         session: Session::new(spec, metadata, SessionId(id), Duration::ZERO),
@@ -111,6 +113,7 @@ pub fn run(descriptors: Descriptors) -> Result<u8, RelayError> {
         status: StatusDirectory::new(descriptors.rkt),
         streams,
         log,
+        outputs,
         clients: Clients::new(descriptors.control),
         apps_run: descriptors.apps_run,
         trace: descriptors.trace,
@@ -146,6 +149,7 @@ struct Relay {
     status: StatusDirectory,
     streams: Streams,
     log: Log,
+    outputs: AppOutputs,
     clients: Clients,
     apps_run: Option<OwnedFd>,
     trace: Option<File>,
@@ -178,6 +182,7 @@ impl Relay {
     fn act(&mut self) {
         // Doing one may bring others.
         loop {
+            self.pass_on();
             let actions = self.session.take_actions();
             if actions.is_empty() {
                 return;
@@ -194,13 +199,11 @@ impl Relay {
                 process,
                 stream,
                 bytes,
-            } => {
-                self.log.output(process, stream, &bytes);
-                self.streams.output(process, stream, bytes);
-            }
+            } => self.output((process, stream), bytes),
             Action::OutputEnd { process, stream } => {
                 self.log.output_end(process, stream);
                 self.streams.output_end(process, stream);
+                self.clients.output_end((process, stream));
             }
             Action::Client { process, news } => {
                 let now = self.now();
@@ -216,7 +219,11 @@ impl Relay {
                     self.say(&format!("write down what becomes of app {app}: {error}"));
                 }
             }
-            Action::Label { process, app } => self.streams.label(process, app),
+            Action::Label { process, app } => {
+                self.log.add(process, app.clone());
+                self.outputs.add(process, Outputs::both(Destination::Log));
+                self.streams.label(process, app);
+            }
             Action::Forget { process } => self.streams.forget(process),
             Action::Answer { asker, answer } => self.clients.answer(asker, answer),
             Action::Ready => {
@@ -260,6 +267,31 @@ impl Relay {
         }
     }
 
+    fn output(&mut self, source: outputs::Source, bytes: Vec<u8>) {
+        let now = self.now();
+        let (process, stream) = source;
+        self.outputs.given(source, bytes.len());
+        self.clients.output(source, &bytes, &mut self.session, now);
+        let destination = self.outputs.destination(source);
+        if destination == Destination::Log {
+            self.log.output(process, stream, &bytes);
+        }
+        if matches!(destination, Destination::Log | Destination::Stream) {
+            self.streams.output(process, stream, bytes);
+        }
+    }
+
+    /// Tells the session what everybody has who reads an output.
+    fn pass_on(&mut self) {
+        let now = self.now();
+        self.clients.hang_up(now);
+        let clients = &self.clients;
+        for ((process, stream), count) in self.outputs.take_passed(|source| clients.waiting(source))
+        {
+            self.session.written(now, process, stream, count);
+        }
+    }
+
     fn look_at_kernel(&self) {
         let Some(file) = &self.kernel else { return };
         match kernel::suspicion(file) {
@@ -292,10 +324,9 @@ impl Relay {
     }
 
     fn wait(&mut self) -> Result<(), RelayError> {
-        let left = self
-            .session
-            .deadline()
-            .map(|at| at.saturating_sub(self.now()));
+        let deadlines = [self.session.deadline(), self.clients.deadline()];
+        let deadline = deadlines.into_iter().flatten().min();
+        let left = deadline.map(|at| at.saturating_sub(self.now()));
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         let ready = {
             let (sources, mut wanted) = self.wanted();
@@ -380,7 +411,7 @@ impl Relay {
                     process,
                     stream,
                     count,
-                } => self.session.written(now, process, stream, count),
+                } => self.outputs.written((process, stream), count),
                 Report::Closed(stream) => self.session.output_closed(now, stream),
                 Report::Input(bytes) => self.session.input(INTERACTIVE, &bytes),
                 Report::Say(text) => self.say(&text),
@@ -474,11 +505,10 @@ impl Relay {
 /// The exit code of a relay that cannot work.
 pub const FAILED: u8 = CODE_RUNTIME_FAILED;
 
-/// Logs of all apps but one on a terminal, whose output is made for a screen.
+/// Of all apps: what is not to be logged is not given to it.
 fn log_of(spec: &RelaySpec, places: Places, reports: Reports) -> Log {
     let mut log = Log::new(places, spec.metadata.uuid.as_str(), reports);
-    let processes = spec.processes.iter();
-    for process in processes.filter(|p| matches!(p.stdio, Stdio::Pipes { .. })) {
+    for process in &*spec.processes {
         log.add(process.id, process.app.clone());
     }
     log

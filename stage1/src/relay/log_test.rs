@@ -161,7 +161,7 @@ fn a_full_disk_leaves_whole_records_and_is_counted() {
     let mut file = AppFile::new("web");
     let add = |file: &mut AppFile, text: &[u8]| {
         file.add(at.as_fd(), &time, Output::Stdout, text)
-            .and(file.flush(at.as_fd()))
+            .and(file.flush())
     };
     add(&mut file, b"one\n").unwrap();
     let full = File::options().write(true).open("/dev/full").unwrap();

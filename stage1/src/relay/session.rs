@@ -13,6 +13,7 @@
 
 mod action;
 mod apps;
+mod attach;
 mod ending;
 mod enter;
 mod entered;
@@ -30,7 +31,7 @@ use bulkhead_protocol::agent::{Chunk, FromAgent, Session as SessionId, Stream, T
 use bulkhead_protocol::exit::Exit;
 use bulkhead_protocol::metadata::{MAX_REQUESTS, Request};
 use bulkhead_protocol::plan::{Plan, Process, ProcessId, WindowSize};
-use bulkhead_protocol::relay::RelaySpec;
+use bulkhead_protocol::relay::{Outputs, RelaySpec};
 
 use super::metadata::Service;
 use apps::Apps;
@@ -41,6 +42,7 @@ use inputs::Inputs;
 use mutable::{FIRST_ENTERED, Mutable};
 
 pub use action::{Action, Answer, AppChange, News, Outgoing};
+pub use attach::Offer;
 pub use enter::Refusal;
 pub use failure::Violation;
 pub use mutable::Asker;
@@ -92,6 +94,8 @@ pub struct Session {
     apps: Apps,
     /// Of a pod whose apps come and go.
     mutable: Option<Mutable>,
+    /// Where the apps' outputs go.
+    outputs: Vec<Outputs>,
     entered: Entered,
     inputs: Inputs,
     metadata: Service,
@@ -112,8 +116,8 @@ impl Session {
         let count = u32::try_from(processes.len()).unwrap_or(u32::MAX);
         let first = if spec.mutable { FIRST_ENTERED } else { count };
         let mut inputs = Inputs::new();
-        if let Some(first) = processes.first() {
-            inputs.add(INTERACTIVE, first.stdio);
+        for process in &processes {
+            inputs.add(process.id, process.stdio);
         }
         Self {
             id,
@@ -129,6 +133,7 @@ impl Session {
             apps: Apps::new(&processes),
             mutable: spec.mutable.then(Mutable::default),
             entered: Entered::new(&processes, first, spec.confine_entered),
+            outputs: spec.outputs.into_vec(),
             inputs,
             pod: Some((spec.plan, processes)),
             metadata,

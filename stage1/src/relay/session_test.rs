@@ -2,6 +2,7 @@ use bulkhead_protocol::agent::{Ack, Chunk};
 use bulkhead_protocol::bounded::{Blob, List, Text};
 use bulkhead_protocol::metadata::{MetadataSpec, Method, RequestId, Status};
 use bulkhead_protocol::plan::{AppName, Limits, NameFiles, Stdio};
+use bulkhead_protocol::relay::{Destination, Outputs};
 use bulkhead_protocol::{control::Exec, vmm::ExitReason};
 
 use super::*;
@@ -60,6 +61,8 @@ pub(super) fn spec(names: &[&str], stdio: Stdio) -> RelaySpec {
         stop_grace_ms: 10_000,
         power_off_grace_ms: 3_000,
         label_output: false,
+        outputs: List::try_from(vec![Outputs::both(Destination::Log); names.len()]).unwrap(),
+        interactive: names.len() == 1,
         confine_entered: false,
         mutable: false,
         debug: false,

@@ -3,6 +3,7 @@
 // A player that cannot play fails the test: these are functions of tests, outside of test modules.
 #![allow(clippy::unwrap_used)]
 
+mod attached;
 mod entered;
 mod mutable;
 mod players;

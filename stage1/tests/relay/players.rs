@@ -20,7 +20,7 @@ use bulkhead_protocol::metadata::MetadataSpec;
 use bulkhead_protocol::plan::{
     AppName, Limits, NameFiles, Plan, Process, ProcessId, Stdio as PlannedStdio,
 };
-use bulkhead_protocol::relay::{MAX_TO_RELAY, RelaySpec, ToRelay};
+use bulkhead_protocol::relay::{Destination, MAX_TO_RELAY, Outputs, RelaySpec, ToRelay};
 use bulkhead_protocol::vmm::{ExitReason, FromVmm, MAX_PACKET, ToVmm};
 use bulkhead_stage1::relay::descriptors;
 use rustix::net::{
@@ -117,6 +117,18 @@ impl Pod {
             .args(words)
             .current_dir(self.directory.path())
             .env("TERM", "ours")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// `attach` with these words, in the pod's directory.
+    pub(crate) fn attach(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stage1-enter"));
+        command
+            .args(words)
+            .current_dir(self.directory.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -409,6 +421,8 @@ pub(crate) fn spec(names: &[&str], stdio: PlannedStdio) -> RelaySpec {
         stop_grace_ms: 60_000,
         power_off_grace_ms: 60_000,
         label_output: names.len() > 1,
+        outputs: List::try_from(vec![Outputs::both(Destination::Log); names.len()]).unwrap(),
+        interactive: names.len() == 1,
         confine_entered: false,
         mutable: false,
         debug: false,

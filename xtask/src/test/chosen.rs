@@ -4,6 +4,7 @@ use super::Options;
 
 /// What is tested over the stage1 without machines too. The other modules are about images, machines, or the command line alone.
 const CONTAINER_MODULES: &[&str] = &[
+    "attach::",
     "cgroup::",
     "devices::",
     "ends::",
@@ -15,6 +16,7 @@ const CONTAINER_MODULES: &[&str] = &[
     "handlers::",
     "isolators::",
     "lifecycle::",
+    "logs::",
     "metadata::",
     "root::",
     "sandbox::",

@@ -150,7 +150,11 @@ fn order(app: &AppName, order: Order) -> Result<ExitCode> {
             Some(control::Reply::Done) => return Ok(ExitCode::SUCCESS),
             Some(control::Reply::NotRunning) => return Ok(ExitCode::from(NOT_RUNNING)),
             Some(control::Reply::Refused { reason }) => bail!("{reason}"),
-            Some(control::Reply::Started | control::Reply::Ended { .. }) => {
+            Some(
+                control::Reply::Offer { .. }
+                | control::Reply::Started
+                | control::Reply::Ended { .. },
+            ) => {
                 bail!("the relay answers what was not asked")
             }
             None => {}

@@ -7,17 +7,18 @@ use std::os::unix::net::UnixStream;
 
 use anyhow::{Context, Result, bail};
 use bulkhead_protocol::control::{
-    Exec, MAX_DESCRIPTORS, MAX_REPLY, MAX_REQUEST, Reply, Request, SOCKET,
+    MAX_DESCRIPTORS, MAX_REPLY, MAX_REQUEST, Reply, Request, SOCKET, Streams,
 };
 use bulkhead_protocol::exit::Exit;
 use bulkhead_protocol::frame::{self, Decoder};
+use bulkhead_protocol::plan::AppName;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
-use crate::pumps::{OutputsEnd, Pumps};
+use crate::pumps::{Left, OutputsEnd, Pumps};
 use crate::say;
 use crate::terminal::Terminal;
 
@@ -29,7 +30,7 @@ const PASSED_ON: [Signal; 4] = [
     Signal::SIGTERM,
 ];
 
-/// A program that was asked for.
+/// A program that was asked for, or an app that we are attached to.
 pub(crate) struct Client {
     signals: SignalFd,
     /// Gone when the relay has said all: then all output is in our pipes.
@@ -39,7 +40,11 @@ pub(crate) struct Client {
     pumps: Option<Pumps>,
     /// Of one that runs, until all of its output is written.
     outputs: Option<OutputsEnd>,
+    /// Heard when the user leaves.
+    left: Option<Left>,
     terminal: Option<Terminal>,
+    /// What was asked for is a program of ours, and no app that has its own life.
+    of_program: bool,
     ended: Option<(Exit, Option<String>)>,
 }
 
@@ -49,25 +54,32 @@ enum Source {
     Signals,
     Relay,
     Outputs,
+    Left,
 }
 
 impl Client {
-    /// Asks for a program.
-    pub(crate) fn ask(exec: Exec, terminal: Option<Terminal>, signals: SignalFd) -> Result<Self> {
-        let (pumps, theirs) = Pumps::make(terminal.is_some())?;
-        let mut request = Vec::new();
-        frame::encode(&Request::Exec(Box::new(exec)), MAX_REQUEST, &mut request)
-            .context("the program's arguments")?;
-        let mut relay = connect()?;
+    /// Asks for a program, or for streams of an app.
+    pub(crate) fn ask(
+        mut relay: UnixStream,
+        request: &Request,
+        streams: Streams,
+        terminal: Option<Terminal>,
+        signals: SignalFd,
+    ) -> Result<Self> {
+        let (pumps, theirs) = Pumps::make(streams)?;
+        let mut bytes = Vec::new();
+        frame::encode(request, MAX_REQUEST, &mut bytes).context("the program's arguments")?;
         // A relay that has hung up already has said why.
-        let _ = send(&mut relay, &request, &theirs);
+        let _ = send(&mut relay, &bytes, &theirs);
         Ok(Self {
             signals,
             relay: Some(relay),
             decoder: Decoder::new(MAX_REPLY),
             pumps: Some(pumps),
             outputs: None,
+            left: None,
             terminal,
+            of_program: matches!(request, Request::Exec(_)),
             ended: None,
         })
     }
@@ -84,16 +96,30 @@ impl Client {
                     }
                     Source::Relay => self.hear()?,
                     Source::Outputs => self.outputs = None,
+                    Source::Left => return Ok(self.leave()),
                 }
             }
         }
         // Before anything is said on it.
         drop(self.terminal);
+        if !self.of_program {
+            return Ok(0);
+        }
         let (exit, reason) = self.ended.context("the pod ended before the program did")?;
         if let Some(reason) = reason {
-            say(&reason);
+            say("enter", &reason);
         }
         Ok(exit.code())
+    }
+
+    /// The user has typed the escape sequence. An app goes on; a program of ours hangs up with us.
+    fn leave(self) -> u8 {
+        drop(self.terminal);
+        eprintln!();
+        match self.of_program {
+            true => Exit::Signal(Signal::SIGHUP as u8).code(),
+            false => 0,
+        }
     }
 
     fn wait(&self) -> Result<Vec<Source>> {
@@ -106,6 +132,10 @@ impl Client {
         if let Some(outputs) = &self.outputs {
             sources.push(Source::Outputs);
             wanted.push(PollFd::new(outputs.pipe(), PollFlags::IN));
+        }
+        if let Some(left) = &self.left {
+            sources.push(Source::Left);
+            wanted.push(PollFd::new(left.pipe(), PollFlags::IN));
         }
         match poll(&mut wanted, None) {
             Ok(_) | Err(Errno::INTR) => {}
@@ -130,7 +160,7 @@ impl Client {
         let request = match resize {
             Some(size) => Request::Resize(size),
             None if number == Signal::SIGWINCH as u8 => return Ok(None),
-            None if self.outputs.is_none() || self.ended.is_some() => {
+            None if self.outputs.is_none() || self.ended.is_some() || !self.of_program => {
                 return Ok(Some(Exit::Signal(number).code()));
             }
             None => Request::Signal(number),
@@ -163,11 +193,15 @@ impl Client {
                         terminal.make_raw();
                     }
                     if let Some(pumps) = self.pumps.take() {
-                        self.outputs = Some(pumps.start()?);
+                        let (outputs, left) = pumps.start(self.terminal.is_some())?;
+                        self.outputs = Some(outputs);
+                        self.left = self.terminal.is_some().then_some(left);
                     }
                 }
                 Reply::Refused { reason } => bail!("{reason}"),
-                Reply::Done | Reply::NotRunning => bail!("the relay answers what was not asked"),
+                Reply::Offer { .. } | Reply::Done | Reply::NotRunning => {
+                    bail!("the relay answers what was not asked")
+                }
                 Reply::Ended { exit, reason } => {
                     // The relay hangs up when the output is in our pipes: until then it takes our end for that of the wait.
                     self.ended = Some((exit, reason.map(|reason| reason.as_str().to_owned())));
@@ -178,7 +212,29 @@ impl Client {
     }
 }
 
-fn connect() -> Result<UnixStream> {
+/// What the relay offers of an app.
+pub(crate) fn offer(relay: &mut UnixStream, app: &AppName) -> Result<(Streams, bool)> {
+    let mut bytes = Vec::new();
+    frame::encode(&Request::Offer(app.clone()), MAX_REQUEST, &mut bytes).context("the app")?;
+    // A relay that has hung up already has said why.
+    let _ = relay.write_all(&bytes);
+    let mut decoder = Decoder::new(MAX_REPLY);
+    loop {
+        match decoder.take().context("what the relay says")? {
+            Some(Reply::Offer { streams, terminal }) => return Ok((streams, terminal)),
+            Some(Reply::Refused { reason }) => bail!("{reason}"),
+            Some(_) => bail!("the relay answered something else"),
+            None => {}
+        }
+        let mut buffer = [0; 4096];
+        match relay.read(&mut buffer).context("hear from the pod")? {
+            0 => bail!("the pod has ended"),
+            count => decoder.push(&buffer[..count]),
+        }
+    }
+}
+
+pub(crate) fn connect() -> Result<UnixStream> {
     UnixStream::connect(SOCKET).or_else(|error| match error.kind() {
         // Not made yet, removed at the pod's end, or left behind by a supervisor that was killed.
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => bail!("the pod is not running"),

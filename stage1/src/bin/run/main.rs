@@ -211,6 +211,8 @@ fn relay_spec(
         plan: pod.plan,
         manifest: Blob::try_from(files.manifest_json()).context("the pod's manifest")?,
         metadata,
+        outputs: List::try_from(pod.outputs).context("the outputs of the pod's apps")?,
+        interactive: arguments.interactive,
         processes: List::try_from(pod.processes).context("the pod's processes")?,
         ready_timeout_ms: READY_TIMEOUT_MS,
         stop_grace_ms: wait::STOP_GRACE_MS,

@@ -5,9 +5,12 @@ use std::io::{IoSliceMut, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use bulkhead_protocol::agent::{MAX_CHUNK, Stream};
-use bulkhead_protocol::control::{MAX_DESCRIPTORS, MAX_REPLY, MAX_REQUEST, Reply, Request};
+use bulkhead_protocol::control::{
+    MAX_DESCRIPTORS, MAX_REPLY, MAX_REQUEST, Reply, Request, Streams,
+};
 use bulkhead_protocol::frame::{self, Decoder};
 use bulkhead_protocol::plan::ProcessId;
 use rustix::io::{Errno, ioctl_fionbio};
@@ -15,6 +18,10 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFl
 
 /// Bytes read at a time from a connection: most requests fit.
 const READ_LENGTH: usize = 16 << 10;
+
+/// How long an attached client may take nothing of what there is for it: then it is hung up on, so that nobody who has come to
+/// look stops an app for good.
+pub(super) const STANDSTILL_MAX: Duration = Duration::from_secs(10);
 
 /// A client that is gone, or makes no sense.
 #[derive(Debug)]
@@ -92,6 +99,8 @@ impl Link {
 #[derive(Debug)]
 pub(super) struct Program {
     pub(super) process: ProcessId,
+    /// It is an app's, and not the client's alone: neither its input nor its life ends with the client.
+    pub(super) attached: bool,
     pub(super) stdin: Option<OwnedFd>,
     pub(super) stdout: Output,
     pub(super) stderr: Output,
@@ -103,9 +112,56 @@ impl Program {
         let mut pipes = pipes.into_iter();
         Self {
             process,
+            attached: false,
             stdin: pipes.next(),
             stdout: Output::new(pipes.next()),
             stderr: Output::new(pipes.next()),
+        }
+    }
+
+    /// Of an app, with the pipes of these streams.
+    pub(super) fn of_app(process: ProcessId, streams: Streams, pipes: Vec<OwnedFd>) -> Self {
+        let mut pipes = pipes.into_iter();
+        let mut next = |wanted: bool| if wanted { pipes.next() } else { None };
+        Self {
+            process,
+            attached: true,
+            stdin: next(streams.stdin),
+            stdout: Output::new(next(streams.stdout)),
+            stderr: Output::new(next(streams.stderr)),
+        }
+    }
+
+    /// Whether there is nothing more to pass, in either direction. A client that came for output does not stay for input alone.
+    pub(super) fn is_over(&self, came_for_output: bool) -> bool {
+        let outputs = [&self.stdout, &self.stderr];
+        let silent = outputs.iter().all(|output| output.pipe().is_none());
+        silent && (came_for_output || self.stdin.is_none())
+    }
+
+    /// Bytes of a stream that the client has not taken.
+    pub(super) fn waiting(&self, stream: Stream) -> usize {
+        match stream {
+            Stream::Stdout => self.stdout.pending.len(),
+            Stream::Stderr => self.stderr.pending.len(),
+            Stream::Stdin => 0,
+        }
+    }
+
+    /// When one of its outputs will have stood still for too long.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        let outputs = [&self.stdout, &self.stderr];
+        let since = outputs.into_iter().filter_map(|output| output.stands_since);
+        since.min().map(|since| since + STANDSTILL_MAX)
+    }
+
+    /// Looks at the clock after bytes were given to the client, or could have been.
+    pub(super) fn note_progress(&mut self, stream: Stream, moved: bool, now: Duration) {
+        let output = self.output(stream);
+        if output.pending.is_empty() || output.pipe.is_none() {
+            output.stands_since = None;
+        } else if moved || output.stands_since.is_none() {
+            output.stands_since = Some(now);
         }
     }
 
@@ -140,6 +196,8 @@ pub(super) struct Output {
     pipe: Option<OwnedFd>,
     pending: VecDeque<u8>,
     ended: bool,
+    /// Since when an attached client has taken nothing of what there is.
+    stands_since: Option<Duration>,
 }
 
 /// What a write came to.
@@ -156,6 +214,7 @@ impl Output {
             pipe,
             pending: VecDeque::new(),
             ended: false,
+            stands_since: None,
         }
     }
 

@@ -1,4 +1,4 @@
-//! The clients of programs in the pod's apps: who connects, asks, reads, writes and leaves.
+//! The clients of programs in the pod's apps, and of the apps themselves: who connects, asks, reads, writes and leaves.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use bulkhead_protocol::agent::{MAX_CHUNK, Stream};
 use bulkhead_protocol::bounded::Text;
-use bulkhead_protocol::control::{Exec, MAX_CONNECTIONS, Reply, Request};
-use bulkhead_protocol::plan::ProcessId;
+use bulkhead_protocol::control::{Attach, Exec, MAX_CONNECTIONS, Reply, Request};
+use bulkhead_protocol::plan::{AppName, ProcessId};
 use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 
 use super::client::{Gone, Link, Passed, Program};
+use super::outputs::Source;
 use crate::relay::session::{Answer, Asker, News, Session};
 
 /// A client's number: never used twice.
@@ -35,6 +36,8 @@ struct Client {
     program: Option<Program>,
     /// Whether it waits for the answer to an order.
     waits: bool,
+    /// Of an attached one.
+    came_for_output: bool,
 }
 
 pub(super) struct Clients {
@@ -116,6 +119,7 @@ impl Clients {
             Awaited::Input(id) => {
                 if let Some(program) = self.program(id)
                     && let Some(bytes) = program.read_input()
+                    && !(program.attached && bytes.is_empty())
                 {
                     session.input(program.process, &bytes);
                 }
@@ -126,7 +130,10 @@ impl Clients {
                 };
                 if flags.contains(PollFlags::ERR) {
                     program.output(stream).close();
-                    session.client_closed(now, program.process, stream);
+                    program.note_progress(stream, true, now);
+                    if !program.attached {
+                        session.client_closed(now, program.process, stream);
+                    }
                 } else {
                     pass_on(program, stream, session, now);
                 }
@@ -184,6 +191,60 @@ impl Clients {
         }
     }
 
+    /// An app wrote: whoever is attached to the stream gets it.
+    pub(super) fn output(
+        &mut self,
+        source: Source,
+        bytes: &[u8],
+        session: &mut Session,
+        now: Duration,
+    ) {
+        let (process, stream) = source;
+        for program in self.attached_to(process) {
+            program.output(stream).push(bytes);
+            pass_on(program, stream, session, now);
+        }
+    }
+
+    /// A stream of an app has ended.
+    pub(super) fn output_end(&mut self, (process, stream): Source) {
+        for program in self.attached_to(process) {
+            program.output(stream).end();
+        }
+    }
+
+    /// Bytes of a stream that the slowest of those attached to it has not taken.
+    pub(super) fn waiting(&self, (process, stream): Source) -> usize {
+        let programs = self.list.values().filter_map(|c| c.program.as_ref());
+        let attached = programs.filter(|p| p.attached && p.process == process);
+        attached.map(|p| p.waiting(stream)).max().unwrap_or(0)
+    }
+
+    /// When to look for those that stand still.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        let programs = self.list.values().filter_map(|c| c.program.as_ref());
+        programs.filter_map(Program::deadline).min()
+    }
+
+    /// Hangs up on attached clients for whom there is nothing more, and on those that stand still.
+    pub(super) fn hang_up(&mut self, now: Duration) {
+        let stays = |client: &Client| {
+            let Some(program) = client.program.as_ref().filter(|p| p.attached) else {
+                return true;
+            };
+            let late = program.deadline().is_some_and(|at| now >= at);
+            !late && !program.is_over(client.came_for_output)
+        };
+        let before = self.list.len();
+        self.list.retain(|_, client| stays(client));
+        self.is_full &= self.list.len() == before;
+    }
+
+    fn attached_to(&mut self, process: ProcessId) -> impl Iterator<Item = &mut Program> {
+        let programs = self.list.values_mut().filter_map(|c| c.program.as_mut());
+        programs.filter(move |p| p.attached && p.process == process)
+    }
+
     fn program(&mut self, id: ClientId) -> Option<&mut Program> {
         self.list.get_mut(&id)?.program.as_mut()
     }
@@ -210,6 +271,7 @@ impl Clients {
             link,
             program: None,
             waits: false,
+            came_for_output: false,
         };
         self.list.insert(self.next, client);
         self.next += 1;
@@ -228,7 +290,9 @@ impl Clients {
         let client = self.list.remove(&id);
         self.is_full = false;
         session.asker_left(id);
-        if let Some(program) = client.and_then(|client| client.program) {
+        if let Some(program) = client.and_then(|client| client.program)
+            && !program.attached
+        {
             session.client_left(now, program.process);
         }
     }
@@ -247,11 +311,13 @@ impl Client {
                     }
                     self.waits = true;
                 }
-                (Request::Signal(signal), Some(program)) => {
+                (Request::Offer(app), None) => self.offer(&app, session)?,
+                (Request::Attach(attach), None) => self.attach(&attach, session)?,
+                (Request::Signal(signal), Some(program)) if !program.attached => {
                     session.signal(program.process, signal);
                 }
                 (Request::Resize(size), Some(program)) => session.resized(program.process, size),
-                (Request::Exec(_) | Request::App { .. }, Some(_)) | (_, None) => return Err(Gone),
+                (_, Some(_)) | (_, None) => return Err(Gone),
             }
         }
         Ok(())
@@ -268,6 +334,38 @@ impl Client {
         };
         let _ = self.link.reply(&reply);
         Err(Gone)
+    }
+
+    fn offer(&mut self, app: &AppName, session: &Session) -> Result<(), Gone> {
+        match session.offer(app) {
+            Ok(offer) => self.link.reply(&Reply::Offer {
+                streams: offer.streams,
+                terminal: offer.terminal,
+            }),
+            Err(refusal) => {
+                refuse(&mut self.link, &refusal.to_string());
+                Err(Gone)
+            }
+        }
+    }
+
+    fn attach(&mut self, attach: &Attach, session: &mut Session) -> Result<(), Gone> {
+        let pipes = self.link.take_pipes()?;
+        if pipes.len() != attach.descriptors() {
+            refuse(&mut self.link, "its streams did not come along");
+            return Err(Gone);
+        }
+        match session.attach(attach) {
+            Ok(process) => {
+                self.came_for_output = attach.streams.stdout || attach.streams.stderr;
+                self.program = Some(Program::of_app(process, attach.streams, pipes));
+                self.link.reply(&Reply::Started)
+            }
+            Err(refusal) => {
+                refuse(&mut self.link, &refusal.to_string());
+                Err(Gone)
+            }
+        }
     }
 
     fn exec(&mut self, exec: Exec, session: &mut Session) -> Result<(), Gone> {
@@ -297,6 +395,14 @@ fn refuse(link: &mut Link, reason: &str) {
 
 fn pass_on(program: &mut Program, stream: Stream, session: &mut Session, now: Duration) {
     let process = program.process;
+    if program.attached {
+        // How far all have come is counted elsewhere.
+        let before = program.waiting(stream);
+        let _ = program.output(stream).write();
+        let moved = program.waiting(stream) < before;
+        program.note_progress(stream, moved, now);
+        return;
+    }
     match program.output(stream).write() {
         Passed::Bytes(count) => {
             let count = u64::try_from(count).unwrap_or(u64::MAX);

@@ -34,7 +34,8 @@ pub(super) struct Streams {
 
 impl Streams {
     pub(super) fn start(spec: &RelaySpec) -> io::Result<Self> {
-        let stdio = spec.processes.first().map(|process| process.stdio);
+        let first = spec.processes.first().filter(|_| spec.interactive);
+        let stdio = first.map(|process| process.stdio);
         // Before the threads: they inherit the mask.
         let resizes = match stdio {
             Some(Stdio::Terminal { .. }) => Some(watch_size()?),
@@ -151,7 +152,9 @@ impl Streams {
     /// does not change, and bulkhead's messages keep their line starts. The supervisor restores the terminal.
     pub(super) fn make_terminal_raw(&self) {
         let stdin = rustix::stdio::stdin();
-        if let Ok(mut modes) = tcgetattr(stdin) {
+        if self.stdin.is_some()
+            && let Ok(mut modes) = tcgetattr(stdin)
+        {
             modes.make_raw();
             modes.output_modes |= OutputModes::OPOST | OutputModes::ONLCR;
             // A terminal that went away ends the input.

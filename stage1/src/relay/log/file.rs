@@ -94,7 +94,7 @@ impl AppFile {
     ) -> io::Result<()> {
         let mut made = self.open(directory);
         if made.is_ok() && self.length + count(self.buffer.len() + record.len()) > FILE_BYTES_MAX {
-            let flushed = self.flush(directory);
+            let flushed = self.flush();
             made = flushed.and(self.put_aside(directory));
         }
         if made.is_err() {
@@ -105,7 +105,7 @@ impl AppFile {
         let waiting = &mut self.waiting[stream as usize];
         *waiting = waiting.saturating_add(text);
         if self.buffer.len() > BUFFER_BYTES {
-            return self.flush(directory);
+            return self.flush();
         }
         Ok(())
     }
@@ -127,11 +127,13 @@ impl AppFile {
     }
 
     /// Writes what waits, by one call. What cannot be written is lost, and counted.
-    pub(super) fn flush(&mut self, directory: BorrowedFd<'_>) -> io::Result<()> {
-        self.open(directory)?;
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
         let written = match &mut self.file {
-            Some(file) if !self.buffer.is_empty() => file.write_all(&self.buffer),
-            _ => return Ok(()),
+            Some(file) => file.write_all(&self.buffer),
+            None => Err(io::ErrorKind::NotFound.into()),
         };
         let waiting = std::mem::take(&mut self.waiting);
         match &written {

@@ -136,11 +136,8 @@ impl Sinks {
     }
 
     fn flush(&mut self) {
-        let Some(directory) = &self.directory else {
-            return;
-        };
         for (app, watched) in &mut self.files {
-            if let Err(error) = watched.file.flush(directory.as_fd()) {
+            if let Err(error) = watched.file.flush() {
                 let first = !std::mem::replace(&mut watched.complained, true);
                 complain(&self.reports, first, app, &error);
             }

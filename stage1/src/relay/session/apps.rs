@@ -69,6 +69,17 @@ impl Apps {
         self.list.get_mut(index).map(|(_, process)| process)
     }
 
+    pub(super) fn named(&self, name: &AppName) -> Option<(ProcessId, &Process)> {
+        // One that was started again is there twice, as long as its output is on its way.
+        let mut named = self.list.iter().filter(|(other, _)| other == name);
+        let (_, process) = named.next_back()?;
+        Some((process.id(), process))
+    }
+
+    pub(super) fn names(&self) -> Vec<AppName> {
+        self.list.iter().map(|(name, _)| name.clone()).collect()
+    }
+
     fn all(&self) -> impl Iterator<Item = &Process> {
         self.list.iter().map(|(_, process)| process)
     }

@@ -24,6 +24,18 @@ pub enum Refusal {
     /// It would have no time to run.
     #[error("the pod is ending")]
     Ending,
+    /// Nothing more comes from it.
+    #[error("app {app} has ended")]
+    Over {
+        /// Which.
+        app: AppName,
+    },
+    /// Not what it has.
+    #[error("app {app} does not have these streams to attach to")]
+    Streams {
+        /// Which.
+        app: AppName,
+    },
     /// No program.
     #[error("there is no program to run")]
     NoProgram,
