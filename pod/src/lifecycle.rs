@@ -36,10 +36,13 @@ use crate::uuid::Uuid;
 /// Nobody but the pod's owner reads a pod's directory: it holds the apps' environment.
 const DIRECTORY_MODE: u32 = 0o700;
 
+/// New directories that gc may be quicker at than their maker, which has only to lock them.
+const EMBRYOS_MAX: usize = 16;
+
 /// Where a pod's directory lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Being created; not locked yet.
+    /// Being created, or left by a killed process: not locked yet, and anybody's to delete.
     Embryo,
     /// Locked: being prepared. Unlocked: preparation was given up.
     Prepare,
@@ -172,33 +175,29 @@ impl Pod {
                 .create(&path)
                 .map_err(failed("create directory", &path))?;
         }
-        let uuid = Uuid::random().map_err(|source| PodError::Uuid { source })?;
-        let path = Phase::Embryo.directory(data).join(uuid.to_string());
-        DirBuilder::new()
-            .mode(DIRECTORY_MODE)
-            .create(&path)
-            .map_err(failed("create directory", &path))?;
-        let lock = match open_locked(&path) {
-            Ok(lock) => lock,
-            Err(source) => {
-                // Ours, empty, and of no use to anyone; the error to report is the lock's.
-                let _ = fs::remove_dir(&path);
-                return Err(PodError::Io {
-                    action: "lock",
-                    path,
-                    source,
-                });
-            }
-        };
-        let mut pod = Self {
-            uuid,
-            data: data.to_owned(),
-            phase: Phase::Embryo,
-            lock,
-            is_known: false,
-        };
-        pod.move_to(Phase::Prepare)?;
-        Ok(pod)
+        for _ in 0..EMBRYOS_MAX {
+            let uuid = Uuid::random().map_err(|source| PodError::Uuid { source })?;
+            let path = Phase::Embryo.directory(data).join(uuid.to_string());
+            DirBuilder::new()
+                .mode(DIRECTORY_MODE)
+                .create(&path)
+                .map_err(failed("create directory", &path))?;
+            let Some(lock) = lock_embryo(&path)? else {
+                continue;
+            };
+            let mut pod = Self {
+                uuid,
+                data: data.to_owned(),
+                phase: Phase::Embryo,
+                lock,
+                is_known: false,
+            };
+            pod.move_to(Phase::Prepare)?;
+            return Ok(pod);
+        }
+        let path = Phase::Embryo.directory(data);
+        let source = io::Error::from(io::ErrorKind::ResourceBusy);
+        Err(failed("lock a new directory in", &path)(source))
     }
 
     /// The pod's identity.
@@ -383,13 +382,23 @@ impl Drop for Pod {
     }
 }
 
-/// The directory is new: nobody holds its lock but for an instant, to look. The descriptor closes
-/// on exec until it is handed to stage1, so that no helper process keeps a dead pod alive.
-fn open_locked(path: &Path) -> io::Result<OwnedFd> {
-    let directory = open_directory(path)?;
-    match lock_exclusive(&directory)? {
-        true => Ok(directory),
-        false => Err(io::Error::from(io::ErrorKind::ResourceBusy)),
+/// Locks a new directory; none when gc was quicker, which takes what is not locked for the leavings of a killed process.
+///
+/// The descriptor closes on exec until it is handed to stage1, so that no helper process keeps a dead pod alive.
+fn lock_embryo(path: &Path) -> Result<Option<OwnedFd>, PodError> {
+    let lock = || -> io::Result<Option<OwnedFd>> {
+        let directory = open_directory(path)?;
+        let is_ours = lock_exclusive(&directory)? && lies_at(&directory, path)?;
+        Ok(is_ours.then_some(directory))
+    };
+    match lock() {
+        Ok(locked) => Ok(locked),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => {
+            // Ours, empty, and of no use to anyone; the error to report is the lock's.
+            let _ = fs::remove_dir(path);
+            Err(failed("lock", path)(error))
+        }
     }
 }
 

@@ -208,3 +208,32 @@ fn a_prepared_pod_stays_and_is_run_once() {
     drop(pod);
     assert_eq!(fixture.pods(), [format!("run/{uuid}")]);
 }
+
+/// Whoever collects takes an embryo that is not locked for a dead one: its maker makes another.
+#[test]
+fn pods_are_made_while_embryos_are_collected() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use crate::garbage::{Garbage, pods_in};
+
+    let fixture = Fixture::new();
+    let data = fixture.data();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                for uuid in pods_in(&data, Phase::Embryo).unwrap() {
+                    let garbage = Garbage::take(&data, Phase::Embryo, uuid).unwrap();
+                    garbage.map(Garbage::delete).transpose().unwrap();
+                }
+            }
+        });
+        let pods: Vec<_> = (0..500).map(|_| Pod::create(&data)).collect();
+        done.store(true, Ordering::Relaxed);
+        for pod in pods {
+            let pod = pod.unwrap();
+            assert!(is_locked(&pod.path()));
+        }
+    });
+    assert_eq!(fixture.pods(), [""; 0]);
+}

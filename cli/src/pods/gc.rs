@@ -15,9 +15,6 @@ use super::time::Period;
 use crate::arguments::GlobalOptions;
 use crate::report;
 
-/// Nobody takes so long from a pod's first directory to its lock, which are two system calls.
-const EMBRYO_AGE: Duration = Duration::from_secs(10 * 60);
-
 const EXAMPLES: &str = "\
 Pods that have exited are moved to the garbage by one call, and deleted by a later one, when they have been there for
 longer than --grace-period. Made to be run from a timer; any number of calls may run at the same time.";
@@ -72,12 +69,7 @@ pub(crate) fn gc(global: &GlobalOptions, options: &GcOptions) -> Result<ExitCode
             Ok(())
         })?;
         collection.each(Phase::Garbage, |uuid| collect(global, Phase::Garbage, uuid))?;
-        collection.each(Phase::Embryo, |uuid| {
-            match is_older(global, Phase::Embryo, uuid, EMBRYO_AGE)? {
-                true => collect(global, Phase::Embryo, uuid),
-                false => Ok(()),
-            }
-        })?;
+        collection.each(Phase::Embryo, |uuid| collect(global, Phase::Embryo, uuid))?;
     }
     match collection.failed {
         0 => Ok(ExitCode::SUCCESS),
