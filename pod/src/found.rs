@@ -8,8 +8,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread::{ScopedJoinHandle, available_parallelism};
 
 use thiserror::Error;
 
@@ -31,6 +34,9 @@ const LOOKS: usize = 6;
 
 /// How many pods an ambiguous name is explained with.
 const SHOWN_MATCHES: usize = 5;
+
+/// A thread that looks at fewer pods takes longer to start than to look.
+const SHARE_MIN: usize = 32;
 
 /// Characters of a UUID.
 const UUID_LENGTH: usize = 36;
@@ -193,35 +199,67 @@ fn shown(matches: &[Uuid]) -> String {
 }
 
 /// What a look at all pods gives.
-#[derive(Debug, Default)]
-pub struct Listing {
-    /// The pods, in order of UUID.
-    pub pods: Vec<FoundPod>,
+#[derive(Debug)]
+pub struct Listing<T> {
+    /// Of each pod what was made of it, in order of UUID.
+    pub pods: Vec<T>,
     /// Why others could not be read.
     pub unreadable: Vec<PodError>,
 }
 
-/// Every pod that a user may name.
+impl<T> Default for Listing<T> {
+    fn default() -> Self {
+        Self {
+            pods: Vec::new(),
+            unreadable: Vec::new(),
+        }
+    }
+}
+
+/// Looks at every pod that a user may name; none is made of one that is deleted meanwhile.
+///
+/// All processors take part, for thousands of pods are tens of thousands of system calls. A pod is open only while it is
+/// looked at: there may be more of them than a process may have files.
 ///
 /// # Errors
 ///
 /// When a directory of pods cannot be listed.
-pub fn list(data: &Path) -> Result<Listing, PodError> {
-    let mut listing = Listing::default();
-    for (uuid, phase) in names(data)? {
+pub fn list<T: Send>(
+    data: &Path,
+    look: impl Fn(FoundPod) -> Result<Option<T>, PodError> + Sync,
+) -> Result<Listing<T>, PodError> {
+    let names: Vec<_> = names(data)?.into_iter().collect();
+    let look_at = |(uuid, phase): &(Uuid, Phase)| {
         // Most are still where their name was seen.
-        let pod = match FoundPod::open(data, phase, uuid) {
-            Ok(None) => FoundPod::look_in(data, uuid, &LISTED),
+        let pod = match FoundPod::open(data, *phase, *uuid)? {
+            None => FoundPod::look_in(data, *uuid, &LISTED)?,
             found => found,
         };
+        pod.map_or(Ok(None), &look)
+    };
+    let looked = |names: &[(Uuid, Phase)]| names.iter().map(look_at).collect::<Vec<_>>();
+    let share = names.len().div_ceil(processors()).max(SHARE_MIN);
+    let looked = std::thread::scope(|scope| {
+        let looked = &looked;
+        let shares = names.chunks(share);
+        let threads: Vec<_> = shares.map(|names| scope.spawn(|| looked(names))).collect();
+        let joined = threads.into_iter().map(ScopedJoinHandle::join);
+        joined
+            .flat_map(|looked| looked.unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect::<Vec<_>>()
+    });
+    let mut listing = Listing::default();
+    for pod in looked {
         match pod {
-            Ok(Some(pod)) => listing.pods.push(pod),
-            // Deleted meanwhile.
-            Ok(None) => {}
+            Ok(pod) => listing.pods.extend(pod),
             Err(error) => listing.unreadable.push(error),
         }
     }
     Ok(listing)
+}
+
+fn processors() -> usize {
+    available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 /// The names of pods, with the last place where each was seen.

@@ -5,7 +5,7 @@ use super::*;
 use crate::fixture_test::{Data, hold, uuid};
 
 fn states(data: &Data) -> Vec<(String, String)> {
-    let listing = list(data.path()).unwrap();
+    let listing = list(data.path(), |pod| Ok(Some(pod))).unwrap();
     let pods = listing.pods.iter();
     pods.map(|pod| {
         (
@@ -45,7 +45,7 @@ fn pods_are_listed_with_their_states() {
 fn without_a_data_directory_there_are_no_pods() {
     let data = Data::new();
     let absent = data.path().join("absent");
-    assert!(list(&absent).unwrap().pods.is_empty());
+    assert!(list(&absent, |pod| Ok(Some(pod))).unwrap().pods.is_empty());
     let error = FoundPod::find(&absent, "ab").unwrap_err().to_string();
     assert_eq!(error, "no pod has the UUID ab, or one that begins so");
     assert!(!absent.exists());
@@ -65,7 +65,7 @@ fn what_is_no_directory_does_not_stop_the_list() {
         run.join(uuid("cc").to_string()),
     )
     .unwrap();
-    let listing = list(data.path()).unwrap();
+    let listing = list(data.path(), |pod| Ok(Some(pod))).unwrap();
     assert_eq!(
         listing.pods.iter().map(FoundPod::uuid).collect::<Vec<_>>(),
         [uuid("aa")]
@@ -148,7 +148,7 @@ fn lists_and_moves_at_once() {
             }
         });
         for _ in 0..20 {
-            let listing = list(data.path()).unwrap();
+            let listing = list(data.path(), |pod| Ok(Some(pod))).unwrap();
             assert_eq!((listing.pods.len(), listing.unreadable.len()), (100, 0));
             let known = [State::Exited, State::ExitedGarbage];
             assert!(listing.pods.iter().all(|pod| known.contains(&pod.state())));
@@ -160,9 +160,29 @@ fn lists_and_moves_at_once() {
                 .for_each(|pod| fs::remove_dir_all(garbage.join(pod.to_string())).unwrap())
         });
         for _ in 0..20 {
-            let listing = list(data.path()).unwrap();
+            let listing = list(data.path(), |pod| Ok(Some(pod))).unwrap();
             assert!(listing.unreadable.is_empty(), "{:?}", listing.unreadable);
         }
     });
-    assert!(list(data.path()).unwrap().pods.is_empty());
+    assert!(
+        list(data.path(), |pod| Ok(Some(pod)))
+            .unwrap()
+            .pods
+            .is_empty()
+    );
+}
+
+#[test]
+fn few_of_many_pods_are_open_at_a_time() {
+    let data = Data::new();
+    for number in 0..400 {
+        data.pod(Phase::Run, uuid(&format!("{number:03}")));
+    }
+    // Pods of other tests' threads are no more than some; a descriptor for each of these would be 400.
+    let open = || fs::read_dir("/proc/self/fd").unwrap().count();
+    let listing = list(data.path(), |pod| Ok(Some((pod.uuid(), open())))).unwrap();
+    let uuids: Vec<_> = listing.pods.iter().map(|(uuid, _)| *uuid).collect();
+    assert!(uuids.is_sorted());
+    assert_eq!(uuids.len(), 400);
+    assert!(listing.pods.iter().all(|(_, open)| *open < 300));
 }

@@ -97,7 +97,7 @@ fn many_at_once() {
                 garbage.delete().unwrap();
                 deleted.fetch_add(1, Ordering::Relaxed);
             }
-            crate::found::list(data.path()).unwrap();
+            crate::found::list(data.path(), |pod| Ok(Some(pod))).unwrap();
         }
     };
     std::thread::scope(|scope| {
@@ -106,5 +106,10 @@ fn many_at_once() {
         }
     });
     assert_eq!((marked.into_inner(), deleted.into_inner()), (60, 60));
-    assert!(crate::found::list(data.path()).unwrap().pods.is_empty());
+    assert!(
+        crate::found::list(data.path(), |pod| Ok(Some(pod)))
+            .unwrap()
+            .pods
+            .is_empty()
+    );
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use bulkhead_pod::Uuid;
 use bulkhead_pod::found::FoundPod;
 use bulkhead_pod::lifecycle::PodError;
 use bulkhead_pod::manifest::{ImageManifest, Mount, PodManifest, RuntimeApp, TextMap, VolumeKind};
@@ -15,7 +16,8 @@ use serde::Serialize;
 /// Everything that a pod's directory tells.
 #[derive(Debug)]
 pub(crate) struct Description {
-    pub(crate) pod: FoundPod,
+    pub(crate) uuid: Uuid,
+    pub(crate) state: State,
     /// None while it is being prepared or deleted.
     pub(crate) manifest: Option<PodManifest>,
     pub(crate) created: Option<SystemTime>,
@@ -23,7 +25,9 @@ pub(crate) struct Description {
     pub(crate) process: Option<PodProcess>,
     /// In the order of the manifest's apps: how each ended, if it has.
     pub(crate) exits: Vec<Option<AppExit>>,
-    /// In the same order the names of their images; only where they are wanted and can be read.
+    /// Of a mutable pod, by the names of its apps.
+    times: BTreeMap<String, AppTimes>,
+    /// In the order of the manifest's apps the names of their images; only where they are wanted and can be read.
     pub(crate) image_names: Vec<Option<String>>,
     /// What should be there and is not, or is something else.
     pub(crate) damage: Vec<RecordError>,
@@ -36,27 +40,32 @@ impl Description {
         pod: FoundPod,
         with_images: bool,
     ) -> Result<Option<Self>, PodError> {
-        let mut described = Self::read(pod, with_images);
+        let mut described = Self::read(&pod, with_images);
         // What is missing in a pod that moved on meanwhile is no damage. It moves a few times in its life at most.
         while !described.damage.is_empty() {
-            let Some(now) = FoundPod::look_up(data, described.pod.uuid())? else {
+            let Some(now) = FoundPod::look_up(data, described.uuid)? else {
                 return Ok(None);
             };
-            if now.state() == described.pod.state() {
+            if now.state() == described.state {
                 break;
             }
-            described = Self::read(now, with_images);
+            described = Self::read(&now, with_images);
         }
         Ok(Some(described))
     }
 
-    fn read(pod: FoundPod, with_images: bool) -> Self {
+    fn read(pod: &FoundPod, with_images: bool) -> Self {
         let mut damage = Damage::default();
         let manifest = damage.sort(pod.manifest());
         let apps = manifest.iter().flat_map(|manifest| &manifest.apps);
         let exits = apps
             .clone()
             .map(|app| damage.sort(pod.app_exit(&app.name)))
+            .collect();
+        let come_and_go = manifest.as_ref().is_some_and(is_mutable);
+        let times = apps.clone().filter(|_| come_and_go);
+        let times = times
+            .map(|app| (app.name.as_str().to_owned(), pod.app_times(&app.name)))
             .collect();
         let images = apps.filter(|_| with_images);
         let image_names = images
@@ -82,9 +91,11 @@ impl Description {
             created,
             process,
             exits,
+            times,
             image_names,
             damage: damage.0,
-            pod,
+            uuid: pod.uuid(),
+            state: pod.state(),
         }
     }
 
@@ -106,7 +117,7 @@ impl Description {
             State::AbortedPrepare,
             State::ExitedDeleting,
         ];
-        self.manifest.is_none() && !without.contains(&self.pod.state())
+        self.manifest.is_none() && !without.contains(&self.state)
     }
 
     /// The form that programs read.
@@ -114,8 +125,8 @@ impl Description {
         let apps: Vec<_> = self.apps().map(|(app, exit)| self.app(app, exit)).collect();
         let map = |of: fn(&PodManifest) -> &TextMap| self.manifest.as_ref().map(of).map(texts);
         PodJson {
-            name: self.pod.uuid().to_string(),
-            state: self.pod.state().as_str(),
+            name: self.uuid.to_string(),
+            state: self.state.as_str(),
             app_names: apps.iter().map(|app| app.name).collect(),
             apps,
             created_at: self.created.map(seconds),
@@ -127,12 +138,13 @@ impl Description {
 
     /// The form of one app.
     pub(crate) fn app<'a>(&'a self, app: &'a RuntimeApp, exit: Option<AppExit>) -> AppJson<'a> {
-        let times = self.pod.app_times(&app.name);
+        let times = self.times.get(app.name.as_str());
+        let times = times.copied().unwrap_or_default();
         let (created, started) = match self.is_mutable() {
             true => (times.created, times.started),
             false => (self.created, self.started()),
         };
-        let state = match (exit, self.pod.state()) {
+        let state = match (exit, self.state) {
             (Some(_), _) => "exited",
             (None, state) if state.is_finished() && state != State::AbortedPrepare => "exited",
             (None, State::Running) if self.is_mutable() => of_running(times),

@@ -60,20 +60,15 @@ pub(crate) struct ListOptions {
 
 /// Prints every pod. What cannot be read is said on stderr, and stops nothing.
 pub(crate) fn list(global: &GlobalOptions, options: &ListOptions) -> Result<ExitCode> {
-    let listing = found::list(&global.dir)?;
-    let mut failures: Vec<anyhow::Error> = listing.unreadable.into_iter().map(Into::into).collect();
-    let mut pods = Vec::new();
     let with_images = options.format.is_none();
-    for pod in listing.pods {
-        match Description::of(&global.dir, pod, with_images) {
-            Ok(pod) => pods.extend(pod),
-            Err(error) => failures.push(error.into()),
-        }
-    }
+    let describe = |pod| Description::of(&global.dir, pod, with_images);
+    let listing = found::list(&global.dir, describe)?;
+    let mut failures: Vec<anyhow::Error> = listing.unreadable.into_iter().map(Into::into).collect();
+    let mut pods = listing.pods;
     // The oldest first, whatever their random names are.
-    pods.sort_by_key(|pod| (pod.created, pod.pod.uuid()));
+    pods.sort_by_key(|pod| (pod.created, pod.uuid));
     for pod in &mut pods {
-        let whose = format!("pod {} is damaged", pod.pod.uuid());
+        let whose = format!("pod {} is damaged", pod.uuid);
         let damage = pod.damage.drain(..);
         failures.extend(damage.map(|error| anyhow!(error).context(whose.clone())));
     }
@@ -137,11 +132,11 @@ impl View {
             row.extend(self.full.then(|| NONE.to_owned()));
             rows.push(row);
         }
-        let uuid = pod.pod.uuid().to_string();
+        let uuid = pod.uuid.to_string();
         let row = &mut rows[first];
         row[0] = uuid[..if self.full { uuid.len() } else { SHORT_UUID }].to_owned();
         let time = |time: Option<SystemTime>| time.map(|time| self.time(time));
-        row.push(pod.pod.state().to_string());
+        row.push(pod.state.to_string());
         row.push(time(pod.created).unwrap_or_default());
         row.push(time(pod.started()).unwrap_or_default());
         row.push(String::new());

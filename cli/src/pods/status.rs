@@ -85,7 +85,7 @@ pub(crate) fn status(global: &GlobalOptions, options: &StatusOptions) -> Result<
 
 /// `key=value` lines, in rkt's order.
 fn lines(pod: &Description, zone: &TimeZone) -> String {
-    let state = pod.pod.state();
+    let state = pod.state;
     let mut lines = vec![format!("state={state}")];
     let mut add = |key: &str, value: Option<String>| {
         lines.extend(value.map(|value| format!("{key}={value}")));

@@ -321,7 +321,7 @@ fn a_damaged_pod_is_listed_and_stops_nothing() {
     );
     assert_eq!(output.status.code(), Some(0));
 
-    let output = call(&fixture, &["status", "00000000-"]);
+    let output = call(&fixture, &["status", "00000000-0000"]);
     assert_eq!(text(&output.stdout), "state=exited\nexited=true\n");
     assert!(
         text(&output.stderr)
