@@ -27,7 +27,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use super::kernel;
 use super::log::{Log, Places};
 use super::metadata::{MetadataError, Service};
-use super::outlet::{Report, Reports};
+use super::outlet::Report;
 use super::readable;
 use super::session::{Action, INTERACTIVE, Session};
 use super::status::StatusDirectory;
@@ -36,7 +36,7 @@ use crate::trace;
 use agent_link::AgentLink;
 use clients::{Awaited, Clients};
 use commands::{Command, Commands};
-use outputs::AppOutputs;
+use outputs::{AppOutputs, log_of};
 use streams::Streams;
 
 /// What the last output gets to be written, when the pod is over.
@@ -504,15 +504,6 @@ impl Relay {
 
 /// The exit code of a relay that cannot work.
 pub const FAILED: u8 = CODE_RUNTIME_FAILED;
-
-/// Of all apps: what is not to be logged is not given to it.
-fn log_of(spec: &RelaySpec, places: Places, reports: Reports) -> Log {
-    let mut log = Log::new(places, spec.metadata.uuid.as_str(), reports);
-    for process in &*spec.processes {
-        log.add(process.id, process.app.clone());
-    }
-    log
-}
 
 /// What is left of a spec once the session has it.
 fn names(spec: &RelaySpec) -> Vec<bulkhead_protocol::plan::AppName> {

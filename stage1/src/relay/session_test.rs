@@ -2,8 +2,7 @@ use bulkhead_protocol::agent::{Ack, Chunk};
 use bulkhead_protocol::bounded::{Blob, List, Text};
 use bulkhead_protocol::metadata::{MetadataSpec, Method, RequestId, Status};
 use bulkhead_protocol::plan::{AppName, Limits, NameFiles, Stdio};
-use bulkhead_protocol::relay::{Destination, Outputs};
-use bulkhead_protocol::{control::Exec, vmm::ExitReason};
+use bulkhead_protocol::{control::Exec, relay::Destination, relay::Outputs, vmm::ExitReason};
 
 use super::*;
 

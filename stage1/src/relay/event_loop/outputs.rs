@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use bulkhead_protocol::agent::Stream;
 use bulkhead_protocol::plan::ProcessId;
-use bulkhead_protocol::relay::{Destination, Outputs};
+use bulkhead_protocol::relay::{Destination, Outputs, RelaySpec};
+
+use crate::relay::log::{Log, Places};
+use crate::relay::outlet::Reports;
 
 /// A stream of an app.
 pub(super) type Source = (ProcessId, Stream);
@@ -90,6 +93,15 @@ impl AppOutputs {
         }
         passed
     }
+}
+
+/// Of all apps: what is not to be logged is not given to it.
+pub(super) fn log_of(spec: &RelaySpec, places: Places, reports: Reports) -> Log {
+    let mut log = Log::new(places, spec.metadata.uuid.as_str(), reports);
+    for process in &*spec.processes {
+        log.add(process.id, process.app.clone());
+    }
+    log
 }
 
 #[cfg(test)]
