@@ -152,7 +152,7 @@ ExecStart=systemctl stop web.service
 ExecStart=systemctl show -p ActiveState,Result,ExecMainStatus web.service
 ";
 
-/// A systemd that has process ids, mounts, `/run` and a control group of its own, so that it leaves ours as they are.
+/// A systemd that has its own of all that it would change of the machine: it mounts, names the host, and moves control groups.
 const BOOT: &str = "\
 group=/sys/fs/cgroup/systemd-test
 mkdir -p $group && echo 0 > $group/cgroup.procs && mount -t tmpfs tmpfs /run || exit
@@ -170,7 +170,15 @@ fn the_documented_unit_runs_under_systemd_and_stops_in_order() {
     write("looking.service", &LOOKING.replace("DIRECTORY", &directory));
 
     let output = Command::new("unshare")
-        .args(["--pid", "--fork", "--mount", "--mount-proc", "--kill-child"])
+        .args([
+            "--uts",
+            "--ipc",
+            "--pid",
+            "--fork",
+            "--mount",
+            "--mount-proc",
+        ])
+        .arg("--kill-child")
         .args(["sh", "-c", BOOT])
         .args([units.path(), Path::new(SYSTEMD)])
         .output()
