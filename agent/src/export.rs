@@ -98,7 +98,7 @@ struct Export<W> {
 }
 
 impl<W: Write> Export<W> {
-    /// All that is in a directory. As deep as paths can be, so that it must not be recursive.
+    /// All that is in a directory, as deep as a path can be: what lies deeper is an error, for no image could have it.
     fn below(&mut self, root: &Path) -> Result<(), ExportError> {
         let mut path = root.to_owned();
         let mut name = PREFIX.as_bytes().to_vec();

@@ -2,6 +2,7 @@
 //!
 //! That is all that is said of it: whoever imports it takes it for as hostile as any other.
 
+use std::cell::{Cell, RefCell};
 use std::io::{self, Read, Write};
 
 use crate::bytes::Escaped;
@@ -30,9 +31,26 @@ pub enum ExportError {
     /// An entry that is not of the tree.
     #[error("the tree that the pod sent: \"{0}\" is not below rootfs")]
     Outside(Escaped),
-    /// Too much.
+    /// Too many.
     #[error("the tree that the pod sent has more than {MAX_ENTRIES} entries")]
     Entries,
+    /// Too much.
+    #[error("the tree that the pod sent has more than {MAX_BYTES} bytes")]
+    Bytes,
+}
+
+impl ExportError {
+    /// Whether the tree just ended too early, for which its sender has a reason.
+    #[must_use]
+    pub fn is_truncation(&self) -> bool {
+        let ended = |error: &TarError| {
+            matches!(
+                error,
+                TarError::Truncated { .. } | TarError::NoEndMarker { .. }
+            )
+        };
+        matches!(self, Self::Tar(error) if ended(error))
+    }
 }
 
 /// Writes an image with this manifest and tree.
@@ -41,24 +59,44 @@ pub enum ExportError {
 /// When the tree is no archive of what lies below `rootfs/`, has too much, or the image cannot be written. What was written is
 /// worthless then.
 pub fn write_aci(manifest: &[u8], tree: impl Read, mut out: impl Write) -> Result<(), ExportError> {
+    write_manifest(manifest, &mut out)?;
+    let passage = Passage {
+        passes: Cell::new(true),
+        failure: RefCell::new(None),
+    };
+    let mut reader = TarReader::new(Stream(Passing {
+        tree,
+        left: MAX_BYTES,
+        out: &mut out,
+        passage: &passage,
+    }));
+    let checked = check_all(&mut reader).and_then(|()| {
+        // Its sender may have more to say, which is not of the archive.
+        passage.passes.set(false);
+        Ok(reader.drain()?)
+    });
+    match passage.failure.take() {
+        Some(failure) => Err(failure),
+        None => checked.and_then(|()| Ok(out.flush()?)),
+    }
+}
+
+fn write_manifest(manifest: &[u8], out: &mut impl Write) -> io::Result<()> {
     let mut header = tar::Header::new_ustar();
     header.set_path("manifest")?;
     header.set_mode(0o644);
     header.set_uid(0);
     header.set_gid(0);
     header.set_mtime(0);
-    let size = u64::try_from(manifest.len()).map_err(io::Error::other)?;
-    header.set_size(size);
+    header.set_size(u64::try_from(manifest.len()).map_err(io::Error::other)?);
     header.set_cksum();
     out.write_all(header.as_bytes())?;
     out.write_all(manifest)?;
     let padding = manifest.len().next_multiple_of(BLOCK) - manifest.len();
-    out.write_all(&[0; BLOCK][..padding])?;
+    out.write_all(&[0; BLOCK][..padding])
+}
 
-    let mut reader = TarReader::new(Stream(Passing {
-        tree: tree.take(MAX_BYTES),
-        out: &mut out,
-    }));
+fn check_all<R: Read>(reader: &mut TarReader<Stream<R>>) -> Result<(), ExportError> {
     let mut entries = 0;
     while let Some(entry) = reader.next_entry()? {
         entries += 1;
@@ -70,8 +108,7 @@ pub fn write_aci(manifest: &[u8], tree: impl Read, mut out: impl Write) -> Resul
             check(target)?;
         }
     }
-    reader.drain()?;
-    Ok(out.flush()?)
+    Ok(())
 }
 
 /// The unit of an archive.
@@ -87,16 +124,34 @@ fn check(path: &[u8]) -> Result<(), ExportError> {
     }
 }
 
-/// What is read is written too.
-struct Passing<R, W> {
-    tree: R,
-    out: W,
+/// What of a tree becomes the image's.
+struct Passage {
+    passes: Cell<bool>,
+    /// Why it did not go on, when that was not the tree's own fault.
+    failure: RefCell<Option<ExportError>>,
 }
 
-impl<R: Read, W: Write> Read for Passing<R, W> {
+/// What is read is written too.
+struct Passing<'a, R, W> {
+    tree: R,
+    left: u64,
+    out: W,
+    passage: &'a Passage,
+}
+
+impl<R: Read, W: Write> Read for Passing<'_, R, W> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.tree.read(buffer)?;
-        self.out.write_all(&buffer[..count])?;
+        let fails = |failure| {
+            *self.passage.failure.borrow_mut() = Some(failure);
+            io::Error::other("the image is given up")
+        };
+        let left = self.left.checked_sub(count as u64);
+        self.left = left.ok_or_else(|| fails(ExportError::Bytes))?;
+        if self.passage.passes.get() {
+            let written = self.out.write_all(&buffer[..count]);
+            written.map_err(|error| fails(ExportError::Write(error)))?;
+        }
         Ok(count)
     }
 }

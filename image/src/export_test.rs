@@ -64,3 +64,30 @@ fn a_tree_that_ends_too_early_makes_no_image() {
         assert!(written(&whole[..length]).is_err(), "{length} bytes");
     }
 }
+
+#[test]
+fn what_comes_behind_the_archive_is_not_the_image_s() {
+    let tree = tree(&["rootfs"]);
+    let more = [&tree[..], b"more"].concat();
+    assert_eq!(written(&more).unwrap(), written(&tree).unwrap());
+}
+
+#[test]
+fn an_image_that_cannot_be_written_is_told_as_that() {
+    struct Full(usize);
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 = self.0.checked_sub(1).ok_or(io::ErrorKind::StorageFull)?;
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let tree = tree(&["rootfs", "rootfs/a"]);
+    for writes in 0..6 {
+        let error = write_aci(b"{}", &tree[..], Full(writes)).unwrap_err();
+        assert!(matches!(error, ExportError::Write(_)), "{error:?}");
+        assert!(!error.is_truncation());
+    }
+}

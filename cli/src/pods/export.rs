@@ -104,11 +104,14 @@ fn write(
     // Ends the pipe, and with it an export that goes on for nobody.
     let written = write_aci(&manifest, tree, out);
     let status = stage1.wait().context("wait for its stage1")?;
-    if !status.success() {
-        // What is wrong with half a tree is that it is half.
-        bail!("its stage1 could not export it: {status}");
+    match written {
+        // What is wrong with half a tree its sender has said.
+        Err(error) if error.is_truncation() && !status.success() => {}
+        Err(error) => return Err(error.into()),
+        Ok(()) if status.success() => return Ok(()),
+        Ok(()) => {}
     }
-    Ok(written?)
+    bail!("its stage1 could not export it: {status}")
 }
 
 fn manifest_of(image: &ImageManifest) -> Result<Vec<u8>> {

@@ -21,7 +21,8 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Makes it, in the directory where it will be. It goes with this process, however that ends, if it is not published.
+    /// Makes it, in the directory where it will be. One without a name goes with this process, however that ends, if it is not
+    /// published.
     pub(super) fn create(target: &Path, overwrites: bool) -> Result<Self> {
         let context = || format!("make {}", target.display());
         match fs::symlink_metadata(target) {
