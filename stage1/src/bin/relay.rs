@@ -8,9 +8,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use bulkhead_jail::inherited;
 use bulkhead_stage1::relay::descriptors::{
-    APPS_RUN, COMMANDS, CONTROL, JOURNAL, KERNEL, LOGS, RKT, TRACE, VMM,
+    APPS_RUN, COMMANDS, CONTROL, Descriptors, JOURNAL, KERNEL, LOGS, RKT, TRACE, VMM,
 };
-use bulkhead_stage1::relay::event_loop::{Descriptors, FAILED, run};
+use bulkhead_stage1::relay::event_loop::{FAILED, run};
 use bulkhead_stage1::relay::log::Places;
 
 fn main() -> ExitCode {

@@ -1,6 +1,31 @@
-//! The numbers of the descriptors that the supervisor starts the relay with, beside the standard streams.
+//! The descriptors that the supervisor starts the relay with, beside the standard streams, and their numbers.
 
-use std::os::fd::RawFd;
+use std::fs::File;
+use std::os::fd::{OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+
+use super::log::Places;
+
+/// What the relay is started with.
+#[derive(Debug)]
+pub struct Descriptors {
+    /// The supervisor's commands.
+    pub commands: UnixStream,
+    /// The VMM's control socket.
+    pub vmm: OwnedFd,
+    /// The directory of the status files, where there are any.
+    pub rkt: Option<OwnedFd>,
+    /// Where clients of programs in the pod's apps connect, if they can: a listening socket that does not block.
+    pub control: Option<OwnedFd>,
+    /// An event counter for the one who waits for the apps, if somebody does.
+    pub apps_run: Option<OwnedFd>,
+    /// Where phases go.
+    pub trace: Option<File>,
+    /// The guest kernel's file.
+    pub kernel: Option<File>,
+    /// Where what apps write is logged.
+    pub logs: Places,
+}
 
 /// The supervisor's commands: a stream socket.
 pub const COMMANDS: RawFd = 3;

@@ -13,7 +13,6 @@ mod streams;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use bulkhead_protocol::AGENT_PORT;
@@ -24,8 +23,9 @@ use bulkhead_protocol::vmm::{FromVmm, StartTimes};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::rand::{GetRandomFlags, getrandom};
 
+use super::descriptors::Descriptors;
 use super::kernel;
-use super::log::{Log, Places};
+use super::log::Log;
 use super::metadata::{MetadataError, Service};
 use super::outlet::Report;
 use super::readable;
@@ -65,27 +65,6 @@ pub enum RelayError {
     /// The wait itself.
     #[error("wait for events")]
     Wait(#[source] io::Error),
-}
-
-/// What the relay is started with.
-#[derive(Debug)]
-pub struct Descriptors {
-    /// The supervisor's commands.
-    pub commands: UnixStream,
-    /// The VMM's control socket.
-    pub vmm: OwnedFd,
-    /// The directory of the status files, where there are any.
-    pub rkt: Option<OwnedFd>,
-    /// Where clients of programs in the pod's apps connect, if they can: a listening socket that does not block.
-    pub control: Option<OwnedFd>,
-    /// An event counter for the one who waits for the apps, if somebody does.
-    pub apps_run: Option<OwnedFd>,
-    /// Where phases go.
-    pub trace: Option<File>,
-    /// The guest kernel's file.
-    pub kernel: Option<File>,
-    /// Where what apps write is logged.
-    pub logs: Places,
 }
 
 /// Runs the pod to its end, and gives its exit code.
