@@ -6,6 +6,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::app::{AddArguments, AddRequest, AppArguments, AppCommand};
 use crate::doctor::DoctorOptions;
+use crate::generated::{CompletionOptions, ManOptions};
 use crate::pods::PodCommand;
 use crate::report::UsageError;
 use crate::run::RunPreparedOptions;
@@ -117,6 +118,10 @@ enum Command {
     Doctor(DoctorOptions),
     /// Print the versions of bulkhead and of what it implements
     Version,
+    /// Print what makes a shell complete the command lines of bulkhead
+    Completion(CompletionOptions),
+    /// Write the manual pages into a directory
+    ManPages(ManOptions),
 }
 
 /// What the user asked for.
@@ -138,6 +143,15 @@ pub(crate) enum Request {
     Doctor(GlobalOptions, DoctorOptions),
     /// Print versions.
     Version,
+    /// Print a shell's completions.
+    Completion(CompletionOptions),
+    /// Write the manual pages.
+    ManPages(ManOptions),
+}
+
+/// The whole command line, as completions and manual pages show it.
+pub(crate) fn definition() -> clap::Command {
+    CommandLine::command()
 }
 
 /// Reads the words after the program's name.
@@ -220,6 +234,8 @@ fn parse_plain(words: &[String]) -> Result<Request, UsageError> {
         Some(Command::App(app)) => Ok(Request::App(command_line.global, app.command)),
         Some(Command::Doctor(options)) => Ok(Request::Doctor(command_line.global, options)),
         Some(Command::Version) => Ok(Request::Version),
+        Some(Command::Completion(options)) => Ok(Request::Completion(options)),
+        Some(Command::ManPages(options)) => Ok(Request::ManPages(options)),
         Some(Command::RunPrepared(options)) => {
             Ok(Request::RunPrepared(command_line.global, options))
         }

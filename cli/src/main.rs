@@ -6,6 +6,7 @@
 mod app;
 mod arguments;
 mod doctor;
+mod generated;
 mod pods;
 mod report;
 mod run;
@@ -67,6 +68,11 @@ fn main() -> ExitCode {
         Ok(Request::AddApp(global, request)) => match request.run(&global) {
             Ok(code) => code,
             Err(error) => fail("app add", &error),
+        },
+        Ok(Request::Completion(options)) => print(&options.text(), ExitCode::SUCCESS),
+        Ok(Request::ManPages(options)) => match options.write() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail("man-pages", &error),
         },
         Ok(Request::Version) => print(&version::text(), ExitCode::SUCCESS),
         Err(UsageError::Help(text)) => print(&text, ExitCode::SUCCESS),
