@@ -7,6 +7,7 @@ mod demo;
 mod nested;
 mod process;
 mod setup;
+mod share;
 mod stage1;
 mod test;
 mod virtiofsd;

@@ -9,6 +9,7 @@ use bulkhead_rootfs::aci;
 use bulkhead_rootfs::stage1::{ContainerParts, Isolation, MachineParts, Parts, assemble};
 
 use crate::process::{progress, run};
+use crate::share;
 use crate::virtiofsd;
 use crate::workspace::{cargo, dist, target};
 
@@ -30,7 +31,7 @@ pub(crate) fn kernel() -> Result<Kernel> {
 }
 
 /// Builds everything and returns the root of the tree: `bin/bulkhead`, `lib/bulkhead/stage1/{kvm,container}` and the same as
-/// `.aci`.
+/// `.aci`, and what `bulkhead` generates for `share`.
 pub(crate) fn build(kernel: &Kernel) -> Result<PathBuf> {
     progress("building bulkhead, stage1 and vmm");
     run(cargo("build")
@@ -70,7 +71,9 @@ pub(crate) fn build(kernel: &Kernel) -> Result<PathBuf> {
     }
     let bin = dist().join("bin");
     fs::create_dir_all(&bin).context("make the dist tree")?;
-    replace(&release.join("bulkhead"), &bin.join("bulkhead"))?;
+    let bulkhead = bin.join("bulkhead");
+    replace(&release.join("bulkhead"), &bulkhead)?;
+    share::generate(&bulkhead, &dist().join("share"))?;
     Ok(dist())
 }
 
