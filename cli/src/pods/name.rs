@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -11,6 +12,9 @@ use bulkhead_pod::manifest::{AcName, PodManifest};
 use clap::Args;
 
 use crate::report;
+
+/// Pods that one command waits for at a time: for each it has a thread and a process.
+const AT_ONCE: usize = 64;
 
 /// A UUID, and blank space around it.
 const UUID_FILE_BYTES_MAX: u64 = 128;
@@ -67,19 +71,41 @@ impl PodNames {
         data: &Path,
         act: impl Fn(FoundPod) -> Result<()>,
     ) -> Result<Failures> {
-        let names = match &self.uuid_file {
-            Some(file) => vec![read_uuid(file)?],
-            None => self.uuids.clone(),
-        };
         let mut failures = Failures(0);
-        for name in names {
+        for name in self.names()? {
             let found = FoundPod::find(data, &name).map_err(anyhow::Error::from);
-            if let Err(error) = found.and_then(&act) {
-                eprint!("{}", report::tree(command, &error));
-                failures.0 += 1;
-            }
+            failures.tell(command, found.and_then(&act));
         }
         Ok(failures)
+    }
+
+    /// Does something with all pods at a time, [`AT_ONCE`] at most, and prints in the order of their names what there is to say of
+    /// each, or what failed with it.
+    pub(crate) fn all_at_once(
+        &self,
+        command: &str,
+        data: &Path,
+        act: impl Fn(FoundPod) -> Result<String> + Sync,
+    ) -> Result<Failures> {
+        let act = |name: &String| act(FoundPod::find(data, name)?);
+        let mut failures = Failures(0);
+        for names in self.names()?.chunks(AT_ONCE) {
+            std::thread::scope(|scope| {
+                let acts = names.iter().map(|name| scope.spawn(|| act(name)));
+                for act in acts.collect::<Vec<_>>() {
+                    let said = act.join().unwrap_or_else(|panic| resume_unwind(panic));
+                    failures.tell(command, said.and_then(|text| report::print(&text)));
+                }
+            });
+        }
+        Ok(failures)
+    }
+
+    fn names(&self) -> Result<Vec<String>> {
+        match &self.uuid_file {
+            Some(file) => Ok(vec![read_uuid(file)?]),
+            None => Ok(self.uuids.clone()),
+        }
     }
 }
 
@@ -88,6 +114,13 @@ impl PodNames {
 pub(crate) struct Failures(usize);
 
 impl Failures {
+    fn tell(&mut self, command: &str, result: Result<()>) {
+        if let Err(error) = result {
+            eprint!("{}", report::tree(command, &error));
+            self.0 += 1;
+        }
+    }
+
     /// An error when there are any, of which the reasons have been told.
     pub(crate) fn check(self, what: &str) -> Result<ExitCode> {
         match self.0 {

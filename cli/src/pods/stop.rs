@@ -12,7 +12,6 @@ use clap::Args;
 use super::entrypoint;
 use super::name::PodNames;
 use crate::arguments::GlobalOptions;
-use crate::report;
 
 /// Options of `stop`.
 #[derive(Debug, Args)]
@@ -34,18 +33,20 @@ pub(crate) struct StopOptions {
     force: bool,
 }
 
-/// Stops one pod after the other, and prints the UUID of each.
+/// Stops pods, all at a time, and prints the UUID of each.
 pub(crate) fn stop(global: &GlobalOptions, options: &StopOptions) -> Result<ExitCode> {
     let stop = |pod| stop_one(&global.dir, &pod, options.force);
-    options.pods.each("stop", &global.dir, stop)?.check("stop")
+    let failures = options.pods.all_at_once("stop", &global.dir, stop)?;
+    failures.check("stop")
 }
 
-fn stop_one(data: &Path, pod: &FoundPod, force: bool) -> Result<()> {
+/// Gives what there is to print.
+fn stop_one(data: &Path, pod: &FoundPod, force: bool) -> Result<String> {
     let uuid = pod.uuid();
     match pod.state() {
         State::Running => {}
         state if state.has_exited() => {
-            return report::print(&format!("pod \"{uuid}\" is already stopped\n"));
+            return Ok(format!("pod \"{uuid}\" is already stopped\n"));
         }
         state => bail!("pod \"{uuid}\" is not running: it is {state}"),
     }
@@ -57,7 +58,7 @@ fn stop_one(data: &Path, pod: &FoundPod, force: bool) -> Result<()> {
             return Err(error.context(format!("error stopping \"{uuid}\"")));
         }
     }
-    report::print(&format!("\"{uuid}\"\n"))
+    Ok(format!("\"{uuid}\"\n"))
 }
 
 fn call_stage1(pod: &FoundPod, force: bool) -> Result<()> {
