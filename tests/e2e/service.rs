@@ -145,7 +145,7 @@ FailureAction=exit-force
 [Service]
 Type=oneshot
 TimeoutStartSec=600
-StandardOutput=file:DIRECTORY/seen
+StandardOutput=append:DIRECTORY/seen
 StandardError=inherit
 ExecStart=systemctl show -p ActiveState,Result web.service
 ExecStart=systemctl stop web.service
@@ -157,7 +157,7 @@ const BOOT: &str = "\
 group=/sys/fs/cgroup/systemd-test
 mkdir -p $group && echo 0 > $group/cgroup.procs && mount -t tmpfs tmpfs /run || exit
 exec env container=test SYSTEMD_UNIT_PATH=\"$0\" unshare --cgroup --mount sh -c '
-mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec \"$0\" --system --unit=looking.service' \"$1\"";
+umount --lazy /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec \"$0\" --system --unit=looking.service' \"$1\"";
 
 #[test]
 fn the_documented_unit_runs_under_systemd_and_stops_in_order() {
