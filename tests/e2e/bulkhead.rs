@@ -26,7 +26,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(900);
 const DEBUG_VARIABLE: &str = "BULKHEAD_TEST_DEBUG";
 
 /// Names the stage1 image of all pods; without it, it is the one whose pods have machines.
-const STAGE1_VARIABLE: &str = "BULKHEAD_TEST_STAGE1";
+pub(crate) const STAGE1_VARIABLE: &str = "BULKHEAD_TEST_STAGE1";
 
 /// The tree that `cargo xtask stage1` makes.
 pub(crate) fn dist() -> PathBuf {
@@ -39,6 +39,11 @@ pub(crate) fn dist() -> PathBuf {
 /// The stage1 image of the tree.
 pub(crate) fn stage1() -> PathBuf {
     dist().join("lib/bulkhead/stage1/kvm")
+}
+
+/// Whether the pods of this run have machines of their own.
+pub(crate) fn has_machines() -> bool {
+    std::env::var_os(STAGE1_VARIABLE).is_none()
 }
 
 /// The data directory that tests share, so that each image is converted once.

@@ -12,6 +12,7 @@ mod bad_images;
 mod block_volumes;
 mod cgroup;
 mod container;
+mod crash;
 mod database;
 mod devices;
 mod disk;

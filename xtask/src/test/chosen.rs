@@ -6,6 +6,7 @@ use super::Options;
 const CONTAINER_MODULES: &[&str] = &[
     "attach::",
     "cgroup::",
+    "crash::",
     "devices::",
     "ends::",
     "enter::",
@@ -16,6 +17,7 @@ const CONTAINER_MODULES: &[&str] = &[
     "handlers::",
     "isolators::",
     "lifecycle::",
+    "many::many_pods",
     "logs::",
     "metadata::",
     "root::",
