@@ -67,6 +67,21 @@ pub fn mark(data: &Path, from: Phase, uuid: Uuid) -> Result<bool, PodError> {
     }
 }
 
+/// Keeps new pods from being made for as long as the descriptor is open: what lies in `embryo` then, and is not locked, has a maker
+/// that was killed. None when pods are made without a pause, or none was ever made.
+///
+/// # Errors
+///
+/// When the directory cannot be opened or locked.
+pub fn keep_makers_out(data: &Path) -> Result<Option<OwnedFd>, PodError> {
+    let path = Phase::Embryo.directory(data);
+    let Some(directory) = open(&path)? else {
+        return Ok(None);
+    };
+    let taken = lock_exclusive(&directory).map_err(failed("lock", &path))?;
+    Ok(taken.then_some(directory))
+}
+
 /// When a pod came to the place where it lies; none when it is not there any more.
 ///
 /// # Errors

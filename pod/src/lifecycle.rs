@@ -27,7 +27,7 @@ use rustix::fs::{fsync, syncfs};
 use thiserror::Error;
 
 use crate::garbage::delete_files;
-use crate::lock::{lies_at, lock_exclusive, open_directory};
+use crate::lock::{lies_at, lock_exclusive, lock_shared_in_time, open_directory};
 use crate::manifest::{AcName, PodManifest};
 use crate::stage1_image::Stage1Image;
 use crate::tree::{TreeError, link_or_copy, link_tree};
@@ -35,9 +35,6 @@ use crate::uuid::Uuid;
 
 /// Nobody but the pod's owner reads a pod's directory: it holds the apps' environment.
 const DIRECTORY_MODE: u32 = 0o700;
-
-/// New directories that gc may be quicker at than their maker, which has only to lock them.
-const EMBRYOS_MAX: usize = 16;
 
 /// Where a pod's directory lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,29 +172,32 @@ impl Pod {
                 .create(&path)
                 .map_err(failed("create directory", &path))?;
         }
-        for _ in 0..EMBRYOS_MAX {
-            let uuid = Uuid::random().map_err(|source| PodError::Uuid { source })?;
-            let path = Phase::Embryo.directory(data).join(uuid.to_string());
-            DirBuilder::new()
-                .mode(DIRECTORY_MODE)
-                .create(&path)
-                .map_err(failed("create directory", &path))?;
-            let Some(lock) = lock_embryo(&path)? else {
-                continue;
-            };
-            let mut pod = Self {
-                uuid,
-                data: data.to_owned(),
-                phase: Phase::Embryo,
-                lock,
-                is_known: false,
-            };
-            pod.move_to(Phase::Prepare)?;
-            return Ok(pod);
-        }
-        let path = Phase::Embryo.directory(data);
-        let source = io::Error::from(io::ErrorKind::ResourceBusy);
-        Err(failed("lock a new directory in", &path)(source))
+        // Who collects cannot tell a directory whose maker was killed from one that is about to be locked.
+        let embryos = Phase::Embryo.directory(data);
+        let _no_collection = lock_shared_in_time(&embryos).map_err(failed("lock", &embryos))?;
+        let uuid = Uuid::random().map_err(|source| PodError::Uuid { source })?;
+        let path = embryos.join(uuid.to_string());
+        DirBuilder::new()
+            .mode(DIRECTORY_MODE)
+            .create(&path)
+            .map_err(failed("create directory", &path))?;
+        let lock = match open_locked(&path) {
+            Ok(lock) => lock,
+            Err(source) => {
+                // Ours, empty, and of no use to anyone; the error to report is the lock's.
+                let _ = fs::remove_dir(&path);
+                return Err(failed("lock", &path)(source));
+            }
+        };
+        let mut pod = Self {
+            uuid,
+            data: data.to_owned(),
+            phase: Phase::Embryo,
+            lock,
+            is_known: false,
+        };
+        pod.move_to(Phase::Prepare)?;
+        Ok(pod)
     }
 
     /// The pod's identity.
@@ -382,23 +382,12 @@ impl Drop for Pod {
     }
 }
 
-/// Locks a new directory; none when gc was quicker, which takes what is not locked for the leavings of a killed process.
-///
 /// The descriptor closes on exec until it is handed to stage1, so that no helper process keeps a dead pod alive.
-fn lock_embryo(path: &Path) -> Result<Option<OwnedFd>, PodError> {
-    let lock = || -> io::Result<Option<OwnedFd>> {
-        let directory = open_directory(path)?;
-        let is_ours = lock_exclusive(&directory)? && lies_at(&directory, path)?;
-        Ok(is_ours.then_some(directory))
-    };
-    match lock() {
-        Ok(locked) => Ok(locked),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => {
-            // Ours, empty, and of no use to anyone; the error to report is the lock's.
-            let _ = fs::remove_dir(path);
-            Err(failed("lock", path)(error))
-        }
+fn open_locked(path: &Path) -> io::Result<OwnedFd> {
+    let directory = open_directory(path)?;
+    match lock_exclusive(&directory)? {
+        true => Ok(directory),
+        false => Err(io::ErrorKind::ResourceBusy.into()),
     }
 }
 

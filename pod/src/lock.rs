@@ -37,6 +37,18 @@ pub(crate) fn lock_shared(directory: impl AsFd) -> io::Result<bool> {
     taken(flock(directory, FlockOperation::NonBlockingLockShared))
 }
 
+/// Opens a directory and takes a shared lock, for which it waits as long as the exclusive one can be held for good reasons.
+pub(crate) fn lock_shared_in_time(path: &Path) -> io::Result<OwnedFd> {
+    let directory = open_directory(path)?;
+    for _ in 0..ATTEMPTS {
+        if lock_shared(&directory)? {
+            return Ok(directory);
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Err(io::ErrorKind::ResourceBusy.into())
+}
+
 /// Takes the exclusive lock; false when somebody else holds it.
 pub(crate) fn lock_exclusive(directory: impl AsFd) -> io::Result<bool> {
     for _ in 0..ATTEMPTS {

@@ -69,7 +69,9 @@ pub(crate) fn gc(global: &GlobalOptions, options: &GcOptions) -> Result<ExitCode
             Ok(())
         })?;
         collection.each(Phase::Garbage, |uuid| collect(global, Phase::Garbage, uuid))?;
-        collection.each(Phase::Embryo, |uuid| collect(global, Phase::Embryo, uuid))?;
+        if let Some(_no_makers) = garbage::keep_makers_out(&global.dir)? {
+            collection.each(Phase::Embryo, |uuid| collect(global, Phase::Embryo, uuid))?;
+        }
     }
     match collection.failed {
         0 => Ok(ExitCode::SUCCESS),
