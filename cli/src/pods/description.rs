@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bulkhead_pod::Uuid;
 use bulkhead_pod::found::FoundPod;
 use bulkhead_pod::lifecycle::PodError;
-use bulkhead_pod::manifest::{ImageManifest, Mount, PodManifest, RuntimeApp, TextMap, VolumeKind};
+use bulkhead_pod::manifest::{Label, Mount, PodManifest, RuntimeApp, TextMap, VolumeKind};
 use bulkhead_pod::mutable::MUTABLE;
 use bulkhead_pod::record::{AppExit, AppTimes, PodProcess, RecordError};
 use bulkhead_pod::state::State;
@@ -69,8 +69,7 @@ impl Description {
             .collect();
         let images = apps.filter(|_| with_images);
         let image_names = images
-            .map(|app| damage.sort(pod.image_manifest(&app.name).map(Some)))
-            .map(|image| image.map(|image| image_name(&image)))
+            .map(|app| damage.sort(image_name(pod, app).map(Some)))
             .collect();
         let complete = !matches!(
             pod.state(),
@@ -208,11 +207,23 @@ fn of_running(times: AppTimes) -> &'static str {
 }
 
 /// With its version, where it has one.
-fn image_name(image: &ImageManifest) -> String {
-    match image.label("version") {
-        Some(version) => format!("{}:{version}", image.name),
-        None => image.name.to_string(),
-    }
+/// As the pod's manifest has it. One that was written by hand need not, and then the image's own is read.
+fn image_name(pod: &FoundPod, app: &RuntimeApp) -> Result<String, RecordError> {
+    let version = |labels: &[Label]| {
+        let version = labels.iter().find(|label| label.name.as_str() == "version");
+        version.map(|version| version.value.clone())
+    };
+    let (name, version) = match &app.image.name {
+        Some(name) => (name.to_string(), version(&app.image.labels)),
+        None => {
+            let image = pod.image_manifest(&app.name)?;
+            (image.name.to_string(), version(&image.labels))
+        }
+    };
+    Ok(match version {
+        Some(version) => format!("{name}:{version}"),
+        None => name,
+    })
 }
 
 /// What could not be read.
