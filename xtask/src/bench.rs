@@ -8,6 +8,7 @@
 mod attempt;
 mod boots;
 mod clock;
+mod ends;
 mod exits;
 mod marker;
 mod memory;
@@ -87,6 +88,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let files = files(&dist, &directory);
     let mut native = Series::default();
     native::measure(&files, options.native_runs, &mut native)?;
+    measure_list(options, &dist, &directory, &mut native)?;
     let (inside, volumes) = if options.native {
         (Value::default(), Value::default())
     } else {
@@ -101,6 +103,16 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     };
     report::print(options.json, &figures)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn measure_list(options: &Options, dist: &Path, files: &Path, series: &mut Series) -> Result<()> {
+    let data = tempfile::tempdir().context("make a data directory")?;
+    let pods = Pods {
+        command: dist.join("bin/bulkhead"),
+        data: data.path().to_owned(),
+        image: files.join(IMAGE),
+    };
+    ends::measure_list(&pods, options.native_runs, series)
 }
 
 /// Builds all that is measured into a directory of its own.
@@ -215,6 +227,8 @@ fn measure_starts(options: &Options, dist: &Path, pods: &Pods, series: &mut Seri
     progress("starts of pods");
     pods::measure_starts(pods, Size::Default, options.runs, series)?;
     pods::measure_starts(pods, Size::Mib128, options.runs, series)?;
+    progress("ends of pods");
+    ends::measure(pods, options.runs, series)?;
     progress("idle pods");
     pods::measure_idle(pods, Size::Mib192, ".thp_always", series)?;
     set_huge_pages("never")?;
