@@ -24,6 +24,7 @@ fn the_manifest_names_image_and_entrypoints() {
                 {"name": "coreos.com/rkt/stage1/app/stop", "value": "/app-stop"},
                 {"name": "coreos.com/rkt/stage1/app/rm", "value": "/app-rm"},
                 {"name": "coreos.com/rkt/stage1/interface-version", "value": "6"},
+                {"name": "bulkhead.dev/stage1/export", "value": "/run"},
                 {"name": "bulkhead.dev/stage1/takes-block-images", "value": "true"},
             ],
         })

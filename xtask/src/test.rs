@@ -206,7 +206,14 @@ fn native() -> Result<()> {
     let nextest = Command::new("cargo-nextest").arg("--version").output();
     if nextest.is_ok_and(|output| output.status.success()) {
         // Quiet but for failures and the summary.
-        return run(cargo("nextest").args(["run", "--workspace", "--status-level", "fail"]));
+        let arguments = [
+            "run",
+            "--workspace",
+            "--no-fail-fast",
+            "--status-level",
+            "fail",
+        ];
+        return run(cargo("nextest").args(arguments));
     }
     run(cargo("test").args(["--quiet", "--workspace"]))
 }
