@@ -367,6 +367,8 @@ impl Relay {
                 }
             }
             Source::Clients(awaited) => {
+                // What others have brought is done before a client hears of it: it may look for the app's files at once.
+                self.act();
                 let now = self.now();
                 self.clients.hear(awaited, flags, &mut self.session, now);
             }
