@@ -423,13 +423,11 @@ impl Session {
         let Some(app) = self.apps.note_end(process, exit) else {
             return Ok(());
         };
-        self.app_exited(process, exit, reason.as_deref());
-        if let Some(reason) = reason {
+        if let Some(reason) = &reason {
             let name = format!("app {app}");
-            let text = if reason.contains(&name) {
-                reason
-            } else {
-                format!("{name}: {reason}")
+            let text = match reason.contains(&name) {
+                true => reason.clone(),
+                false => format!("{name}: {reason}"),
             };
             self.actions.push(Action::Say(text));
         }
@@ -442,6 +440,8 @@ impl Session {
             app,
             code: exit.code(),
         });
+        // Who waits for the end may read the status at once.
+        self.app_exited(process, exit, reason.as_deref());
         if self.mutable.is_none() && !exit.is_success() && !self.apps.all_ended() {
             self.stop_apps(now);
         }
