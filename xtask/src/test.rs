@@ -37,6 +37,9 @@ pub(crate) struct Options {
 /// Memory of the nested machine: the largest test has twenty apps and images in the page cache.
 const NESTED_MEMORY_MIB: u32 = 6144;
 
+/// Outer limit of one nested machine's tests: twice what they take on a machine of two processors.
+const TIME_LIMIT_SECONDS: u64 = 65 * 60;
+
 /// What this machine keeps when two nested ones have theirs.
 const MEMORY_FOR_THE_REST_MIB: u64 = 2048;
 
@@ -108,6 +111,7 @@ impl Run {
         nested::Options {
             always: self.nested,
             memory: NESTED_MEMORY_MIB,
+            timeout: TIME_LIMIT_SECONDS,
             copy: Some(self.dist.clone()),
             ..nested::Options::of(command)
         }
@@ -146,6 +150,7 @@ impl Run {
             .arg("nested")
             .args(self.nested.then_some("--always"))
             .args(["--memory", &machine.memory.to_string()])
+            .args(["--timeout", &machine.timeout.to_string()])
             .arg("--copy")
             .arg(&self.dist)
             .arg("--")
