@@ -154,10 +154,30 @@ ExecStart=systemctl show -p ActiveState,Result,ExecMainStatus web.service
 
 /// A systemd that has its own of all that it would change of the machine: it mounts, names the host, and moves control groups.
 const BOOT: &str = "\
-group=/sys/fs/cgroup/systemd-test
-mkdir -p $group && echo 0 > $group/cgroup.procs && mount -t tmpfs tmpfs /run || exit
+mkdir \"$2\" && echo 0 > \"$2/cgroup.procs\" && mount -t tmpfs tmpfs /run || exit
 exec env container=test SYSTEMD_UNIT_PATH=\"$0\" unshare --cgroup --mount sh -c '
 umount --lazy /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec \"$0\" --system --unit=looking.service' \"$1\"";
+
+/// A control group that no systemd was in before: one that was leaves controllers on, and nothing can be put there any more.
+struct Group(PathBuf);
+
+impl Group {
+    fn of(units: &Path) -> Self {
+        let name = units.file_name().expect("a directory with a name");
+        Self(Path::new("/sys/fs/cgroup").join(name))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // The files of a control group go with it; only directories can be removed.
+        let removed = Command::new("find")
+            .arg(&self.0)
+            .args(["-depth", "-type", "d", "-delete"])
+            .status();
+        assert!(removed.expect("find starts").success(), "{:?}", self.0);
+    }
+}
 
 #[test]
 fn the_documented_unit_runs_under_systemd_and_stops_in_order() {
@@ -169,6 +189,7 @@ fn the_documented_unit_runs_under_systemd_and_stops_in_order() {
     let directory = units.path().display().to_string();
     write("looking.service", &LOOKING.replace("DIRECTORY", &directory));
 
+    let group = Group::of(units.path());
     let output = Command::new("unshare")
         .args([
             "--uts",
@@ -180,7 +201,7 @@ fn the_documented_unit_runs_under_systemd_and_stops_in_order() {
         ])
         .arg("--kill-child")
         .args(["sh", "-c", BOOT])
-        .args([units.path(), Path::new(SYSTEMD)])
+        .args([units.path(), Path::new(SYSTEMD), &group.0])
         .output()
         .expect("unshare starts");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
