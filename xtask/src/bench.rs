@@ -10,6 +10,7 @@ mod boots;
 mod clock;
 mod ends;
 mod exits;
+mod in_memory;
 mod marker;
 mod memory;
 mod native;
@@ -195,13 +196,13 @@ fn text(path: &Path) -> Result<String> {
 
 fn measure_inside(options: &Options) -> Result<Value> {
     let dist = std::env::var_os(nested::COPY_VARIABLE).context("run by `cargo xtask bench`")?;
-    let dist = PathBuf::from(dist);
+    let dist = in_memory::tree(&PathBuf::from(dist))?;
     let pods = Pods {
         command: dist.join("bin/bulkhead"),
-        data: PathBuf::from("/var/lib/bulkhead/bench"),
-        image: options.files.join(IMAGE),
+        data: in_memory::data()?,
+        image: in_memory::image(&options.files.join(IMAGE))?,
     };
-    fs::create_dir_all(&pods.data)?;
+    in_memory::libraries_of(&pods.command)?;
     let mut series = Series::default();
     if options.volumes {
         progress("volumes");
