@@ -34,7 +34,7 @@ pub(crate) use self::name::PodName;
 use self::rm::RmOptions;
 use self::status::StatusOptions;
 use self::stop::StopOptions;
-pub(crate) use self::time::absolute;
+pub(crate) use self::time::{absolute, zone};
 use crate::arguments::GlobalOptions;
 
 /// What to do with pods.

@@ -10,7 +10,7 @@ use clap::Args;
 use jiff::tz::TimeZone;
 
 use crate::arguments::GlobalOptions;
-use crate::pods::{AppJson, Description, Format, PodName, absolute, json};
+use crate::pods::{AppJson, Description, Format, PodName, absolute, json, zone};
 use crate::report;
 
 /// Options of `app status`.
@@ -42,7 +42,7 @@ impl StatusOptions {
         let app = pod.app(app, exit);
         let text = match self.format {
             Some(format) => json(&app, format).context("make JSON of the app")?,
-            None => lines(&app, &TimeZone::system()),
+            None => lines(&app, &zone()),
         };
         report::print(&text)?;
         Ok(ExitCode::SUCCESS)

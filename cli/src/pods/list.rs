@@ -90,7 +90,7 @@ fn table(pods: &[Description], options: &ListOptions) -> String {
     let view = View {
         full: options.full,
         now: SystemTime::now(),
-        zone: TimeZone::system(),
+        zone: time::zone(),
     };
     let mut rows = Vec::new();
     if !options.no_legend {

@@ -74,7 +74,7 @@ pub(crate) fn status(global: &GlobalOptions, options: &StatusOptions) -> Result<
     };
     let text = match options.format {
         Some(format) => format::json(&pod.json(), format).context("make JSON of the pod")?,
-        None => lines(&pod, &TimeZone::system()),
+        None => lines(&pod, &time::zone()),
     };
     report::print(&text)?;
     match pod.damage.pop() {

@@ -1,8 +1,8 @@
 //! Times as people read them, and durations as they write them.
 
-use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
+use std::{fmt, fs};
 
 use jiff::{SignedDuration, Timestamp, TimestampRound, Unit, tz::TimeZone};
 
@@ -12,6 +12,20 @@ const DAY: u64 = 24 * HOUR;
 const WEEK: u64 = 7 * DAY;
 const MONTH: u64 = 30 * DAY;
 const YEAR: u64 = 365 * DAY;
+
+/// Where the rules of the host's time zone are (`localtime(5)`).
+const HOST_ZONE: &str = "/etc/localtime";
+
+/// The time zone of the caller, or of the host. Of that the rules alone are read: to learn its name as well, one would have to
+/// look through the whole database of zones.
+pub(crate) fn zone() -> TimeZone {
+    if std::env::var_os("TZ").is_some() {
+        return TimeZone::system();
+    }
+    let rules = fs::read(HOST_ZONE).ok();
+    let zone = rules.and_then(|rules| TimeZone::tzif(HOST_ZONE, &rules).ok());
+    zone.unwrap_or(TimeZone::UTC)
+}
 
 /// `2006-01-02 15:04:05.999 -0700 MST`, in this time zone.
 pub(crate) fn absolute(time: SystemTime, zone: &TimeZone) -> String {
