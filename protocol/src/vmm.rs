@@ -81,10 +81,21 @@ pub struct MachineSpec {
 pub struct DiskSpec {
     /// Parts in order; together they are the disk.
     pub extents: List<Extent, MAX_EXTENTS>,
-    /// Whether the guest may write. The descriptors of a read-only disk are opened read-only too.
-    pub writable: bool,
+    /// What the guest may do with it.
+    pub access: DiskAccess,
     /// Whether a thread of its own serves it, because its files may be slow; else the one of vsock does.
     pub own_thread: bool,
+}
+
+/// What a guest may do with a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DiskAccess {
+    /// Read. The descriptors are opened read-only too.
+    ReadOnly,
+    /// Write, and have the host bring it to its own disk.
+    Writable,
+    /// Write. The host keeps it, and brings it to its own disk when it likes: nobody wants it when the host has crashed.
+    Temporary,
 }
 
 /// A directory of the host, by virtio-fs.

@@ -18,7 +18,7 @@ use bulkhead_devices::{
 };
 use bulkhead_kvm::memory::GuestRam;
 use bulkhead_kvm::{Event, Vm};
-use bulkhead_protocol::vmm::{DiskSpec, ShareSpec};
+use bulkhead_protocol::vmm::{DiskAccess, DiskSpec, ShareSpec};
 use vm_memory::GuestAddress;
 
 use crate::interrupts::Interrupts;
@@ -301,10 +301,10 @@ fn open_disk(spec: &DiskSpec, files: &[OwnedFd]) -> Result<Disk, DiskError> {
             length: extent.length,
         });
     }
-    let access = if spec.writable {
-        Access::Writable
-    } else {
-        Access::ReadOnly
+    let access = match spec.access {
+        DiskAccess::ReadOnly => Access::ReadOnly,
+        DiskAccess::Writable => Access::Writable,
+        DiskAccess::Temporary => Access::Temporary,
     };
     Disk::new(extents, access)
 }

@@ -1,5 +1,5 @@
 use bulkhead_protocol::bounded::{List, Text};
-use bulkhead_protocol::vmm::{DiskSpec, Extent};
+use bulkhead_protocol::vmm::{DiskAccess, DiskSpec, Extent};
 
 use super::*;
 
@@ -76,7 +76,7 @@ fn descriptors_that_did_not_come_are_refused() {
         |spec| {
             let disk = DiskSpec {
                 extents: List::try_from(vec![extent]).unwrap(),
-                writable: false,
+                access: DiskAccess::ReadOnly,
                 own_thread: false,
             };
             spec.disks = List::try_from(vec![disk]).unwrap();

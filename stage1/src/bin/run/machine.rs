@@ -11,7 +11,8 @@ use bulkhead_protocol::frame;
 use bulkhead_protocol::mutable::EMPTY_DISK;
 use bulkhead_protocol::plan::{MAX_VOLUME_DISKS, Partition, share_tag};
 use bulkhead_protocol::vmm::{
-    DiskSpec, Extent, FdIndex, MAX_DISKS, MAX_FDS, MAX_PACKET, MachineSpec, ShareSpec, ToVmm,
+    DiskAccess, DiskSpec, Extent, FdIndex, MAX_DISKS, MAX_FDS, MAX_PACKET, MachineSpec, ShareSpec,
+    ToVmm,
 };
 use bulkhead_stage1::command_line::command_line;
 use bulkhead_stage1::plan::{Added, Pod};
@@ -119,8 +120,8 @@ fn disks<'a>(
         .into_iter()
         .chain(scratch);
     let mut disks = vec![
-        disk(descriptors, of_images, false, false)?,
-        disk(descriptors, scratch, true, true)?,
+        disk(descriptors, of_images, DiskAccess::ReadOnly, false)?,
+        disk(descriptors, scratch, DiskAccess::Temporary, true)?,
     ];
     for number in 0..MAX_VOLUME_DISKS {
         let volumes = plan.disk_volumes.iter().zip(&pod.disks).zip(sources.disks);
@@ -130,12 +131,15 @@ fn disks<'a>(
         let Some(((_, first), _)) = of_disk.first() else {
             break;
         };
-        let writable = !first.read_only;
+        let access = match first.read_only {
+            true => DiskAccess::ReadOnly,
+            false => DiskAccess::Writable,
+        };
         of_disk.sort_by_key(|((volume, _), _)| volume.partition.start);
         let extents = of_disk
             .into_iter()
             .map(|((volume, _), file)| (file, volume.partition));
-        disks.push(disk(descriptors, extents, writable, true)?);
+        disks.push(disk(descriptors, extents, access, true)?);
     }
     List::try_from(disks).context("the machine's disks")
 }
@@ -171,7 +175,7 @@ pub(crate) fn grow(
 fn disk<'a>(
     descriptors: &mut Descriptors<'a>,
     parts: impl Iterator<Item = (&'a File, Partition)>,
-    writable: bool,
+    access: DiskAccess,
     own_thread: bool,
 ) -> Result<DiskSpec> {
     let extents: Result<Vec<_>> = parts
@@ -186,7 +190,7 @@ fn disk<'a>(
     let extents = List::try_from(extents?).context("the parts of a disk")?;
     Ok(DiskSpec {
         extents,
-        writable,
+        access,
         own_thread,
     })
 }

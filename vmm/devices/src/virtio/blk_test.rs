@@ -32,7 +32,7 @@ fn disk(access: Access) -> (Disk, File) {
     place
         .write_all(&[[b'c'; 2 * PAGE], [b'a'; 2 * PAGE]].concat())
         .unwrap();
-    let writable = access == Access::Writable;
+    let writable = access != Access::ReadOnly;
     let open = || {
         OpenOptions::new()
             .read(true)
@@ -177,6 +177,17 @@ fn a_driver_without_flush_gets_durable_writes() {
     let mut bench = bench_with(Access::Writable, !blk_feature::FLUSH);
     assert_eq!(bench.request(1, 0, &[readable(DATA, 512)]), (OK, 1));
     assert_eq!(bench.blk.counters().host_errors, 0);
+}
+
+#[test]
+fn a_temporary_disk_is_written_and_offers_no_flush() {
+    let mut bench = bench(Access::Temporary);
+    let features = bench.blk.info().features;
+    assert_eq!(features & blk_feature::FLUSH, 0);
+    assert_eq!(features & blk_feature::DISCARD, blk_feature::DISCARD);
+    bench.driver.put(DATA, &[b't'; 512]);
+    assert_eq!(bench.request(1, 0, &[readable(DATA, 512)]), (OK, 1));
+    assert_eq!(bench.contents()[2 * PAGE..2 * PAGE + 512], [b't'; 512]);
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn disk(access: Access) -> Disk {
     place.as_file().set_len(0x10_0000).unwrap();
     let file = match access {
         Access::ReadOnly => std::fs::File::open(place.path()).unwrap(),
-        Access::Writable => place.reopen().unwrap(),
+        Access::Writable | Access::Temporary => place.reopen().unwrap(),
     };
     let extent = Extent {
         file,

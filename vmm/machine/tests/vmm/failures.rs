@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::process::Command;
 
 use bulkhead_protocol::bounded::{List, Text};
-use bulkhead_protocol::vmm::{DiskSpec, ExitReason, Extent, FdIndex, ToVmm};
+use bulkhead_protocol::vmm::{DiskAccess, DiskSpec, ExitReason, Extent, FdIndex, ToVmm};
 
 use crate::harness::{Vmm, kernel, kvm, spec, temporary};
 
@@ -42,7 +42,7 @@ fn a_read_only_disk_on_a_writable_descriptor_is_told() {
     };
     let disk = DiskSpec {
         extents: List::try_from(vec![extent]).unwrap(),
-        writable: false,
+        access: DiskAccess::ReadOnly,
         own_thread: false,
     };
     spec.disks = List::try_from(vec![disk]).unwrap();

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
 use bulkhead_protocol::bounded::List;
-use bulkhead_protocol::vmm::{DiskSpec, ExitReason, Extent, FdIndex, FromVmm, ToVmm};
+use bulkhead_protocol::vmm::{DiskAccess, DiskSpec, ExitReason, Extent, FdIndex, FromVmm, ToVmm};
 
 use crate::harness::{ENTRY, Vmm, kernel, kvm, spec, temporary};
 
@@ -209,7 +209,10 @@ fn disks<const MAX: usize>(list: &[(u8, bool)]) -> List<DiskSpec, MAX> {
             length: 4096,
         }])
         .unwrap(),
-        writable: *writable,
+        access: match writable {
+            true => DiskAccess::Writable,
+            false => DiskAccess::ReadOnly,
+        },
         own_thread: *writable,
     };
     List::try_from(list.iter().map(disk).collect::<Vec<_>>()).unwrap()

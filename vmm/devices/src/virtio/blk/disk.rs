@@ -45,6 +45,9 @@ pub enum Access {
     ReadOnly,
     /// Every fd must be opened for reading and writing.
     Writable,
+    /// As [`Writable`](Self::Writable), but nothing is brought to the host's own disk: what was written outlives this process, and not
+    /// the host.
+    Temporary,
 }
 
 /// Why an extent cannot be part of a disk: the host's mistake, never the guest's.
@@ -310,7 +313,7 @@ fn check_access_mode(file: &File, access: Access) -> Result<(), DiskError> {
     let flags = fcntl_getfl(file).map_err(|errno| DiskError::Examine(errno.into()))?;
     let (wanted, name) = match access {
         Access::ReadOnly => (OFlags::RDONLY, "read-only"),
-        Access::Writable => (OFlags::RDWR, "for reading and writing"),
+        Access::Writable | Access::Temporary => (OFlags::RDWR, "for reading and writing"),
     };
     if flags & OFlags::RWMODE == wanted && !flags.contains(OFlags::PATH) {
         Ok(())

@@ -2,7 +2,7 @@
 //!
 //! Guest view: 512-byte sectors; read, flush and identify; on a writable disk also write, discard and write zeroes.
 //! The disk may grow while it runs (capacity and configuration interrupt). Without `VIRTIO_BLK_F_FLUSH` every write
-//! is durable when it returns. What a request may not do comes back as IOERR, what the device does not know as
+//! is durable when it returns; a temporary disk does not offer it, and is as durable as this host. What a request may not do comes back as IOERR, what the device does not know as
 //! UNSUPP; a request without room for a status byte comes back with length 0.
 //!
 //! Invariant: a request's effects lie within the disk and end before its answer; host memory for it
@@ -138,6 +138,7 @@ impl VirtioDevice for Blk {
             Access::Writable => {
                 wire::feature::FLUSH | wire::feature::DISCARD | wire::feature::WRITE_ZEROES
             }
+            Access::Temporary => wire::feature::DISCARD | wire::feature::WRITE_ZEROES,
         };
         DeviceInfo {
             device_type: DEVICE_TYPE,
@@ -165,7 +166,8 @@ impl VirtioDevice for Blk {
         let Some(running) = &mut self.running else {
             return Progress::Idle;
         };
-        let durable = running.features & wire::feature::FLUSH == 0;
+        let flushes = running.features & wire::feature::FLUSH != 0;
+        let durable = !flushes && self.requests.disk.access() != Access::Temporary;
         let Some(queue) = running.queues.get_mut(queue) else {
             return Progress::Idle;
         };

@@ -106,7 +106,7 @@ pub(super) fn config(disk: &Disk, limits: &Limits) -> Vec<u8> {
     config.extend(limits.segment_bytes.to_le_bytes());
     config.extend(limits.segments.to_le_bytes());
     config.extend([0; 20]); // geometry, blk_size, topology, writeback, num_queues: not offered
-    if disk.access() == Access::Writable {
+    if disk.access() != Access::ReadOnly {
         config.extend(limits.discard_sectors.to_le_bytes());
         config.extend(limits.ranges.to_le_bytes());
         config.extend(DISCARD_ALIGNMENT_SECTORS.to_le_bytes());
