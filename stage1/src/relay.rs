@@ -22,6 +22,7 @@ pub mod event_loop;
 pub mod inlet;
 pub mod kernel;
 pub mod label;
+pub mod load;
 pub mod log;
 pub mod metadata;
 pub mod outlet;

@@ -25,6 +25,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::descriptors::Descriptors;
 use super::kernel;
+use super::load;
 use super::log::Log;
 use super::metadata::{MetadataError, Service};
 use super::outlet::Report;
@@ -154,7 +155,11 @@ impl Relay {
                 .ask_for_input(self.session.input_room(INTERACTIVE));
             self.clients.drop_unwanted_inputs(&self.session);
             self.wait()?;
-            self.session.tick(self.now());
+            let now = self.now();
+            if self.session.is_late(now) && load::is_high() {
+                self.session.wait_longer(now);
+            }
+            self.session.tick(now);
         }
     }
 

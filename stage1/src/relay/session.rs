@@ -83,6 +83,8 @@ pub struct Session {
     phase: Phase,
     /// When the phase, or the wait in it, has lasted too long.
     until: Option<Duration>,
+    /// How often the agent's time began.
+    waits: u32,
     link: Link,
     /// Until when a lost agent may come back.
     redial_until: Option<Duration>,
@@ -127,6 +129,7 @@ impl Session {
             debug: spec.debug,
             phase: Phase::Booting,
             until: Some(now + ready_timeout),
+            waits: 1,
             link: Link::Down,
             redial_until: None,
             control: VecDeque::new(),

@@ -20,6 +20,9 @@ pub(super) const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 /// Between asking the VMM to stop and its last word.
 const VMM_END_LIMIT: Duration = Duration::from_secs(2);
 
+/// How often an agent gets the time to be ready in, on a host that has more to do than it can.
+const PATIENCE: u32 = 8;
+
 /// SIGTERM: how a pod ends that was stopped before its apps ran.
 const SIGTERM: u8 = 15;
 
@@ -92,6 +95,19 @@ impl Session {
         }
     }
 
+    /// Whether the agent has not come in time. The next [`tick`](Self::tick) gives it up.
+    pub fn is_late(&self, now: Duration) -> bool {
+        self.phase == Phase::Booting && self.until.is_some_and(|until| now >= until)
+    }
+
+    /// The agent gets as much time again, for the host has more to do than it can. No more than [`PATIENCE`] times in all.
+    pub fn wait_longer(&mut self, now: Duration) {
+        if self.waits < PATIENCE {
+            self.waits += 1;
+            self.until = Some(now + self.ready_timeout);
+        }
+    }
+
     /// Time has passed.
     pub fn tick(&mut self, now: Duration) {
         if self.redial_until.is_some_and(|until| now >= until) {
@@ -108,7 +124,7 @@ impl Session {
         }
         match self.phase {
             Phase::Booting => {
-                let seconds = self.ready_timeout.as_secs();
+                let seconds = self.ready_timeout.as_secs() * u64::from(self.waits);
                 let text = format!("the machine was not ready after {seconds} s");
                 self.fail(now, Failure::no_agent(text));
             }
@@ -184,3 +200,7 @@ impl Session {
         self.actions.push(Action::Finish(code));
     }
 }
+
+#[cfg(test)]
+#[path = "ending_test.rs"]
+mod tests;
