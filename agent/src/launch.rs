@@ -137,9 +137,9 @@ impl Launch<'_> {
         });
         let Err(source) = executed else {
             self.reporter.exec(monotonic_ns());
-            // Its end says that the export is under way.
-            drop(self.reporter);
-            return export::run();
+            // The reporter's end says that the export is under way.
+            let ended = sys::end_with_standard_streams(export::run);
+            return ended.map_or(CODE_EXEC_FAILED, |never| match never {});
         };
         let program = self
             .process

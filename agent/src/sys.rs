@@ -2,6 +2,7 @@
 //! number, and a few ioctls. The only `unsafe` of the agent.
 #![allow(unsafe_code)] // clone3 and ioctl take pointers to structures and have no safe binding anywhere.
 
+use std::convert::Infallible;
 use std::fs::File;
 use std::io;
 use std::mem::size_of;
@@ -261,16 +262,31 @@ struct InterfaceRequest {
     rest: [u8; 22],
 }
 
+/// The first descriptor after the standard three.
+const FIRST_OTHER: libc::c_uint = 3;
+
+/// For a child of [`spawn`] that executes no program: does this, and ends with the code that it gives, with the standard three as all that
+/// the process has. The agent's would keep the other ends of its own pipes open.
+///
+/// # Errors
+/// What the kernel says.
+pub fn end_with_standard_streams(run: impl FnOnce() -> u8) -> io::Result<Infallible> {
+    // SAFETY: what owns the descriptors is never used or dropped again, for this function does not return.
+    check(unsafe { libc::close_range(FIRST_OTHER, libc::c_uint::MAX, 0) })?;
+    let code = run();
+    // SAFETY: ends this process, which has nothing to write back.
+    unsafe { libc::_exit(i32::from(code)) }
+}
+
 /// Makes every descriptor but the standard three close on exec: whatever else happens, a program gets no more.
 ///
 /// # Errors
 /// What the kernel says.
 pub fn close_others_on_exec() -> io::Result<()> {
-    const FIRST: libc::c_uint = 3;
     // SAFETY: takes numbers, and closes nothing that anyone here owns.
     check(unsafe {
         libc::close_range(
-            FIRST,
+            FIRST_OTHER,
             libc::c_uint::MAX,
             libc::CLOSE_RANGE_CLOEXEC.cast_signed(),
         )

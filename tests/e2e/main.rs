@@ -25,6 +25,7 @@ mod exit;
 mod export;
 mod files;
 mod formats;
+mod full_disk;
 mod handlers;
 mod handles;
 mod harm;

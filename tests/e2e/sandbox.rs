@@ -8,6 +8,7 @@ use std::process::Command;
 use bulkhead_tests::images::{busybox_aci, busybox_oci};
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::bulkhead::{Call, Finished, Running, own_data};
 use crate::leftovers::no_processes;
@@ -19,7 +20,7 @@ const WAITS: &str = "trap 'echo bye; exit 3' TERM; echo hello; while :; do sleep
 pub(crate) struct Sandbox {
     running: Running,
     uuid: String,
-    data: tempfile::TempDir,
+    data: TempDir,
 }
 
 impl Sandbox {
@@ -28,7 +29,10 @@ impl Sandbox {
     }
 
     pub(crate) fn start_with(flags: &[&str]) -> Self {
-        let data = own_data();
+        Self::start_in(own_data(), flags)
+    }
+
+    pub(crate) fn start_in(data: TempDir, flags: &[&str]) -> Self {
         let file = data.path().join("uuid");
         let mut call =
             app(data.path(), &["sandbox"]).pod_flag(format!("--uuid-file-save={}", file.display()));

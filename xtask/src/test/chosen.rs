@@ -14,6 +14,7 @@ const CONTAINER_MODULES: &[&str] = &[
     "exit::",
     "export::",
     "files::",
+    "full_disk::",
     "handlers::",
     "isolators::",
     "lifecycle::",
