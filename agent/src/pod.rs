@@ -250,7 +250,8 @@ impl Pod {
     pub fn has_disks(&mut self, index: usize) -> bool {
         let app = &self.apps[index].plan;
         let layers = app
-            .layers
+            .image
+            .layers()
             .iter()
             .map(|&layer| (layer, self.images[usize::from(layer)]));
         let (layers, scratch) = (layers.collect::<Vec<_>>(), app.scratch);
@@ -356,7 +357,7 @@ impl Pod {
             )?);
         }
         let mut layers = Vec::new();
-        for &layer in &app.layers {
+        for &layer in app.image.layers() {
             let range = self.images[usize::from(layer)];
             layers.push((layer, self.image_disk.partition(layer, range)?));
         }
@@ -381,7 +382,7 @@ impl Pod {
                 let device = self.scratch_disk.partition(VOLUME_PARTITION, range)?;
                 devices.volume_scratch = Some(device);
             }
-            for &layer in volume.fill.iter().flat_map(|fill| fill.layers.iter()) {
+            for &layer in volume.fill.iter().flat_map(|fill| fill.image.layers()) {
                 let range = self.images[usize::from(layer)];
                 let device = self.image_disk.partition(layer, range)?;
                 devices.fills.push((layer, device));

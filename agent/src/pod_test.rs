@@ -1,4 +1,4 @@
-use bulkhead_protocol::plan::{App, AppName, Limits, NameFiles, Partition, Plan};
+use bulkhead_protocol::plan::{App, AppName, ImageFiles, Limits, NameFiles, Partition, Plan};
 
 use super::{PlanError, Pod};
 use crate::setup::Machine;
@@ -6,7 +6,7 @@ use crate::setup::Machine;
 fn app(name: &str, layers: &[u16]) -> App {
     App {
         name: AppName::try_from(name.to_owned()).unwrap(),
-        layers: layers.to_vec().try_into().unwrap(),
+        image: ImageFiles::Layers(layers.to_vec().try_into().unwrap()),
         scratch: Partition {
             start: 0,
             length: 4096,

@@ -16,6 +16,9 @@ use rustix::system::uname;
 /// The layer, below the directory of mount points.
 pub const DIRECTORY: &str = "provided";
 
+/// What `/etc/mtab` is a link to.
+const MOUNTS: &str = "../proc/self/mounts";
+
 /// Longest name that is compared: a host name has 64 bytes at most.
 const MAX_NAME: u64 = 256;
 
@@ -33,9 +36,61 @@ pub fn write(base: &Path, hostname: &str, files: &NameFiles) -> io::Result<()> {
         write_file(&file_of(base, NameFile::ResolvConf), resolv_conf)?;
     }
     write_file(&etc.join("hostname"), format!("{hostname}\n").as_bytes())?;
-    match symlink("../proc/self/mounts", etc.join("mtab")) {
+    match symlink(MOUNTS, etc.join("mtab")) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
+    }
+}
+
+/// Of those files the ones that every root has, for a root of an app that no layer can lie below: a directory of the host.
+#[derive(Debug, Default)]
+pub struct Missing(Vec<(&'static str, Vec<u8>)>);
+
+impl Missing {
+    /// Reads them, while they are in sight.
+    ///
+    /// # Errors
+    /// When memory is out.
+    pub fn read(base: &Path) -> io::Result<Self> {
+        let etc = base.join(DIRECTORY).join("etc");
+        let read = |name| Ok((name, fs::read(etc.join(name))?));
+        ["hosts", "hostname"]
+            .into_iter()
+            .map(read)
+            .collect::<io::Result<_>>()
+            .map(Self)
+    }
+
+    /// Writes those that the root lacks, as files of the app's own. `root` is the app's, and this process has moved into it.
+    ///
+    /// # Errors
+    /// When one cannot be written.
+    pub fn write_missing(&self, root: &Path) -> io::Result<()> {
+        let etc = root.join("etc");
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        if fs::symlink_metadata(&etc).is_err() {
+            DirBuilder::new().mode(0o755).create(&etc)?;
+        }
+        // A root whose /etc has no room for names does without, as one of layers does.
+        if !etc.is_dir() {
+            return Ok(());
+        }
+        let unless_there = |written: io::Result<()>| match written {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
+        };
+        for (name, content) in &self.0 {
+            let path = etc.join(name);
+            let file = File::options()
+                .write(true)
+                .create_new(true)
+                .mode(0o644)
+                .open(path);
+            unless_there(file.and_then(|mut file| file.write_all(content)))?;
+        }
+        unless_there(symlink(MOUNTS, etc.join("mtab")))
     }
 }
 
@@ -75,3 +130,7 @@ fn write_file(path: &Path, content: &[u8]) -> io::Result<()> {
         .open(path)?;
     file.write_all(content)
 }
+
+#[cfg(test)]
+#[path = "provided_test.rs"]
+mod tests;

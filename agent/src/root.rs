@@ -6,9 +6,13 @@
 //! /scratch   upper/, work/      ext4                    ├─ overlay on /root, which becomes /
 //! ```
 //!
+//! An app whose image is a directory of the host has that directory, a share, for its root as it is.
+//!
 //! All of it is done by the child that becomes the app's program, so that a slow disk of one app holds up neither the agent nor
 //! another app. The namespace goes away with its last process and the agent's hold on it, and takes the mounts along: that is how
 //! the scratch file systems are unmounted.
+
+mod error;
 
 use std::ffi::CString;
 use std::fmt::Write;
@@ -19,20 +23,20 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use bulkhead_protocol::plan::{
-    DiskVolume, EmptyVolume, Mount, MountSource, SHARED_FILE, share_tag,
+    DiskVolume, EmptyVolume, ImageFiles, Mount, MountSource, SHARED_FILE, share_tag,
 };
-use rustix::io::Errno;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, mount_remount, unmount,
 };
 use rustix::process::{chdir, pivot_root};
 
 use crate::device_policy::{self, Device};
-use crate::disk_volumes::{self, DiskVolumeError};
-use crate::mounts::{self, MountError};
+use crate::disk_volumes;
+use crate::mounts;
 use crate::provided;
 use crate::sys;
 use crate::volumes::{self, VolumeError};
+pub use error::RootError;
 
 /// `discard`: what an app deletes is given back to the host. The others: no background work on a disk that was made for this app,
 /// be it writing zeroes over holes or reading ahead what is all the same.
@@ -47,6 +51,8 @@ const GROUPS_AT_A_TIME: &str = "1";
 pub struct Root<'a> {
     /// Directory for mount points; `/` in a guest.
     pub base: &'a Path,
+    /// What the root is made of.
+    pub image: &'a ImageFiles,
     /// Image partitions, the first on top. The number is the mount point's.
     pub layers: &'a [(u16, PathBuf)],
     /// Partition of the writable layer.
@@ -75,76 +81,6 @@ pub struct Root<'a> {
     pub is_provided: bool,
 }
 
-/// A root that cannot be made.
-#[derive(Debug, thiserror::Error)]
-pub enum RootError {
-    /// A file system cannot be mounted.
-    #[error("mount the {kind} of {device:?}")]
-    Mount {
-        /// File system type.
-        kind: &'static str,
-        /// Where it lies.
-        device: PathBuf,
-        /// Why.
-        source: Errno,
-    },
-    /// A directory for the writable layer or a mount point cannot be made.
-    #[error("make the directory {path:?}")]
-    Directory {
-        /// In the guest.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The overlay cannot be mounted.
-    #[error("mount the overlay {options:?}")]
-    Overlay {
-        /// Its options.
-        options: String,
-        /// Why.
-        source: Errno,
-    },
-    /// The process cannot move into it.
-    #[error("change to the new root ({step})")]
-    Change {
-        /// The system call.
-        step: &'static str,
-        /// Why.
-        source: Errno,
-    },
-    /// The host's name cannot be put in place of the image's.
-    #[error("write the pod's name into /etc/hostname")]
-    Provided {
-        /// Why.
-        source: io::Error,
-    },
-    /// A mount of the plan fails.
-    #[error(transparent)]
-    Mounts(#[from] MountError),
-    /// Devices cannot be closed to the app.
-    #[error("close the machine's devices to it")]
-    Devices {
-        /// Why.
-        source: io::Error,
-    },
-    /// A disk of the host.
-    #[error("volume for {target:?}")]
-    DiskVolume {
-        /// In the app's root.
-        target: String,
-        /// Why.
-        source: DiskVolumeError,
-    },
-    /// A volume.
-    #[error("volume for {target:?}")]
-    Volume {
-        /// In the app's root.
-        target: String,
-        /// Why.
-        source: VolumeError,
-    },
-}
-
 impl Root<'_> {
     /// Makes the root and moves this process into it. The process must have a mount namespace of its own.
     ///
@@ -154,9 +90,10 @@ impl Root<'_> {
         let change = |step| move |source| RootError::Change { step, source };
         let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
         mount_change("/", private).map_err(change("make mounts private"))?;
-        let layers = self.mount_layers(self.layers)?;
-        let root = self.mount_overlay(&layers)?;
-        let mounts = self.take_volumes()?;
+        let mut directories = VolumeDirectories::default();
+        let root = self.make(&mut directories)?;
+        let given = self.files_to_give()?;
+        let mounts = self.take_volumes(&mut directories)?;
         let devices = self.own_devices()?;
         chdir(&root).map_err(change("chdir"))?;
         // Old and new root on one mount point: the old one is taken from under it.
@@ -164,7 +101,11 @@ impl Root<'_> {
         unmount(".", UnmountFlags::DETACH).map_err(change("detach the old root"))?;
         chdir("/").map_err(change("chdir"))?;
         if self.is_provided {
-            provided::name_host(Path::new("/")).map_err(|source| RootError::Provided { source })?;
+            let root = Path::new("/");
+            let named = given.write_missing(root);
+            named
+                .and_then(|()| provided::name_host(root))
+                .map_err(|source| RootError::Provided { source })?;
         }
         mounts::apply(&mounts)?;
         for path in self.closed {
@@ -186,6 +127,31 @@ impl Root<'_> {
         }
     }
 
+    fn make(&self, directories: &mut VolumeDirectories) -> Result<PathBuf, RootError> {
+        match self.image {
+            ImageFiles::Layers(_) => {
+                let layers = self.mount_layers(self.layers)?;
+                self.mount_overlay(&layers)
+            }
+            ImageFiles::Share(index) => {
+                // For the app's own volumes.
+                mount_scratch(self.scratch, &self.base.join("scratch"))?;
+                self.mount_share(*index, directories)
+            }
+        }
+    }
+
+    /// What lies below the layers of an image, for a root that nothing can lie below.
+    fn files_to_give(&self) -> Result<provided::Missing, RootError> {
+        match self.image {
+            ImageFiles::Share(_) if self.is_provided => {
+                let files = provided::Missing::read(self.base);
+                files.map_err(|source| RootError::Provided { source })
+            }
+            _ => Ok(provided::Missing::default()),
+        }
+    }
+
     /// The disks that the app has as nodes.
     fn own_devices(&self) -> Result<Vec<Device>, RootError> {
         let nodes = self
@@ -199,8 +165,10 @@ impl Root<'_> {
     }
 
     /// The mounts, each with its volume: taken before the root changes, when the file systems are still in sight.
-    fn take_volumes(&self) -> Result<Vec<(&Mount, Option<OwnedFd>)>, RootError> {
-        let mut directories = VolumeDirectories::default();
+    fn take_volumes(
+        &self,
+        directories: &mut VolumeDirectories,
+    ) -> Result<Vec<(&Mount, Option<OwnedFd>)>, RootError> {
         let mut taken = Vec::new();
         for mount in self.mounts {
             let failed = |source| RootError::Volume {
@@ -209,11 +177,11 @@ impl Root<'_> {
             };
             let volume = match mount.source {
                 MountSource::EmptyVolume { index } => {
-                    let volume = self.take_volume(index, &mut directories)?;
+                    let volume = self.take_volume(index, directories)?;
                     Some(volume.map_err(failed)?)
                 }
                 MountSource::Share { index, file } => {
-                    Some(self.take_share(index, file, &mut directories)?)
+                    Some(self.take_share(index, file, directories)?)
                 }
                 MountSource::Disk { index, .. } => {
                     let disk = self.disks.iter().find(|(number, ..)| *number == index);
@@ -244,8 +212,24 @@ impl Root<'_> {
         file: bool,
         directories: &mut VolumeDirectories,
     ) -> Result<OwnedFd, RootError> {
+        let mut path = self.mount_share(index, directories)?;
+        if file {
+            path.push(SHARED_FILE);
+        }
+        volumes::detached(&path).map_err(|source| RootError::Volume {
+            target: share_tag(index),
+            source,
+        })
+    }
+
+    /// Where a directory or file of the host is before an app has it.
+    fn mount_share(
+        &self,
+        index: u8,
+        directories: &mut VolumeDirectories,
+    ) -> Result<PathBuf, RootError> {
         let tag = share_tag(index);
-        let mut path = self.base.join("shares").join(&tag);
+        let path = self.base.join("shares").join(&tag);
         if !self.has_shares && !directories.shares.contains(&index) {
             make_directory(&path)?;
             mount(&*tag, &path, "virtiofs", mounts::SHARE_FLAGS, None).map_err(|source| {
@@ -257,13 +241,7 @@ impl Root<'_> {
             })?;
             directories.shares.push(index);
         }
-        if file {
-            path.push(SHARED_FILE);
-        }
-        volumes::detached(&path).map_err(|source| RootError::Volume {
-            target: tag,
-            source,
-        })
+        Ok(path)
     }
 
     fn take_volume(
@@ -285,7 +263,7 @@ impl Root<'_> {
         };
         let image = match &planned.fill {
             None => None,
-            Some(fill) => Some(self.image_root(&fill.layers, directories)?),
+            Some(fill) => Some(self.image_root(&fill.image, directories)?),
         };
         let made = volumes::find_or_make(&directory, number, planned, image.as_deref());
         Ok(made.and_then(|path| volumes::detached(&path)))
@@ -334,9 +312,13 @@ impl Root<'_> {
     /// The root of an image, mounted when it is not this app's own.
     fn image_root(
         &self,
-        layers: &[u16],
+        image: &ImageFiles,
         directories: &mut VolumeDirectories,
     ) -> Result<PathBuf, RootError> {
+        let layers = match image {
+            ImageFiles::Layers(layers) => layers,
+            ImageFiles::Share(index) => return self.mount_share(*index, directories),
+        };
         let is_own = |number: &u16| self.layers.iter().any(|(own, _)| own == number);
         let mut targets = Vec::new();
         for number in layers {

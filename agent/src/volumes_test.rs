@@ -1,6 +1,6 @@
 use std::os::unix::fs::{MetadataExt, symlink};
 
-use bulkhead_protocol::plan::Fill;
+use bulkhead_protocol::plan::{Fill, ImageFiles};
 
 use super::*;
 
@@ -17,7 +17,7 @@ fn empty() -> EmptyVolume {
 fn filled(path: &str) -> EmptyVolume {
     EmptyVolume {
         fill: Some(Fill {
-            layers: vec![0].try_into().unwrap(),
+            image: ImageFiles::Layers(vec![0].try_into().unwrap()),
             path: path.try_into().unwrap(),
         }),
         ..empty()

@@ -14,10 +14,11 @@ pub struct TreeOptions {
     pub recursive: bool,
     /// Nothing can be written through it, nor through any mount below it.
     pub read_only: bool,
+    /// Set-user-id programs and device nodes have the effect that they have where the tree is copied from. Without it they have none.
+    pub privileged: bool,
 }
 
-/// A detached copy of a mount, from one of its directories or files on. Set-user-id programs and device nodes have no
-/// effect in it. It goes away with its last descriptor, unless it was put somewhere.
+/// A detached copy of a mount, from one of its directories or files on. It goes away with its last descriptor, unless it was put somewhere.
 #[derive(Debug)]
 pub struct Tree(OwnedFd);
 
@@ -43,14 +44,17 @@ impl Tree {
         }
         // SAFETY: the kernel has just made this descriptor for us.
         let tree = Tree(unsafe { OwnedFd::from_raw_fd(fd) });
-        tree.restrict(options.read_only)?;
+        tree.restrict(options)?;
         Ok(tree)
     }
 
     /// Recursive whatever the tree: of one that was copied without what is below, it is only the one mount.
-    fn restrict(&self, read_only: bool) -> io::Result<()> {
-        let mut set = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
-        if read_only {
+    fn restrict(&self, options: TreeOptions) -> io::Result<()> {
+        let mut set = match options.privileged {
+            true => 0,
+            false => libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV,
+        };
+        if options.read_only {
             set |= libc::MOUNT_ATTR_RDONLY;
         }
         let attributes = libc::mount_attr {

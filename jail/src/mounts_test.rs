@@ -56,6 +56,7 @@ fn a_tree_is_seen_by_the_program_alone_and_read_only_when_asked() {
     let options = |read_only| TreeOptions {
         recursive: true,
         read_only,
+        privileged: false,
     };
     let script = format!(
         "cat {0}/file; echo $?; : > {0}/new && echo written",
@@ -76,6 +77,7 @@ fn a_missing_source_is_told() {
     let options = TreeOptions {
         recursive: false,
         read_only: false,
+        privileged: false,
     };
     let error = Tree::of(Path::new("/nonexistent/source"), options).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotFound);

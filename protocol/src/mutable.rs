@@ -87,4 +87,6 @@ pub struct Arrival {
     pub image: Option<(u16, FdIndex)>,
     /// The app's number, and the file of its writable layer.
     pub scratch: (u16, FdIndex),
+    /// Of an app whose root is a directory of the host: the index of its share, and the detached mount.
+    pub root: Option<(u8, FdIndex)>,
 }

@@ -240,8 +240,8 @@ pub struct EmptyVolume {
 /// A directory of an image, as the image has it whatever apps have done since.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fill {
-    /// Indexes into [`Plan::images`]; the first lies on top.
-    pub layers: List<u16, MAX_LAYERS>,
+    /// Of which image.
+    pub image: ImageFiles,
     /// Absolute path in the image, links followed inside it. One that is no directory fills nothing.
     pub path: Path,
 }
@@ -264,14 +264,34 @@ pub struct Partition {
     pub length: u64,
 }
 
+/// Where the files of an app's image are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ImageFiles {
+    /// On the image disk, for reading only: indexes into [`Plan::images`]; the first lies on top.
+    Layers(List<u16, MAX_LAYERS>),
+    /// In a directory of the host that is the app's root as it is, and its to write to: the share with this index.
+    Share(u8),
+}
+
+impl ImageFiles {
+    /// The layers; none of a directory.
+    #[must_use]
+    pub fn layers(&self) -> &[u16] {
+        match self {
+            Self::Layers(layers) => layers,
+            Self::Share(_) => &[],
+        }
+    }
+}
+
 /// Where an app lives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct App {
     /// Its name, unique in the pod.
     pub name: AppName,
-    /// Indexes into [`Plan::images`]; the first lies on top.
-    pub layers: List<u16, MAX_LAYERS>,
-    /// Its ext4 on the scratch disk.
+    /// What its root is made of. Over layers lies what the app writes, on its scratch disk.
+    pub image: ImageFiles,
+    /// Its ext4 on the scratch disk: its own volumes lie there too.
     pub scratch: Partition,
     /// Whether its root is read-only to it.
     pub read_only_root: bool,

@@ -13,6 +13,7 @@ mod limits;
 mod mounts;
 mod process;
 mod resource_limits;
+mod roots;
 mod seccomp;
 mod settings;
 mod shares;
@@ -36,6 +37,7 @@ use bulkhead_protocol::plan::{
 use bulkhead_protocol::relay::Outputs;
 
 use crate::arguments::Insecure;
+use shares::Shares;
 
 pub use added::{Added, Grown};
 pub use disk_volumes::{HostDisk, Raw};
@@ -91,8 +93,23 @@ pub struct Image {
     pub manifest: ImageManifest,
     /// The manifest as it was stored.
     pub json: Vec<u8>,
-    /// Bytes of its EROFS file.
-    pub length: u64,
+    /// Its files.
+    pub root: Root,
+}
+
+/// How stage0 hands the files of an app's image over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Root {
+    /// As an EROFS file.
+    Image {
+        /// Its bytes.
+        length: u64,
+    },
+    /// As a directory that is the app's own, to be its root as it is.
+    Directory {
+        /// Where.
+        path: String,
+    },
 }
 
 /// The pod as it will run.
@@ -202,6 +219,17 @@ pub enum PlanError {
         /// The largest machine.
         bound: u32,
     },
+    /// More directories and files of the host than a pod can have.
+    #[error("{0}")]
+    Shares(String),
+    /// An app whose root is no image.
+    #[error("app {app}: its root is a directory, which has all that the app wrote: {path}")]
+    Directory {
+        /// Which.
+        app: AppName,
+        /// Where.
+        path: String,
+    },
     /// A disk that cannot be.
     #[error("lay out the pod's disks")]
     Disk(#[from] DiskError),
@@ -272,9 +300,10 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
     check_count(apps.len(), input)?;
     unsupported::refuse_pod(input.manifest)?;
 
-    let images = disks::images(input.manifest, input.images)?;
     let programs = programs(input)?;
-    let volumes = volumes::resolve(input, &programs, &images.layer_of_app)?;
+    let mut shares = Shares::default();
+    let roots = roots::resolve(input.manifest, input.images, &mut shares)?;
+    let volumes = volumes::resolve(input, &programs, &roots.of_app, shares)?;
     let mut scratch = disks::scratch(apps.len(), volumes.shared, input.scratch_length)?;
     let closes = !input.insecure.paths;
     let limits = limits::of(of_pod(input.manifest), "the pod")?;
@@ -293,7 +322,7 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
         let read_only = mounts::read_only(&volumes, closes, input.shares_kernel);
         let mounts = mounts::of_app(volumes, input.name_files, closes);
         planned.push(App {
-            layers: bounded("layers", vec![images.layer_of_app[index]])?,
+            image: roots.of_app[index].clone(),
             scratch: scratch[index],
             read_only_root: runtime.read_only_root_fs,
             mounts: bounded(format!("app {name}: mounts"), mounts)?,
@@ -311,7 +340,7 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
     let plan = Plan {
         hostname: Text::try_from(input.hostname).map_err(bound("the pod's host name"))?,
         name_files: input.name_files.clone(),
-        images: bounded("the pod's images", images.partitions)?,
+        images: bounded("the pod's images", roots.partitions)?,
         settings,
         limits,
         apps: bounded::<_, MAX_APPS>("the pod's apps", planned)?,
@@ -323,7 +352,7 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
         plan,
         processes,
         outputs,
-        image_apps: images.apps,
+        image_apps: roots.apps,
         size,
         shares: volumes.shares,
         disks: volumes.disks.1,

@@ -37,7 +37,7 @@ fn a_host_volume_is_a_share_and_one_more_where_it_is_read_only() {
     )
     .unwrap();
     let share = |volume: &str, source: &str, kind, read_only, recursive| Share {
-        volume: volume.to_owned(),
+        whose: format!("volume {volume}"),
         source: source.to_owned(),
         kind,
         read_only,

@@ -1,4 +1,6 @@
-use bulkhead_protocol::plan::{Limits, MAX_ARGUMENT, Mount, MountSource, Partition, WindowSize};
+use bulkhead_protocol::plan::{
+    ImageFiles, Limits, MAX_ARGUMENT, Mount, MountSource, Partition, WindowSize,
+};
 
 use super::*;
 
@@ -20,7 +22,7 @@ pub(super) fn image(fields: &str) -> Image {
     Image {
         manifest: ImageManifest::parse(json.as_bytes()).unwrap(),
         json: Vec::new(),
-        length: MIB,
+        root: Root::Image { length: MIB },
     }
 }
 
@@ -94,7 +96,7 @@ fn an_app_becomes_a_process_with_its_root_and_its_mounts() {
     assert_eq!(pod.plan.hostname.as_str(), "box");
     let app = &pod.plan.apps[0];
     assert_eq!(app.name.as_str(), "web");
-    assert_eq!(*app.layers, [0]);
+    assert_eq!(app.image.layers(), [0]);
     let targets: Vec<&str> = app.mounts.iter().map(|m| m.target.as_str()).collect();
     assert_eq!(targets, ["/proc", "/sys", "/sys/fs/cgroup", "/dev"]);
     let process = &pod.processes[0];
@@ -118,12 +120,17 @@ fn the_pods_word_overrides_the_images() {
 fn apps_of_one_image_share_its_partition_and_none_shares_scratch() {
     let manifest = pod(&[("a", 'a', ""), ("b", 'b', ""), ("c", 'a', "")], "");
     let mut images = [image(EXEC), image(EXEC), image(EXEC)];
-    images[1].length = 3 * MIB;
+    images[1].root = Root::Image { length: 3 * MIB };
     let pod = plan(&manifest, &images).unwrap();
     let at = |start, length| Partition { start, length };
     assert_eq!(*pod.plan.images, [at(0, MIB), at(MIB, 3 * MIB)]);
     assert_eq!(pod.image_apps, [0, 1]);
-    let layers: Vec<u16> = pod.plan.apps.iter().map(|app| app.layers[0]).collect();
+    let layers: Vec<u16> = pod
+        .plan
+        .apps
+        .iter()
+        .map(|app| app.image.layers()[0])
+        .collect();
     assert_eq!(layers, [0, 1, 0]);
     let scratch: Vec<Partition> = pod.plan.apps.iter().map(|app| app.scratch).collect();
     assert_eq!(
@@ -399,11 +406,14 @@ fn converted_images_fill_their_volumes() {
     let converted = Image {
         manifest: ImageManifest::parse(json.as_bytes()).unwrap(),
         json: Vec::new(),
-        length: MIB,
+        root: Root::Image { length: MIB },
     };
     let pod = plan(&pod(&[("web", 'a', "")], ""), &[converted]).unwrap();
     let fill = pod.plan.empty_volumes[0].fill.as_ref().unwrap();
-    assert_eq!((&*fill.layers, fill.path.as_str()), (&[0][..], "/data"));
+    assert_eq!(
+        (fill.image.layers(), fill.path.as_str()),
+        (&[0][..], "/data")
+    );
 }
 
 #[test]
@@ -454,7 +464,7 @@ fn pods_that_make_no_sense_are_refused() {
         "app web: the image does not say what to run, and nothing else does (--exec)"
     );
     let mut odd = image(EXEC);
-    odd.length = 4097;
+    odd.root = Root::Image { length: 4097 };
     let error = plan(&pod(&[("web", 'a', "")], ""), &[odd]).unwrap_err();
     assert_eq!(error.to_string(), "lay out the pod's disks");
     let source = std::error::Error::source(&error).unwrap();
@@ -480,3 +490,6 @@ mod disks;
 
 #[path = "plan_shares_test.rs"]
 mod shares;
+
+#[path = "plan_roots_test.rs"]
+mod roots_tests;

@@ -2,9 +2,14 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, SeekFrom, copy_file_range, ftruncate, ioctl_ficlone, open, seek};
+use rustix::io::Errno;
+
+/// What is copied at a time where the kernel does not copy.
+const COPY_BYTES: usize = 64 << 10;
 
 /// A scratch disk that cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +81,7 @@ fn fill(template: &File, file: &File) -> io::Result<()> {
 fn next(file: &File, from: SeekFrom) -> io::Result<Option<u64>> {
     match seek(file, from) {
         Ok(offset) => Ok(Some(offset)),
-        Err(rustix::io::Errno::NXIO) => Ok(None),
+        Err(Errno::NXIO) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
@@ -85,9 +90,27 @@ fn copy(from: &File, to: &File, start: u64, end: u64) -> io::Result<()> {
     let (mut read, mut written) = (start, start);
     while read < end {
         let left = usize::try_from(end - read).unwrap_or(usize::MAX);
-        if copy_file_range(from, Some(&mut read), to, Some(&mut written), left)? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+        match copy_file_range(from, Some(&mut read), to, Some(&mut written), left) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => {}
+            // Of an image that somebody mounted, an overlay of it say.
+            Err(Errno::XDEV) => return copy_by_hand(from, to, read, end),
+            Err(error) => return Err(error.into()),
         }
+    }
+    Ok(())
+}
+
+/// From one file system to another, which the kernel does not do by itself.
+fn copy_by_hand(from: &File, to: &File, start: u64, end: u64) -> io::Result<()> {
+    let mut buffer = vec![0; COPY_BYTES];
+    let mut at = start;
+    while at < end {
+        let left = usize::try_from(end - at).unwrap_or(usize::MAX);
+        let part = &mut buffer[..left.min(COPY_BYTES)];
+        from.read_exact_at(part, at)?;
+        to.write_all_at(part, at)?;
+        at += part.len() as u64;
     }
     Ok(())
 }

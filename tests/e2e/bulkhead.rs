@@ -36,7 +36,7 @@ pub(crate) fn dist() -> PathBuf {
     )
 }
 
-/// The stage1 image of the tree.
+/// The stage1 image of the tree whose pods have machines.
 pub(crate) fn stage1() -> PathBuf {
     dist().join("lib/bulkhead/stage1/kvm")
 }
@@ -101,6 +101,8 @@ pub(crate) struct Call {
     input: Vec<u8>,
     variables: Vec<(String, String)>,
     prefix: Vec<OsString>,
+    program: PathBuf,
+    directory: Option<PathBuf>,
 }
 
 struct App {
@@ -124,7 +126,16 @@ impl Call {
             input: Vec::new(),
             variables: Vec::new(),
             prefix: Vec::new(),
+            program: dist().join("bin/bulkhead"),
+            directory: None,
         }
+    }
+
+    /// Of another program than ours, with this working directory.
+    pub(crate) fn to(mut self, program: impl Into<PathBuf>, directory: &Path) -> Self {
+        self.program = program.into();
+        self.directory = Some(directory.to_owned());
+        self
     }
 
     /// Another program runs the call: these words stand before it.
@@ -243,8 +254,12 @@ impl Call {
     pub(crate) fn start_on(self, [stdin, stdout, stderr]: [Stdio; 3]) -> Running {
         let words = self.all_words();
         let mut program = self.prefix.clone();
-        program.push(dist().join("bin/bulkhead").into());
-        let mut child = Command::new(&program[0])
+        program.push(self.program.into());
+        let mut command = Command::new(&program[0]);
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        let mut child = command
             .args(&program[1..])
             .args(&words)
             .envs(self.variables)

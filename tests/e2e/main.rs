@@ -4,6 +4,7 @@
 mod bulkhead;
 mod changed;
 mod leftovers;
+mod stage0;
 mod terminal;
 
 mod attach;
@@ -45,6 +46,7 @@ mod memory;
 mod metadata;
 mod names;
 mod no_kvm;
+mod other_stage0;
 mod paths;
 mod pod_manifest;
 mod posix;

@@ -3,16 +3,20 @@
 //! The host's word that a disk has grown may be here before the disk has: an addition waits for it. A removal waits for processes
 //! that were killed. Each is tried again after a pause, and given up after a while; the host hears how it ended.
 
+use std::fs;
 use std::io;
 
 use bulkhead_protocol::agent::FromAgent;
 use bulkhead_protocol::mutable::AddedApp;
+use bulkhead_protocol::plan::{ImageFiles, share_tag};
+use rustix::mount::{UnmountFlags, unmount};
 
 use super::{Agent, Fatal};
 use crate::clock::monotonic_ns;
 use crate::pod::RootState;
 use crate::process::Entry;
 use crate::reason::{Reason, reason};
+use crate::setup::Kernel;
 
 /// Between two attempts.
 const PAUSE_NS: u64 = 5_000_000;
@@ -121,6 +125,7 @@ impl Agent {
                 Attempt::Later(why) | Attempt::Failed(why) => {
                     if let (Some(pod), Kind::Add) = (&mut self.pod, change.kind) {
                         pod.give_up(change.app);
+                        self.give_root_back(change.app);
                     }
                     self.answer(change.app, change.kind, Some(why));
                 }
@@ -178,9 +183,23 @@ impl Agent {
             Ok(()) => {
                 let number = u16::try_from(app).unwrap_or(u16::MAX);
                 self.machine.scratch_disk.remove(number);
+                self.give_root_back(app);
                 Attempt::Done
             }
             Err(error) => Attempt::Later(reason(&error)),
+        }
+    }
+
+    /// Unmounts the directory of the host that was an app's root: whoever gave it may want to delete it.
+    fn give_root_back(&self, app: usize) {
+        let Some(pod) = &self.pod else { return };
+        if let (Kernel::Shared, ImageFiles::Share(index)) =
+            (self.machine.kernel, &pod.app(app).image)
+        {
+            let path = self.machine.base.join("shares").join(share_tag(*index));
+            // One that never came is not mounted.
+            let _ = unmount(&path, UnmountFlags::DETACH);
+            let _ = fs::remove_dir(&path);
         }
     }
 

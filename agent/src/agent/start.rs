@@ -156,6 +156,7 @@ impl Agent {
             _ => (
                 Place::Make(Root {
                     base: &self.machine.base,
+                    image: &plan.image,
                     layers: &devices.layers,
                     scratch: &devices.scratch,
                     read_only: plan.read_only_root,

@@ -8,13 +8,14 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use bulkhead_protocol::container::SharedTree;
 use bulkhead_protocol::vmm::FdIndex;
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use rustix::io::Errno;
 
 use super::control::Control;
 use super::devices::{Device, attach};
-use super::{ContainerError, descriptor};
+use super::{ContainerError, descriptor, place_share};
 use crate::disk::{Arrived, Part};
 
 /// What brings them.
@@ -42,6 +43,13 @@ impl Arrivals {
         };
         let (number, file) = arrival.scratch;
         let scratch = (number, part(file, false)?);
+        if let Some((index, tree)) = arrival.root {
+            let share = SharedTree {
+                tree,
+                is_file: false,
+            };
+            place_share(index, share, &files).map_err(io::Error::other)?;
+        }
         Ok(Some(Arrived { image, scratch }))
     }
 

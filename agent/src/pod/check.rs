@@ -1,6 +1,8 @@
 //! Whether a plan makes sense: what apps name is there.
 
-use bulkhead_protocol::plan::{App, DiskVolume, EmptyVolume, MAX_VOLUME_DISKS, MountSource};
+use bulkhead_protocol::plan::{
+    App, DiskVolume, EmptyVolume, ImageFiles, MAX_VOLUME_DISKS, MountSource,
+};
 
 use super::{PlanError, Pod};
 
@@ -10,11 +12,11 @@ pub(super) fn app(pod: &Pod, app: &App) -> Result<(), PlanError> {
     if pod.find(&app.name).is_some() {
         return Err(PlanError::SameName { name: whose() });
     }
-    if app.layers.is_empty() {
+    if matches!(&app.image, ImageFiles::Layers(layers) if layers.is_empty()) {
         return Err(PlanError::NoLayers { app: whose() });
     }
     let count = pod.images.len();
-    let mut layers = app.layers.iter();
+    let mut layers = app.image.layers().iter();
     if let Some(&index) = layers.find(|&&index| usize::from(index) >= count) {
         return Err(PlanError::NoImage {
             app: whose(),
@@ -47,7 +49,7 @@ pub(super) fn app(pod: &Pod, app: &App) -> Result<(), PlanError> {
 /// The pod's volumes.
 pub(super) fn volumes(pod: &Pod) -> Result<(), PlanError> {
     let has_disk = |volume: &EmptyVolume| {
-        let layers = volume.fill.iter().flat_map(|fill| fill.layers.iter());
+        let layers = volume.fill.iter().flat_map(|fill| fill.image.layers());
         let known = |&layer: &u16| usize::from(layer) < pod.images.len();
         (!volume.shared || pod.volume_scratch.is_some()) && layers.into_iter().all(known)
     };

@@ -4,7 +4,7 @@ use std::fs::File;
 
 use bulkhead_protocol::agent::ToAgent;
 use bulkhead_protocol::exit::Exit;
-use bulkhead_protocol::plan::{Mount, MountSource, ProcessId};
+use bulkhead_protocol::plan::{ImageFiles, Mount, MountSource, ProcessId};
 
 use crate::rig::{Rig, shell, start};
 
@@ -173,7 +173,9 @@ fn what_a_process_leaves_behind_is_reaped_and_ends_with_the_pod() {
 
 #[test]
 fn a_plan_that_makes_no_sense_is_the_pods_failure() {
-    let mut rig = Rig::with(&["web"], |app| app.layers = vec![9].try_into().unwrap());
+    let mut rig = Rig::with(&["web"], |app| {
+        app.image = ImageFiles::Layers(vec![9].try_into().unwrap());
+    });
     let mut relay = rig.relay();
     while relay.step() {}
     assert_eq!(

@@ -10,7 +10,8 @@ use std::sync::OnceLock;
 
 use bulkhead_protocol::agent::ToAgent;
 use bulkhead_protocol::plan::{
-    App, AppName, Limits, Mount, MountSource, NameFiles, Partition, Plan, Process, ProcessId, Stdio,
+    App, AppName, ImageFiles, Limits, Mount, MountSource, NameFiles, Partition, Plan, Process,
+    ProcessId, Stdio,
 };
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -319,7 +320,7 @@ fn app(name: &str, index: u64) -> App {
     };
     App {
         name: AppName::try_from(name.to_owned()).unwrap(),
-        layers: vec![0].try_into().unwrap(),
+        image: ImageFiles::Layers(vec![0].try_into().unwrap()),
         scratch: Partition {
             start: index * SCRATCH_LENGTH,
             length: SCRATCH_LENGTH,

@@ -4,10 +4,14 @@ use bulkhead_pod::manifest::{App, ImageId, Isolator, PodContents, PodManifest};
 use bulkhead_protocol::MAX_APPS;
 use bulkhead_protocol::bounded::List;
 use bulkhead_protocol::mutable::{AddedApp, EMPTY_DISK};
-use bulkhead_protocol::plan::{Fill, MAX_EMPTY_VOLUMES, MountSource, Partition, Process, Stdio};
+use bulkhead_protocol::plan::{
+    Fill, ImageFiles, MAX_EMPTY_VOLUMES, MountSource, Partition, Process, Stdio,
+};
 use bulkhead_protocol::relay::{Destination, Outputs};
 
-use super::{Image, Input, Plan, PlanError, Pod, VmSize, bounded, limits, of_pod, resolve};
+use super::{
+    Image, Input, Plan, PlanError, Pod, Share, ShareKind, VmSize, bounded, limits, of_pod, resolve,
+};
 
 /// The files that tell of another app end so (rkt).
 const RESERVED: [&str; 2] = ["-created", "-started"];
@@ -46,6 +50,8 @@ pub struct Added {
     pub new_image: Option<u16>,
     /// What the user should know.
     pub warnings: Vec<String>,
+    /// The directory of the host that is its root, if it has one.
+    pub root: Option<Share>,
     image: ImageId,
 }
 
@@ -76,6 +82,12 @@ impl Grown {
             ..*input
         })?;
         refuse_what_needs_a_start(&manifest, input.images, &pod, name)?;
+        if size.is_some() && !pod.shares.is_empty() {
+            return Err(PlanError::NeedsStart {
+                name: name.to_owned(),
+                what: "a root that is a directory and no image".to_owned(),
+            });
+        }
         if let Some(size) = size {
             let pod_limits = limits::of(of_pod(input.manifest), "the pod")?;
             let of_others = input
@@ -119,18 +131,23 @@ impl Grown {
             })
         };
         let mut new_images = Vec::new();
-        if known.is_none() {
+        let root = pod.shares.into_iter().next();
+        let is_new = known.is_none() && root.is_none();
+        if is_new {
             for partition in &images {
                 new_images.push(moved(partition, self.images_end)?);
             }
         }
         app.scratch = moved(&app.scratch, self.scratch_end)?;
-        app.layers = bounded("layers", vec![layer])?;
+        app.image = match &root {
+            None => ImageFiles::Layers(bounded("layers", vec![layer])?),
+            Some(_) => ImageFiles::Share(u8::try_from(self.apps).expect("below MAX_APPS")),
+        };
         app.mounts = self.mounts(app.mounts.into_vec())?;
         let volumes = empty_volumes.into_vec().into_iter();
         let volumes = volumes.map(|mut volume| {
-            if let Some(Fill { layers, .. }) = &mut volume.fill {
-                *layers = List::try_from(vec![layer]).expect("one is within every bound");
+            if let Some(Fill { image, .. }) = &mut volume.fill {
+                image.clone_from(&app.image);
             }
             volume
         });
@@ -139,7 +156,7 @@ impl Grown {
             return Err(PlanError::LifeIsOver);
         }
         Ok(Added {
-            new_image: known.is_none().then_some(layer),
+            new_image: is_new.then_some(layer),
             app: AddedApp {
                 number: self.apps,
                 app,
@@ -148,6 +165,7 @@ impl Grown {
             },
             process,
             warnings: pod.warnings,
+            root,
             image,
         })
     }
@@ -203,8 +221,12 @@ fn refuse_what_needs_a_start(
         let name = name.to_owned();
         Err(PlanError::NeedsStart { name, what })
     };
-    if let Some(share) = pod.shares.first() {
-        return refuse(format!("volume {} of the host", share.volume));
+    if let Some(share) = pod
+        .shares
+        .iter()
+        .find(|share| share.kind != ShareKind::Root)
+    {
+        return refuse(format!("{} of the host", share.whose));
     }
     if let Some(disk) = pod.disks.first() {
         return refuse(format!("volume {}, a disk of the host", disk.volume));

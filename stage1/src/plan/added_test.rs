@@ -39,7 +39,10 @@ fn each_app_lies_behind_those_before_it() {
     let second = partition(EMPTY_DISK + MIB, MIB);
     // The third has the image of the first.
     assert_eq!(images, [vec![first], vec![second], vec![]]);
-    let layers: Vec<u16> = apps.iter().map(|added| added.app.app.layers[0]).collect();
+    let layers: Vec<u16> = apps
+        .iter()
+        .map(|added| added.app.app.image.layers()[0])
+        .collect();
     assert_eq!(layers, [0, 1, 0]);
     let volumes: Vec<_> = apps
         .iter()

@@ -1,10 +1,7 @@
-//! Partitions: one an image on the read-only disk, one an app on the scratch disk.
+//! Partitions of the machine's disks.
 
-use bulkhead_pod::manifest::PodManifest;
 use bulkhead_protocol::plan::Partition;
 use bulkhead_protocol::vmm::EXTENT_ALIGNMENT;
-
-use super::Image;
 
 /// A file that cannot be part of a disk.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,40 +22,6 @@ pub enum DiskError {
     },
 }
 
-/// The read-only disk.
-pub(super) struct Images {
-    pub(super) partitions: Vec<Partition>,
-    /// For each partition, an app that has the file.
-    pub(super) apps: Vec<usize>,
-    /// For each app, its partition.
-    pub(super) layer_of_app: Vec<u16>,
-}
-
-/// One partition an image, however many apps run it.
-pub(super) fn images(manifest: &PodManifest, images: &[Image]) -> Result<Images, DiskError> {
-    let mut disk = Images {
-        partitions: Vec::new(),
-        apps: Vec::new(),
-        layer_of_app: Vec::new(),
-    };
-    let mut end = 0;
-    for (index, (app, image)) in manifest.apps.iter().zip(images).enumerate() {
-        let same = |other: &usize| manifest.apps[*other].image.id == app.image.id;
-        let layer = disk.apps.iter().position(same).map_or_else(
-            || {
-                disk.apps.push(index);
-                let what = || format!("the image of app {}", app.name);
-                disk.partitions.push(append(&mut end, image.length, what)?);
-                Ok(disk.apps.len() - 1)
-            },
-            Ok,
-        )?;
-        let layer = u16::try_from(layer).expect("a pod has fewer apps than 2^16");
-        disk.layer_of_app.push(layer);
-    }
-    Ok(disk)
-}
-
 /// The scratch disk: one partition an app and one for the volumes of several apps, all of one length.
 pub(super) fn scratch(
     apps: usize,
@@ -76,7 +39,11 @@ pub(super) fn alone(what: &str, length: u64) -> Result<Partition, DiskError> {
     append(&mut 0, length, || what.to_owned())
 }
 
-fn append(end: &mut u64, length: u64, what: impl Fn() -> String) -> Result<Partition, DiskError> {
+pub(super) fn append(
+    end: &mut u64,
+    length: u64,
+    what: impl Fn() -> String,
+) -> Result<Partition, DiskError> {
     if length == 0 || !length.is_multiple_of(EXTENT_ALIGNMENT) {
         return Err(DiskError::Length {
             what: what(),

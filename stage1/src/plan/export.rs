@@ -2,10 +2,12 @@
 
 use bulkhead_pod::manifest::PodManifest;
 use bulkhead_protocol::bounded::{List, Text};
-use bulkhead_protocol::plan::{App, AppName, Limits, NameFiles, Plan, Process, ProcessId, Stdio};
+use bulkhead_protocol::plan::{
+    App, AppName, ImageFiles, Limits, NameFiles, Plan, Process, ProcessId, Stdio,
+};
 use bulkhead_protocol::relay::{Destination, Outputs};
 
-use super::{Image, PlanError, Pod, VmSize, bound, bounded, disks};
+use super::{Image, PlanError, Pod, VmSize, bound, bounded, disks, roots};
 
 /// Computes the plan: the app's image and writable layer, without limits, mounts, and whatever else its manifest says of how it runs.
 ///
@@ -21,7 +23,8 @@ pub fn export(
     let index = apps.position(|each| each.name.as_str() == app);
     let index = index.ok_or_else(|| PlanError::NoApp(app.to_owned()))?;
     let name = AppName::try_from(app.to_owned())?;
-    let image = disks::alone("the app's image", images[index].length)?;
+    let image = roots::length_of(&name, &images[index])?;
+    let image = disks::alone("the app's image", image)?;
     let scratch = disks::alone("the app's writable layer", scratch_length)?;
     let process = Process {
         id: ProcessId(0),
@@ -44,7 +47,7 @@ pub fn export(
     };
     let app = App {
         name,
-        layers: bounded("layers", vec![0])?,
+        image: ImageFiles::Layers(bounded("layers", vec![0])?),
         scratch,
         read_only_root: false,
         mounts: List::default(),

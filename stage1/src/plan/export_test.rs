@@ -1,5 +1,6 @@
 use bulkhead_pod::manifest::ImageManifest;
 
+use super::super::Root;
 use super::*;
 
 fn images() -> [Image; 2] {
@@ -9,7 +10,9 @@ fn images() -> [Image; 2] {
         )
         .unwrap(),
         json: Vec::new(),
-        length: mebibytes << 20,
+        root: Root::Image {
+            length: mebibytes << 20,
+        },
     })
 }
 

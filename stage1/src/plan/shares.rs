@@ -1,4 +1,4 @@
-//! Directories and files of the host that a machine sees by virtio-fs: one share for each volume, and a second one where some
+//! Directories and files of the host that a machine sees by virtio-fs: one share for each root of an app that is a directory, one for each volume, and a second one where some
 //! mounts of it are read-only and others are not. So what is read-only is read-only on the host's side.
 
 use std::collections::BTreeMap;
@@ -8,9 +8,9 @@ use bulkhead_protocol::vmm::MAX_SHARES;
 /// What of the host is shared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Share {
-    /// The volume's name.
-    pub volume: String,
-    /// Absolute path on the host.
+    /// What it is to the pod, for messages: `volume NAME`.
+    pub whose: String,
+    /// Path on the host, absolute or from the pod's directory.
     pub source: String,
     /// What lies there.
     pub kind: ShareKind,
@@ -25,6 +25,8 @@ pub struct Share {
 pub enum ShareKind {
     /// A directory: the share's root.
     Directory,
+    /// A directory that is an app's root: set-user-id programs in it are the app's to use.
+    Root,
     /// A regular file: the only one in the share, and nothing of what lies beside it.
     File,
 }
@@ -46,14 +48,23 @@ impl<K: Ord> Shares<K> {
         if let Some(index) = self.known.get(&key) {
             return Ok(*index);
         }
+        let index = self.push(share)?;
+        self.known.insert(key, index);
+        Ok(index)
+    }
+
+    /// The index of a share that is no volume's.
+    ///
+    /// # Errors
+    /// As above.
+    pub(super) fn push(&mut self, share: Share) -> Result<u8, String> {
         if self.all.len() == MAX_SHARES {
             return Err(format!(
-                "volume {} is one more than the {MAX_SHARES} of the host that a pod can have (one that is mounted read-only and writable counts twice)",
-                share.volume
+                "{} is one more than the {MAX_SHARES} directories and files of the host that a pod can have (a volume that is mounted read-only and writable counts twice)",
+                share.whose
             ));
         }
         let index = u8::try_from(self.all.len()).expect("bounded by MAX_SHARES");
-        self.known.insert(key, index);
         self.all.push(share);
         Ok(index)
     }

@@ -9,11 +9,13 @@ use bulkhead_pod::manifest::{
     AbsolutePath, AcName, App, FsType, MountPoint, RuntimeApp, Volume, VolumeKind,
 };
 use bulkhead_protocol::bounded::Text;
-use bulkhead_protocol::plan::{AppName, DiskVolume, EmptyVolume, Fill, Mount, MountSource};
+use bulkhead_protocol::plan::{
+    AppName, DiskVolume, EmptyVolume, Fill, ImageFiles, Mount, MountSource,
+};
 
 use super::disk_volumes::HostDisks;
 use super::shares::Shares;
-use super::{HostDisk, Input, PlanError, Share, ShareKind, Source, bound, bounded};
+use super::{HostDisk, Input, PlanError, Share, ShareKind, Source, bound};
 
 /// The volumes of a pod.
 #[derive(Debug, Default)]
@@ -31,10 +33,9 @@ pub(super) struct Volumes {
 }
 
 /// What tells volumes apart: a name of the pod, or of one app (by its place).
-type Key = (Option<usize>, String);
+pub(super) type Key = (Option<usize>, String);
 
 /// What of the host the machine has, so far.
-#[derive(Default)]
 struct OfHost {
     shares: Shares<Key>,
     disks: HostDisks<Key>,
@@ -62,7 +63,8 @@ const IMPLICIT: VolumeKind = VolumeKind::Empty {
 pub(super) fn resolve(
     input: &Input<'_>,
     apps: &[(&App, AppName)],
-    layer_of_app: &[u16],
+    roots: &[ImageFiles],
+    shares: Shares<Key>,
 ) -> Result<Volumes, PlanError> {
     let mut volumes = Volumes::default();
     let mut places = Vec::new();
@@ -74,15 +76,18 @@ pub(super) fn resolve(
         places.push(of_app);
     }
     let mut known = BTreeMap::new();
-    let mut of_host = OfHost::default();
+    let mut of_host = OfHost {
+        shares,
+        disks: HostDisks::default(),
+    };
     for (index, (of_app, (_, name))) in places.iter().zip(apps).enumerate() {
         for place in of_app {
-            let layer = input.images[index]
+            let image = input.images[index]
                 .manifest
                 .is_converted()
-                .then_some(layer_of_app[index]);
+                .then_some(&roots[index]);
             if matches!(place.kind, VolumeKind::Empty { .. }) {
-                volumes.note(place, index, layer, name, &mut known)?;
+                volumes.note(place, index, image, name, &mut known)?;
             }
         }
     }
@@ -205,12 +210,12 @@ fn check(places: &[Place<'_>], app: &AppName) -> Result<(), PlanError> {
 }
 
 impl Volumes {
-    /// Enters the empty volume of a place. `layer` is the image of an app whose volumes are filled from it.
+    /// Enters the empty volume of a place. `image` is that of an app whose volumes are filled from it.
     fn note(
         &mut self,
         place: &Place<'_>,
         app: usize,
-        layer: Option<u16>,
+        image: Option<&ImageFiles>,
         name: &AppName,
         known: &mut BTreeMap<Key, (u16, usize)>,
     ) -> Result<(), PlanError> {
@@ -230,10 +235,10 @@ impl Volumes {
         }
         let volume = &mut self.empty[usize::from(index)];
         volume.shared |= first != app;
-        if let (Some(layer), true, None) = (layer, place.declared, &volume.fill) {
+        if let (Some(image), true, None) = (image, place.declared, &volume.fill) {
             let whose = |what: &str| format!("app {name}: {what} of {}", place.target);
             volume.fill = Some(Fill {
-                layers: bounded(whose("the layers"), vec![layer])?,
+                image: image.clone(),
                 path: Text::try_from(place.target.as_str()).map_err(bound(whose("the path")))?,
             });
         }
@@ -264,7 +269,7 @@ impl Place<'_> {
             Source::Directory => ShareKind::Directory,
         };
         let share = Share {
-            volume: self.key.1.clone(),
+            whose: format!("volume {}", self.key.1),
             source: source.to_string(),
             kind,
             read_only: self.read_only,

@@ -9,7 +9,7 @@ use bulkhead_protocol::bounded::{Blob, List, Text};
 use bulkhead_protocol::exit::Exit;
 use bulkhead_protocol::frame;
 use bulkhead_protocol::mutable::{AddApp, AddedApp, MAX_CALL, MAX_REFUSAL, Reply, Request, SOCKET};
-use bulkhead_protocol::plan::{App, Limits, Partition, Stdio as Planned};
+use bulkhead_protocol::plan::{App, ImageFiles, Limits, Partition, Stdio as Planned};
 use bulkhead_protocol::relay::ToRelay;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept, bind,
@@ -80,7 +80,7 @@ fn add_web() -> ToRelay {
             number: 0,
             app: App {
                 name: process.app.clone(),
-                layers: List::default(),
+                image: ImageFiles::Layers(List::default()),
                 scratch: Partition {
                     start: 0,
                     length: 4096,

@@ -21,6 +21,7 @@ const CONTAINER_MODULES: &[&str] = &[
     "many::many_pods",
     "logs::",
     "metadata::",
+    "other_stage0::",
     "root::",
     "sandbox::",
     "service::",

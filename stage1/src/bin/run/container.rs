@@ -10,6 +10,7 @@ use bulkhead_protocol::bounded::List;
 use bulkhead_protocol::container::{ContainerDisk, ContainerSpec, SharedTree};
 use bulkhead_protocol::frame;
 use bulkhead_protocol::mutable::Arrival;
+use bulkhead_protocol::plan::ImageFiles;
 use bulkhead_protocol::vmm::MAX_PACKET;
 use bulkhead_stage1::group::Group;
 use bulkhead_stage1::plan::{Added, Pod, Share, ShareKind};
@@ -65,13 +66,10 @@ fn tree(share: &Share) -> Result<Tree> {
     let options = TreeOptions {
         recursive: share.recursive,
         read_only: share.read_only,
+        privileged: share.kind == ShareKind::Root,
     };
-    Tree::of(Path::new(&share.source), options).with_context(|| {
-        format!(
-            "volume {}: take the mount of {}",
-            share.volume, share.source
-        )
-    })
+    Tree::of(Path::new(&share.source), options)
+        .with_context(|| format!("{}: take the mount of {}", share.whose, share.source))
 }
 
 /// Gives it the files of an app that is added: what is new of its image, and its writable layer.
@@ -86,9 +84,15 @@ pub(crate) fn grow(
         (Some(number), Some(file)) => Some((number, descriptors.add(file.as_fd())?)),
         _ => None,
     };
+    let root = added.root.as_ref().map(tree).transpose()?;
+    let root = match (&root, &added.app.app.image) {
+        (Some(tree), ImageFiles::Share(index)) => Some((*index, descriptors.add(tree.as_fd())?)),
+        _ => None,
+    };
     let arrival = Arrival {
         image,
         scratch: (added.app.number, descriptors.add(scratch.as_fd())?),
+        root,
     };
     let packet = frame::encode_packet(&arrival, MAX_PACKET).context("an app's files")?;
     send_packet_now(socket, &packet, descriptors.all())

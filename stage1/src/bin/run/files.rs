@@ -1,14 +1,15 @@
 //! The pod's directory, which is the working directory, as stage0 prepared it.
 
 use std::fs::{self, File};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use bulkhead_pod::manifest::{AcName, ImageManifest, MANIFEST_BYTES_MAX, PodManifest};
 use bulkhead_protocol::mutable::EMPTY_DISK;
 use bulkhead_protocol::plan::Plan;
-use bulkhead_stage1::plan::Image;
+use bulkhead_stage1::plan::{Image, Root};
 use bulkhead_stage1::scratch;
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, fchown, openat, unlinkat};
 use rustix::process::geteuid;
@@ -24,10 +25,14 @@ const SCRATCH: &str = "scratch";
 /// The scratch disk of the volumes that several apps share. No app's name has a `_`.
 const VOLUME_SCRATCH: &str = "_volumes.ext4";
 
+/// An app's image, and its root where there is none.
+const IMAGE: &str = "rootfs.erofs";
+const DIRECTORY: &str = "rootfs";
+
 /// The pod manifest.
 const MANIFEST: &str = "pod";
 
-/// What both disks of a pod without apps begin with.
+/// What a disk begins with that has nothing on it.
 const EMPTY: &str = "_empty";
 
 /// What says that the pod is ready (rkt, stage1 interface version 5).
@@ -93,11 +98,11 @@ impl PodFiles {
         let json = read_manifest(&app_directory(app).join("manifest"))?;
         let whose = || format!("app {app}");
         let manifest = ImageManifest::parse(&json).with_context(whose)?;
-        let length = open_image(app)?.metadata().with_context(whose)?.len();
+        let root = root_of(app).with_context(whose)?;
         Ok(Image {
             manifest,
             json,
-            length,
+            root,
         })
     }
 
@@ -113,11 +118,14 @@ impl PodFiles {
         fs::create_dir(&directory).context("make the directory scratch")?;
         let mut made = Scratch {
             files: Vec::new(),
-            empty: None,
+            empty_images: None,
+            empty_scratch: None,
             directory: Some(directory.clone()),
         };
-        if plan.apps.is_empty() {
-            made.empty = Some(empty_disk(&directory.join(EMPTY))?);
+        if plan.images.is_empty() {
+            let [read, write] = empty_disk(&directory.join(EMPTY))?;
+            made.empty_images = Some(read);
+            made.empty_scratch = plan.apps.is_empty().then_some(write);
         }
         for app in &plan.apps {
             let path = directory.join(format!("{}.ext4", app.name));
@@ -145,7 +153,8 @@ impl PodFiles {
         })?;
         Ok(Scratch {
             files: vec![scratch::copy_without_name(&original, directory)?],
-            empty: None,
+            empty_images: None,
+            empty_scratch: None,
             directory: None,
         })
     }
@@ -166,8 +175,10 @@ impl PodFiles {
 /// The apps' writable disks.
 pub(crate) struct Scratch {
     pub(crate) files: Vec<File>,
-    /// Where there are none: some bytes to read and the same to write, for a disk has something on it.
-    pub(crate) empty: Option<[File; 2]>,
+    /// Where there are no images: some bytes to read, for a disk has something on it.
+    pub(crate) empty_images: Option<File>,
+    /// Where there are no apps: the same to write.
+    pub(crate) empty_scratch: Option<File>,
     /// To be removed with all in it.
     directory: Option<PathBuf>,
 }
@@ -206,8 +217,36 @@ pub(crate) fn open_stage1(name: &str) -> Result<File> {
 
 /// Opens an app's image, for reading only.
 pub(crate) fn open_image(app: &AcName) -> Result<File> {
-    let path = app_directory(app).join("rootfs.erofs");
+    let path = app_directory(app).join(IMAGE);
     File::open(&path).with_context(|| format!("app {app}: open its image {}", path.display()))
+}
+
+/// The image that a stage0 puts there which knows our annotation, or the directory of any other's.
+fn root_of(app: &AcName) -> Result<Root> {
+    let image = app_directory(app).join(IMAGE);
+    match fs::metadata(&image) {
+        Ok(metadata) => {
+            let length = metadata.len();
+            return Ok(Root::Image { length });
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("look at {}", image.display())),
+    }
+    let directory = app_directory(app).join(DIRECTORY);
+    match fs::symlink_metadata(&directory) {
+        Ok(metadata) if metadata.is_dir() => {
+            let path = directory.to_string_lossy().into_owned();
+            Ok(Root::Directory { path })
+        }
+        Ok(_) => bail!("its root {} is no directory", directory.display()),
+        Err(error) => Err(error).with_context(|| {
+            format!(
+                "there is neither its image {} nor its root {}",
+                image.display(),
+                directory.display()
+            )
+        }),
+    }
 }
 
 fn open_directory(name: &str) -> Result<OwnedFd> {

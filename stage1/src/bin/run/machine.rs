@@ -106,19 +106,14 @@ fn disks<'a>(
     let partitions = plan.apps.iter().map(|app| app.scratch);
     let partitions = partitions.chain(plan.volume_scratch);
     let scratch = sources.scratch.files.iter().zip(partitions);
-    let empty = sources.scratch.empty.as_ref();
     let nothing = Partition {
         start: 0,
         length: EMPTY_DISK,
     };
-    let of_images = empty
-        .map(|[read, _]| (read, nothing))
-        .into_iter()
-        .chain(of_images);
-    let scratch = empty
-        .map(|[_, write]| (write, nothing))
-        .into_iter()
-        .chain(scratch);
+    let empty_images = sources.scratch.empty_images.iter();
+    let of_images = empty_images.map(|file| (file, nothing)).chain(of_images);
+    let empty_scratch = sources.scratch.empty_scratch.iter();
+    let scratch = empty_scratch.map(|file| (file, nothing)).chain(scratch);
     let mut disks = vec![
         disk(descriptors, of_images, DiskAccess::ReadOnly, false)?,
         disk(descriptors, scratch, DiskAccess::Temporary, true)?,

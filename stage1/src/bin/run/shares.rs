@@ -48,7 +48,7 @@ const OPTIONS: [&str; 10] = [
 
 /// A share and the process that serves it.
 pub(crate) struct FileServer {
-    pub(crate) volume: String,
+    pub(crate) whose: String,
     pub(crate) child: Child,
     /// What the machine gets. Kept here too, so that it is the machine's hanging up that ends it, and not the machine's end: then the
     /// process that exits has something to say.
@@ -63,7 +63,7 @@ pub(crate) fn start(shares: &[Share], debug: bool) -> Result<Vec<FileServer>> {
     let executable = open_stage1("virtiofsd")?;
     make_directory(Path::new(DIRECTORY))?;
     let start = |(index, share): (usize, &Share)| {
-        let whose = || format!("volume {}: share {}", share.volume, share.source);
+        let whose = || format!("{}: share {}", share.whose, share.source);
         start_one(index, share, &executable, debug).with_context(whose)
     };
     shares.iter().enumerate().map(start).collect()
@@ -107,7 +107,7 @@ fn start_one(index: usize, share: &Share, executable: &File, debug: bool) -> Res
     };
     let child = spawn(&program, &jail).context("start virtiofsd")?;
     Ok(FileServer {
-        volume: share.volume.clone(),
+        whose: share.whose.clone(),
         child,
         connection,
     })
@@ -129,15 +129,20 @@ fn trees(share: &Share, directory: &Path) -> Result<Vec<(Tree, PathBuf)>> {
     let options = TreeOptions {
         recursive: share.recursive,
         read_only: share.read_only,
+        // In the guest they are what its kernel makes of them.
+        privileged: false,
     };
     match share.kind {
-        ShareKind::Directory => Ok(vec![(source(options)?, directory.to_owned())]),
+        ShareKind::Directory | ShareKind::Root => {
+            Ok(vec![(source(options)?, directory.to_owned())])
+        }
         ShareKind::File => {
             let target = directory.join(SHARED_FILE);
             File::create_new(&target).with_context(|| format!("make {}", target.display()))?;
             let around = TreeOptions {
                 recursive: false,
                 read_only: true,
+                privileged: false,
             };
             let around = Tree::of(directory, around).context("take the file's directory")?;
             Ok(vec![

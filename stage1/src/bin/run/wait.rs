@@ -235,7 +235,7 @@ impl Running {
 
 /// Its apps wait for answers for ever. All are killed at the pod's end: one that ends before has failed, or failed the machine.
 fn file_server_ended(server: FileServer) {
-    let volume = server.volume;
+    let whose = server.whose;
     let how = match server.child.wait() {
         Ok(Ended::Code(0)) => {
             "the machine has hung up on it, which answered wrongly or too late".to_owned()
@@ -244,7 +244,7 @@ fn file_server_ended(server: FileServer) {
         Ok(Ended::Signal(signal)) => format!("signal {signal} killed it"),
         Err(error) => format!("{:#}", anyhow::Error::from(error)),
     };
-    eprintln!("stage1: volume {volume} is not served any more: {how}");
+    eprintln!("stage1: {whose} is not served any more: {how}");
 }
 
 /// Says what the relay cannot know of a helper's end. An end with an exit code speaks for itself elsewhere.

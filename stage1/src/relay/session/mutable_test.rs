@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use bulkhead_protocol::agent::{FromAgent, Stream};
 use bulkhead_protocol::bounded::{Blob, List, Text};
 use bulkhead_protocol::mutable::AddedApp;
-use bulkhead_protocol::plan::{App as Planned, Limits, Partition, Stdio};
+use bulkhead_protocol::plan::{App as Planned, ImageFiles, Limits, Partition, Stdio};
 use bulkhead_protocol::vmm::ExitReason;
 
 use super::super::property_tests::any_message;
@@ -46,7 +46,7 @@ fn add(number: u16, app: &str) -> AddApp {
             number,
             app: Planned {
                 name: name(app),
-                layers: List::try_from(vec![0]).unwrap(),
+                image: ImageFiles::Layers(List::try_from(vec![0]).unwrap()),
                 scratch: Partition { start, length },
                 read_only_root: false,
                 mounts: List::default(),

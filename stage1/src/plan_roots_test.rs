@@ -1,0 +1,79 @@
+//! Apps whose roots are directories of the host.
+
+use super::*;
+
+/// An image whose files are a directory.
+fn rendered(app: &str) -> Image {
+    Image {
+        root: Root::Directory {
+            path: format!("opt/stage2/{app}/rootfs"),
+        },
+        ..image(EXEC)
+    }
+}
+
+#[test]
+fn a_directory_is_its_app_s_root_and_no_part_of_a_disk() {
+    let manifest = pod(&[("a", 'a', ""), ("b", 'b', ""), ("c", 'a', "")], "");
+    let images = [rendered("a"), image(EXEC), rendered("c")];
+    let pod = plan(&manifest, &images).unwrap();
+    let of_apps: Vec<&ImageFiles> = pod.plan.apps.iter().map(|app| &app.image).collect();
+    let layers = ImageFiles::Layers(vec![0].try_into().unwrap());
+    assert_eq!(
+        of_apps,
+        [&ImageFiles::Share(0), &layers, &ImageFiles::Share(1)]
+    );
+    assert_eq!((pod.plan.images.len(), pod.image_apps), (1, vec![1]));
+    let share = |app: &str| Share {
+        whose: format!("the root of app {app}"),
+        source: format!("opt/stage2/{app}/rootfs"),
+        kind: ShareKind::Root,
+        read_only: false,
+        recursive: true,
+    };
+    assert_eq!(pod.shares, [share("a"), share("c")]);
+}
+
+#[test]
+fn a_machine_has_so_many_of_them() {
+    let names: Vec<String> = (0..9).map(|number| format!("app{number}")).collect();
+    let apps: Vec<_> = names.iter().map(|name| (name.as_str(), 'a', "")).collect();
+    let images: Vec<Image> = names.iter().map(|name| rendered(name)).collect();
+    assert!(plan(&pod(&apps[..8], ""), &images[..8]).is_ok());
+    let error = plan(&pod(&apps, ""), &images).unwrap_err().to_string();
+    assert!(
+        error.starts_with("the root of app app8 is one more than the 8 "),
+        "{error}"
+    );
+}
+
+#[test]
+fn one_that_is_added_is_for_pods_without_machines() {
+    let manifest = pod(&[("a", 'a', "")], "");
+    let images = [rendered("a")];
+    let none = pod(&[], "");
+    let empty = Input {
+        mutable: true,
+        ..input(&none, &[])
+    };
+    let size = resolve(&empty).unwrap().size;
+    let add = |size| Grown::default().plan(&input(&manifest, &images), "a", size);
+    let added = add(None).unwrap();
+    assert_eq!(added.app.app.image, ImageFiles::Share(0));
+    assert_eq!((added.new_image, added.app.images.len()), (None, 0));
+    assert_eq!(added.root.unwrap().source, "opt/stage2/a/rootfs");
+    assert_eq!(
+        add(Some(size)).unwrap_err().to_string(),
+        "app a: a root that is a directory and no image is for pods that start with it: it cannot be added to a running one"
+    );
+}
+
+#[test]
+fn what_the_app_wrote_lies_in_it_and_needs_no_export() {
+    let manifest = pod(&[("a", 'a', "")], "");
+    let error = export(&manifest, &[rendered("a")], "a", SCRATCH).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "app a: its root is a directory, which has all that the app wrote: opt/stage2/a/rootfs"
+    );
+}
