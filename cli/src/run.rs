@@ -5,6 +5,7 @@
 //! the pod's directory is made; from then on, dropping the pod takes its directory along.
 
 pub(crate) mod added;
+pub(crate) mod directories;
 mod environment;
 pub(crate) mod grammar;
 mod identity;
@@ -163,6 +164,11 @@ fn make_pod_of(
     }
     pod.prepare(manifest, near.image(), apps)
         .context("prepare the pod")?;
+    if !stage1.takes_block_images() {
+        for app in apps {
+            directories::render(app, &pod.root_of(&app.app))?;
+        }
+    }
     Ok(pod)
 }
 

@@ -27,7 +27,7 @@ pub use aci::AciError;
 pub use bytes::Escaped;
 pub use convert::ConvertError;
 pub use digest::{BadDigest, Digest, ImageId};
-pub use erofs::{ErofsError, Filesystem, Found, Lookup, ReadError};
+pub use erofs::{ErofsError, Filesystem, Found, Lookup, ReadError, RenderError};
 pub use export::{ExportError, write_aci};
 pub use oci::OciError;
 pub use source::SourceError;

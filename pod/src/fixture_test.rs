@@ -1,6 +1,7 @@
 //! Pods on disk, made by hand.
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -8,6 +9,7 @@ use serde_json::json;
 
 use crate::found::FoundPod;
 use crate::lifecycle::Phase;
+use crate::stage1_image::Stage1Image;
 use crate::uuid::Uuid;
 
 pub(crate) struct Data(tempfile::TempDir);
@@ -43,6 +45,29 @@ impl Data {
     pub(crate) fn find(&self, uuid: Uuid) -> FoundPod {
         FoundPod::look_up(self.path(), uuid).unwrap().unwrap()
     }
+}
+
+/// A stage1 image whose entrypoint does nothing.
+pub(crate) fn stage1_image(directory: &Path, takes_block_images: bool) -> Stage1Image {
+    let rootfs = directory.join("rootfs");
+    fs::create_dir_all(rootfs.join("rkt/status")).unwrap();
+    fs::create_dir_all(rootfs.join("opt/stage2")).unwrap();
+    fs::write(rootfs.join("run"), "#!/bin/sh\n").unwrap();
+    fs::set_permissions(rootfs.join("run"), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut annotations = vec![
+        json!({"name": "coreos.com/rkt/stage1/run", "value": "/run"}),
+        json!({"name": "coreos.com/rkt/stage1/interface-version", "value": "6"}),
+    ];
+    if takes_block_images {
+        annotations
+            .push(json!({"name": "bulkhead.dev/stage1/takes-block-images", "value": "true"}));
+    }
+    let manifest = json!({
+        "acKind": "ImageManifest", "acVersion": "0.8.11", "name": "bulkhead.dev/stage1-test",
+        "annotations": annotations
+    });
+    fs::write(directory.join("manifest"), manifest.to_string()).unwrap();
+    Stage1Image::open(directory).unwrap()
 }
 
 /// A UUID that begins like this and goes on with zeros.

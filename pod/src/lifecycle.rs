@@ -30,7 +30,7 @@ use crate::garbage::delete_files;
 use crate::lock::{lies_at, lock_exclusive, lock_shared_in_time, open_directory};
 use crate::manifest::{AcName, PodManifest};
 use crate::stage1_image::Stage1Image;
-use crate::tree::{TreeError, link_or_copy, link_tree};
+use crate::tree::{TreeError, copy_tree, link_or_copy, link_tree};
 use crate::uuid::Uuid;
 
 /// Nobody but the pod's owner reads a pod's directory: it holds the apps' environment.
@@ -116,12 +116,6 @@ pub enum PodError {
         uuid: Uuid,
         /// The app.
         app: AcName,
-    },
-    /// The stage1 image wants its apps as mounted directories.
-    #[error("stage1 image {} does not take block images", path.display())]
-    WantsDirectories {
-        /// The stage1 image.
-        path: PathBuf,
     },
 }
 
@@ -218,23 +212,18 @@ impl Pod {
         self.lock.as_fd()
     }
 
-    /// Writes everything that stage1 needs into the pod's directory. Makes no mount.
+    /// Writes everything that stage1 needs into the pod's directory. Makes no mount. Where stage1 takes no block images, an
+    /// app's root ([`Self::root_of`]) is an empty directory, which is the caller's to fill.
     ///
     /// # Errors
     ///
-    /// When a file cannot be written or linked, when an app of the manifest has no image, and when
-    /// the stage1 image does not take block images.
+    /// When a file cannot be written or linked, and when an app of the manifest has no image.
     pub fn prepare(
         &mut self,
         manifest: &PodManifest,
         stage1: &Stage1Image,
         images: &[AppImage],
     ) -> Result<(), PodError> {
-        if !stage1.takes_block_images() {
-            return Err(PodError::WantsDirectories {
-                path: stage1.directory().to_owned(),
-            });
-        }
         let root = self.path();
         create_directory(&root.join("stage1"))?;
         let tree = |source| PodError::Tree {
@@ -247,7 +236,12 @@ impl Pod {
         )
         .map_err(tree)?;
         let rootfs = root.join("stage1/rootfs");
-        link_tree(&stage1.rootfs(), &rootfs).map_err(tree)?;
+        match stage1.takes_block_images() {
+            true => link_tree(&stage1.rootfs(), &rootfs),
+            // Any other stage1 may write to its files, as rkt's do.
+            false => copy_tree(&stage1.rootfs(), &rootfs),
+        }
+        .map_err(tree)?;
         create_directory(&rootfs.join("rkt/status"))?;
         for app in &manifest.apps {
             let Some(image) = images.iter().find(|image| image.app == app.name) else {
@@ -262,11 +256,17 @@ impl Pod {
             let stage2 = rootfs.join("opt/stage2").join(app.name.as_str());
             create_directory(&stage2)?;
             write_file(&stage2.join("manifest"), &image.manifest)?;
-            link_or_copy(&image.erofs, &stage2.join("rootfs.erofs")).map_err(tree)?;
+            place_files(image, stage1, &stage2, self.uuid)?;
         }
         write_file(&root.join("pod"), &manifest.to_json())?;
         // Its time of modification is when the pod was created.
         write_file(&root.join("pod-created"), b"")
+    }
+
+    /// Where the root of an app is that stage1 takes as a directory.
+    #[must_use]
+    pub fn root_of(&self, app: &AcName) -> PathBuf {
+        root_in(&self.path(), app)
     }
 
     /// Writes a file for stage1, at this path below the root of its image, where there must be none. For a pod that
@@ -397,6 +397,26 @@ pub(crate) fn create_directory(path: &Path) -> Result<(), PodError> {
         .mode(DIRECTORY_MODE)
         .create(path)
         .map_err(failed("create directory", path))
+}
+
+/// Where the root of an app is in a pod's directory.
+pub(crate) fn root_in(pod: &Path, app: &AcName) -> PathBuf {
+    let stage2 = pod.join("stage1/rootfs/opt/stage2");
+    stage2.join(app.as_str()).join("rootfs")
+}
+
+/// Puts an app's image where stage1 looks for it, or an empty directory for its root.
+pub(crate) fn place_files(
+    image: &AppImage,
+    stage1: &Stage1Image,
+    stage2: &Path,
+    uuid: Uuid,
+) -> Result<(), PodError> {
+    match stage1.takes_block_images() {
+        true => link_or_copy(&image.erofs, &stage2.join("rootfs.erofs"))
+            .map_err(|source| PodError::Tree { uuid, source }),
+        false => create_directory(&stage2.join("rootfs")),
+    }
 }
 
 fn write_file(path: &Path, bytes: &[u8]) -> Result<(), PodError> {

@@ -5,6 +5,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde_json::json;
 
 use super::*;
+use crate::fixture_test::stage1_image;
 
 struct Fixture {
     directory: tempfile::TempDir,
@@ -16,20 +17,7 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let stage1 = directory.path().join("kvm");
-        fs::create_dir_all(stage1.join("rootfs/rkt/status")).unwrap();
-        fs::create_dir_all(stage1.join("rootfs/opt/stage2")).unwrap();
-        fs::write(stage1.join("rootfs/run"), "#!/bin/sh\n").unwrap();
-        fs::set_permissions(stage1.join("rootfs/run"), fs::Permissions::from_mode(0o755)).unwrap();
-        let manifest = json!({
-            "acKind": "ImageManifest", "acVersion": "0.8.11", "name": "bulkhead.dev/stage1-test",
-            "annotations": [
-                {"name": "coreos.com/rkt/stage1/run", "value": "/run"},
-                {"name": "coreos.com/rkt/stage1/interface-version", "value": "6"},
-                {"name": "bulkhead.dev/stage1/takes-block-images", "value": "true"}
-            ]
-        });
-        fs::write(stage1.join("manifest"), manifest.to_string()).unwrap();
+        let stage1 = stage1_image(&directory.path().join("kvm"), true);
         let erofs = directory.path().join("image.erofs");
         fs::write(&erofs, "erofs").unwrap();
         let app = |name: &str| json!({"name": name, "image": {"id": format!("sha512-{}", "00".repeat(64))}});
@@ -42,7 +30,7 @@ impl Fixture {
             erofs: erofs.clone(),
         });
         Self {
-            stage1: Stage1Image::open(&stage1).unwrap(),
+            stage1,
             manifest: PodManifest::parse(manifest.to_string().as_bytes()).unwrap(),
             images: images.to_vec(),
             directory,
@@ -110,6 +98,25 @@ fn a_pod_is_prepared_and_moved_to_run_under_one_lock() {
     }
     let mode = fs::metadata(pod.path()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
+}
+
+#[test]
+fn a_stage1_without_block_images_has_files_of_its_own_and_empty_roots() {
+    let fixture = Fixture::new();
+    let stage1 = stage1_image(&fixture.directory.path().join("other"), false);
+    let mut pod = Pod::create(&fixture.data()).unwrap();
+    pod.prepare(&fixture.manifest, &stage1, &fixture.images)
+        .unwrap();
+    for image in &fixture.images {
+        let root = pod.root_of(&image.app);
+        assert_eq!(fs::read_dir(&root).unwrap().count(), 0);
+        assert!(!root.with_file_name("rootfs.erofs").exists());
+        assert!(root.with_file_name("manifest").exists());
+    }
+    let run = |root: PathBuf| fs::metadata(root.join("run")).unwrap();
+    let (image, own) = (run(stage1.rootfs()), run(pod.path().join("stage1/rootfs")));
+    assert_ne!(image.ino(), own.ino());
+    assert_eq!(own.permissions().mode() & 0o777, 0o755);
 }
 
 #[test]

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::found::FoundPod;
-use crate::lifecycle::{AppImage, PodError, create_directory, failed};
+use crate::lifecycle::{AppImage, PodError, create_directory, failed, place_files, root_in};
 use crate::manifest::{AcName, PodManifest};
-use crate::tree::link_or_copy;
+use crate::stage1_image::Stage1Image;
 use crate::uuid::Uuid;
 
 /// The annotation of a pod manifest whose apps come and go, and its value.
@@ -64,14 +64,20 @@ impl Change {
         })
     }
 
-    /// Puts an app's files into the pod, and then the manifest that has it.
+    /// Puts an app's files into the pod, and then the manifest that has it. Where stage1 takes no block images, the app's root
+    /// ([`Self::root_of`]) is an empty directory, which is the caller's to fill.
     ///
     /// # Errors
     ///
     /// When a file cannot be written or linked. The manifest is then as before.
-    pub fn add(&self, manifest: &PodManifest, image: &AppImage) -> Result<(), PodError> {
+    pub fn add(
+        &self,
+        manifest: &PodManifest,
+        stage1: &Stage1Image,
+        image: &AppImage,
+    ) -> Result<(), PodError> {
         let added = self
-            .place(image)
+            .place(stage1, image)
             .and_then(|()| self.write_manifest(manifest));
         if added.is_err() {
             // The first error is the one to tell.
@@ -80,7 +86,13 @@ impl Change {
         added
     }
 
-    fn place(&self, image: &AppImage) -> Result<(), PodError> {
+    /// Where the root of an app is that stage1 takes as a directory.
+    #[must_use]
+    pub fn root_of(&self, app: &AcName) -> PathBuf {
+        root_in(&self.directory, app)
+    }
+
+    fn place(&self, stage1: &Stage1Image, image: &AppImage) -> Result<(), PodError> {
         self.delete(&image.app)?;
         let [info, stage2] = self.places(&image.app);
         for directory in [&info, &stage2] {
@@ -88,10 +100,7 @@ impl Change {
             let path = directory.join("manifest");
             fs::write(&path, &image.manifest).map_err(failed("write", &path))?;
         }
-        link_or_copy(&image.erofs, &stage2.join("rootfs.erofs")).map_err(|source| PodError::Tree {
-            uuid: self.uuid,
-            source,
-        })
+        place_files(image, stage1, &stage2, self.uuid)
     }
 
     /// Writes the manifest that has the app no more, and deletes its files.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::fixture_test::{Data, uuid};
+use crate::fixture_test::{Data, stage1_image, uuid};
 use crate::lifecycle::Phase;
 use crate::manifest::PodContents;
 
@@ -7,6 +7,7 @@ struct Fixture {
     data: Data,
     pod: PathBuf,
     image: AppImage,
+    stage1: Stage1Image,
 }
 
 impl Fixture {
@@ -21,7 +22,13 @@ impl Fixture {
             manifest: b"manifest of db".to_vec(),
             erofs,
         };
-        Self { data, pod, image }
+        let stage1 = stage1_image(&data.path().join("kvm"), true);
+        Self {
+            data,
+            pod,
+            image,
+            stage1,
+        }
     }
 
     fn begin(&self) -> Change {
@@ -50,7 +57,7 @@ fn an_app_comes_with_its_files_and_goes_with_them() {
     let fixture = Fixture::new();
     let (before, after) = (fixture.manifest(), fixture.with_db());
     let change = fixture.begin();
-    change.add(&after, &fixture.image).unwrap();
+    change.add(&after, &fixture.stage1, &fixture.image).unwrap();
     assert_eq!(fixture.manifest(), after);
     assert_eq!(fs::read(fixture.image_of_db()).unwrap(), b"erofs");
     let of_stage0 = fs::read(fixture.pod.join("appsinfo/db/manifest")).unwrap();
@@ -65,9 +72,26 @@ fn one_that_fails_leaves_the_manifest_and_no_files() {
     let mut fixture = Fixture::new();
     let (before, after) = (fixture.manifest(), fixture.with_db());
     fixture.image.erofs = PathBuf::from("/nonexistent");
-    fixture.begin().add(&after, &fixture.image).unwrap_err();
+    fixture
+        .begin()
+        .add(&after, &fixture.stage1, &fixture.image)
+        .unwrap_err();
     assert_eq!(fixture.manifest(), before);
     assert!(!fixture.pod.join("appsinfo/db").exists());
+}
+
+#[test]
+fn one_for_a_stage1_without_block_images_has_an_empty_root() {
+    let fixture = Fixture::new();
+    let stage1 = stage1_image(&fixture.data.path().join("other"), false);
+    let change = fixture.begin();
+    change
+        .add(&fixture.with_db(), &stage1, &fixture.image)
+        .unwrap();
+    let root = change.root_of(&fixture.image.app);
+    assert_eq!(root, fixture.image_of_db().with_file_name("rootfs"));
+    assert_eq!(fs::read_dir(root).unwrap().count(), 0);
+    assert!(!fixture.image_of_db().exists());
 }
 
 #[test]
@@ -78,7 +102,7 @@ fn what_a_killed_change_left_is_replaced() {
     fs::write(fixture.pod.join("pod.new"), "half").unwrap();
     fixture
         .begin()
-        .add(&fixture.with_db(), &fixture.image)
+        .add(&fixture.with_db(), &fixture.stage1, &fixture.image)
         .unwrap();
     assert_eq!(fs::read(fixture.image_of_db()).unwrap(), b"erofs");
 }

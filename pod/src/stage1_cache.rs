@@ -67,13 +67,20 @@ pub struct NearStage1 {
 }
 
 impl NearStage1 {
-    /// The image itself when it is on the file system of `data`, otherwise a copy of it, made now
-    /// if there is none.
+    /// The image itself when it is on the file system of `data`, or takes no block images and is not linked; otherwise a copy
+    /// of it, made now if there is none.
     ///
     /// # Errors
     ///
     /// When `data` cannot be written, or the image cannot be read.
     pub fn of(image: &Stage1Image, data: &Path) -> Result<Self, Stage1CacheError> {
+        let itself = || Self {
+            image: image.clone(),
+            _lock: None,
+        };
+        if !image.takes_block_images() {
+            return Ok(itself());
+        }
         let cache = data.join("stage1");
         fs::DirBuilder::new()
             .recursive(true)
@@ -81,10 +88,7 @@ impl NearStage1 {
             .create(&cache)
             .map_err(failed("create directory", &cache))?;
         if can_link(&image.rootfs(), &cache)? {
-            return Ok(Self {
-                image: image.clone(),
-                _lock: None,
-            });
+            return Ok(itself());
         }
         Self::copied(image, &cache)
     }

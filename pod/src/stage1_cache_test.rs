@@ -17,7 +17,8 @@ fn image(directory: &Path) -> Stage1Image {
         "acKind": "ImageManifest", "acVersion": "0.8.11", "name": "bulkhead.dev/stage1-test",
         "annotations": [
             {"name": "coreos.com/rkt/stage1/run", "value": "/run"},
-            {"name": "coreos.com/rkt/stage1/interface-version", "value": "6"}
+            {"name": "coreos.com/rkt/stage1/interface-version", "value": "6"},
+            {"name": "bulkhead.dev/stage1/takes-block-images", "value": "true"}
         ]
     });
     fs::write(directory.join("manifest"), manifest.to_string()).unwrap();

@@ -93,6 +93,19 @@ pub(crate) fn walk(
 
 /// Makes `target` a tree like `source`; symbolic links are made anew.
 pub(crate) fn link_tree(source: &Path, target: &Path) -> Result<(), TreeError> {
+    make_tree(source, target, link_or_copy)
+}
+
+/// The same with files of its own.
+pub(crate) fn copy_tree(source: &Path, target: &Path) -> Result<(), TreeError> {
+    make_tree(source, target, copy_sparse)
+}
+
+fn make_tree(
+    source: &Path,
+    target: &Path,
+    make_file: impl Fn(&Path, &Path) -> Result<(), TreeError>,
+) -> Result<(), TreeError> {
     walk(source, |from, kind| {
         let below = from
             .strip_prefix(source)
@@ -113,7 +126,7 @@ pub(crate) fn link_tree(source: &Path, target: &Path) -> Result<(), TreeError> {
                     .create(&to)
                     .map_err(TreeError::io("create directory", &to))
             }
-            EntryKind::File => link_or_copy(from, &to),
+            EntryKind::File => make_file(from, &to),
             EntryKind::SymbolicLink => {
                 let text = fs::read_link(from).map_err(TreeError::io("read", from))?;
                 symlink(text, &to).map_err(TreeError::io("create", &to))

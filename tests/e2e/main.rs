@@ -25,6 +25,7 @@ mod exerciser;
 mod exit;
 mod export;
 mod files;
+mod foreign_stage1;
 mod formats;
 mod full_disk;
 mod handlers;

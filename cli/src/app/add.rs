@@ -10,9 +10,9 @@ use super::change::MutablePod;
 use crate::arguments::GlobalOptions;
 use crate::report::UsageError;
 use crate::run::added::NewApp;
-use crate::run::app_volume;
 use crate::run::grammar::{FlagTable, Words};
 use crate::run::options::{AppOptions, AppRequest};
+use crate::run::{app_volume, directories};
 
 /// The one flag that apps of `run` do not have, with its value behind it.
 const MNT_VOLUME: &str = "--mnt-volume=";
@@ -88,9 +88,13 @@ impl AddRequest {
         let change = pod.begin_change()?;
         let before = pod.manifest()?;
         let after = new.join(&before)?;
-        change.add(&after, &new.image)?;
+        change.add(&after, &pod.stage1, &new.image)?;
         let app = &new.image.app;
-        let added = pod.succeeds(&pod.entrypoints.add, app, &[&pod.uuid()]);
+        let rendered = match pod.stage1.takes_block_images() {
+            true => Ok(()),
+            false => directories::render(&new.image, &change.root_of(app)),
+        };
+        let added = rendered.and_then(|()| pod.succeeds(&pod.entrypoints.add, app, &[&pod.uuid()]));
         if added.is_err() {
             // The entrypoint may have been killed when the pod had the app already. What is to be told is why there is none.
             let _ = pod.call(&pod.entrypoints.rm, app, &[]);

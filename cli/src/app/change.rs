@@ -73,6 +73,7 @@ pub(super) struct MutablePod {
     pod: FoundPod,
     pid: i32,
     debug: bool,
+    pub(super) stage1: Stage1Image,
     pub(super) entrypoints: AppEntrypoints,
 }
 
@@ -104,6 +105,7 @@ impl MutablePod {
             pod,
             pid: process.pid,
             debug: global.debug,
+            stage1,
             entrypoints,
         })
     }

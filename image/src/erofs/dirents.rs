@@ -50,28 +50,37 @@ pub(super) fn encode_block(entries: &[Dirent<'_>], out: &mut Vec<u8>) {
 /// The inode number of `name` in a block, `None` in it when the name is not there. `None` at all: no block of a directory.
 #[expect(clippy::option_option, reason = "damage, and a name that is not there")]
 pub(super) fn find(block: &[u8], name: &[u8]) -> Option<Option<u64>> {
-    let name_at = |entry: usize| -> Option<usize> {
+    for entry in entries(block)? {
+        let (found, nid) = entry?;
+        if found == name {
+            return Some(Some(nid));
+        }
+    }
+    Some(None)
+}
+
+/// All names of a block, with their inode numbers. `None`: no block of a directory, from there on.
+pub(super) fn entries(block: &[u8]) -> Option<impl Iterator<Item = Option<(&[u8], u64)>>> {
+    let name_at = move |entry: usize| -> Option<usize> {
         let offset = u16::from_le_bytes(*block.get(entry * ENTRY + 8..)?.first_chunk()?);
         Some(usize::from(offset))
     };
     // The first name lies behind the last entry.
     let count = name_at(0)? / ENTRY;
-    for entry in 0..count {
+    let at = move |entry: usize| {
         let start = name_at(entry)?;
         let end = if entry + 1 < count {
             name_at(entry + 1)?
         } else {
             block.len()
         };
-        let mut found = block.get(start..end)?;
+        let mut name = block.get(start..end)?;
         if entry + 1 == count {
             // Padding; no name has a zero in it.
-            found = found.split(|&byte| byte == 0).next()?;
+            name = name.split(|&byte| byte == 0).next()?;
         }
-        if found == name {
-            let nid = u64::from_le_bytes(*block.get(entry * ENTRY..)?.first_chunk()?);
-            return Some(Some(nid));
-        }
-    }
-    Some(None)
+        let nid = u64::from_le_bytes(*block.get(entry * ENTRY..)?.first_chunk()?);
+        Some((name, nid))
+    };
+    Some((0..count).map(at))
 }

@@ -99,8 +99,8 @@ pub(super) fn is_extended(bytes: &[u8; EXTENDED]) -> bool {
 
 /// Reads an inode of either form, and says how long that is. `None`: a layout that we do not write.
 ///
-/// Of a compact one only the first [`COMPACT`] bytes are looked at. Link count and times are nobody's need and left out.
-pub(super) fn decode(bytes: &[u8; EXTENDED]) -> Option<(Inode, usize)> {
+/// Of a compact one only the first [`COMPACT`] bytes are looked at, and its time is the image's.
+pub(super) fn decode(bytes: &[u8; EXTENDED], build_time: Timestamp) -> Option<(Inode, usize)> {
     let half =
         |at: usize| -> Option<u16> { Some(u16::from_le_bytes(*bytes.get(at..)?.first_chunk()?)) };
     let word =
@@ -111,27 +111,30 @@ pub(super) fn decode(bytes: &[u8; EXTENDED]) -> Option<(Inode, usize)> {
         2 => DataLayout::FlatInline,
         _ => return None,
     };
-    let (uid, gid, size) = if extended {
-        let size = u64::from_le_bytes(*bytes.get(8..)?.first_chunk()?);
-        (word(24)?, word(28)?, size)
+    let long =
+        |at: usize| -> Option<u64> { Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?)) };
+    let (uid, gid, size, links, mtime) = if extended {
+        let mtime = Timestamp {
+            seconds: long(32)?.cast_signed(),
+            nanos: word(40)?,
+        };
+        (word(24)?, word(28)?, long(8)?, word(44)?, mtime)
     } else {
-        (
-            u32::from(half(24)?),
-            u32::from(half(26)?),
-            u64::from(word(8)?),
-        )
+        let owner = (u32::from(half(24)?), u32::from(half(26)?));
+        let links = u32::from(half(6)?);
+        (owner.0, owner.1, u64::from(word(8)?), links, build_time)
     };
     let inode = Inode {
         layout,
         xattr_icount: half(2)?,
         mode: half(4)?,
-        links: 0,
+        links,
         size,
         data: word(16)?,
         number: word(20)?,
         uid,
         gid,
-        mtime: Timestamp::default(),
+        mtime,
     };
     Some((inode, if extended { EXTENDED } else { COMPACT }))
 }
@@ -139,4 +142,10 @@ pub(super) fn decode(bytes: &[u8; EXTENDED]) -> Option<(Inode, usize)> {
 /// Linux's encoding of a device number on disk (`new_encode_dev`).
 pub(super) fn encode_device(major: u32, minor: u32) -> u32 {
     (minor & 0xff) | (major << 8) | ((minor & !0xff) << 12)
+}
+
+/// The same back: major and minor.
+pub(super) fn decode_device(number: u32) -> (u32, u32) {
+    let minor = (number & 0xff) | ((number >> 12) & 0xf_ff00);
+    ((number >> 8) & 0xfff, minor)
 }

@@ -16,6 +16,7 @@ mod inode;
 mod layout;
 mod packer;
 mod read;
+mod render;
 mod spool;
 mod superblock;
 #[cfg(test)]
@@ -26,6 +27,7 @@ mod xattr;
 use std::io;
 
 pub use read::{Filesystem, Found, Lookup, ReadError};
+pub use render::RenderError;
 pub(crate) use spool::Spool;
 pub(crate) use write::write;
 pub(crate) use xattr::is_supported as is_supported_xattr;

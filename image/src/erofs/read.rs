@@ -1,22 +1,25 @@
-//! A reader of our own images: one file by its path, as a process whose root is the image would find it.
+//! A reader of our own images: one file by its path, as a process whose root is the image would find it; and what [`super::render`]
+//! needs to find all of them.
 //!
 //! For questions that are asked before a pod runs. An image that was damaged on disk gives an error and no panic, in bounded time:
 //! every offset is checked by the read itself, every walk by [`MAX_WALK`].
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::inode::{self, DataLayout};
+use super::xattr::Attribute;
 use super::{BLOCK, BLOCK_BYTES, packer, superblock, xattr};
 use crate::limits::{MAX_SYMLINK_TARGET, MAX_WALK};
+use crate::tar::Timestamp;
 
 /// Bits of a mode that say what a file is (`S_IFMT`), and three of their values.
-const TYPE_MASK: u16 = 0o170_000;
-const DIRECTORY: u16 = 0o040_000;
-const REGULAR: u16 = 0o100_000;
-const SYMLINK: u16 = 0o120_000;
+pub(super) const TYPE_MASK: u16 = 0o170_000;
+pub(super) const DIRECTORY: u16 = 0o040_000;
+pub(super) const REGULAR: u16 = 0o100_000;
+pub(super) const SYMLINK: u16 = 0o120_000;
 
 /// An image of the store, open.
 #[derive(Debug)]
@@ -25,6 +28,7 @@ pub struct Filesystem {
     root: u64,
     blocks: u32,
     metadata_block: u32,
+    build_time: Timestamp,
 }
 
 /// An image that cannot be read.
@@ -45,10 +49,18 @@ pub struct Found {
     pub uid: u32,
     /// Owning group.
     pub gid: u32,
-    mode: u16,
-    size: u64,
+    /// Type and permission bits.
+    pub(super) mode: u16,
+    pub(super) size: u64,
+    pub(super) links: u32,
+    pub(super) mtime: Timestamp,
+    /// Whose file it is, for all its names.
+    pub(super) nid: u64,
     layout: DataLayout,
-    first_block: u32,
+    /// Or the device's number.
+    pub(super) first_block: u32,
+    /// Offset and bytes of the attributes.
+    xattrs: (u64, usize),
     /// Offset of what lies behind inode and attributes.
     inline_at: u64,
 }
@@ -106,6 +118,7 @@ impl Filesystem {
             root: u64::from(found.root),
             blocks: found.blocks,
             metadata_block: found.metadata_block,
+            build_time: found.build_time,
         })
     }
 
@@ -136,6 +149,60 @@ impl Filesystem {
         }
     }
 
+    pub(super) fn root(&self) -> Result<Found, ReadError> {
+        self.inode(self.root)
+    }
+
+    /// What a symbolic link says.
+    pub(super) fn link_target(&self, link: &Found) -> Result<Vec<u8>, ReadError> {
+        let target = self.read(link, MAX_SYMLINK_TARGET)?;
+        target.ok_or(ReadError::Damaged("a link without end"))
+    }
+
+    /// The names of a directory, with what they name.
+    pub(super) fn children(&self, directory: &Found) -> Result<Vec<(Vec<u8>, u64)>, ReadError> {
+        let damaged = || ReadError::Damaged("a directory's block");
+        let mut children = Vec::new();
+        for block in self.blocks_of(directory)? {
+            let block = block?;
+            for entry in super::dirents::entries(&block).ok_or_else(damaged)? {
+                let (name, nid) = entry.ok_or_else(damaged)?;
+                if name != b"." && name != b".." {
+                    children.push((name.to_vec(), nid));
+                }
+            }
+        }
+        Ok(children)
+    }
+
+    /// Extended attributes.
+    pub(super) fn xattrs(&self, file: &Found) -> Result<Vec<Attribute>, ReadError> {
+        let (at, length) = file.xattrs;
+        if length == 0 {
+            return Ok(Vec::new());
+        }
+        let mut bytes = vec![0; length];
+        self.image.read_exact_at(&mut bytes, at)?;
+        xattr::decode(&bytes).ok_or(ReadError::Damaged("a list of attributes"))
+    }
+
+    /// Writes a regular file's content.
+    pub(super) fn copy_to(&self, file: &Found, out: &mut File) -> Result<(), ReadError> {
+        let whole = match file.layout {
+            DataLayout::FlatPlain => file.size,
+            DataLayout::FlatInline => file.size - file.size % BLOCK_BYTES,
+        };
+        let start = u64::from(file.first_block) * BLOCK_BYTES;
+        let mut image = &self.image;
+        image.seek(SeekFrom::Start(start))?;
+        if io::copy(&mut image.take(whole), out)? != whole {
+            return Err(ReadError::Damaged("a file that is longer than the image"));
+        }
+        let tail = usize::try_from(file.size - whole).expect("less than a block");
+        out.write_all(&self.data(file, whole, tail)?)?;
+        Ok(())
+    }
+
     fn walk(&self, path: &str, follow_last: bool) -> Result<Lookup, ReadError> {
         let mut way = vec![self.inode(self.root)?];
         // The next one last.
@@ -163,8 +230,7 @@ impl Filesystem {
                 continue;
             }
             over_link = true;
-            let target = self.read(&child, MAX_SYMLINK_TARGET)?;
-            let target = target.ok_or(ReadError::Damaged("a link without end"))?;
+            let target = self.link_target(&child)?;
             if target.starts_with(b"/") {
                 way.truncate(1);
             }
@@ -177,23 +243,30 @@ impl Filesystem {
         if !directory.is_directory() {
             return Ok(None);
         }
-        if directory.size > u64::from(self.blocks) * BLOCK_BYTES {
-            return Err(ReadError::Damaged("a directory larger than the image"));
-        }
-        let mut at = 0;
-        while at < directory.size {
-            let left = usize::try_from(directory.size - at).unwrap_or(BLOCK);
-            let block = self.data(directory, at, left.min(BLOCK))?;
-            let entry = super::dirents::find(&block, name);
+        for block in self.blocks_of(directory)? {
+            let entry = super::dirents::find(&block?, name);
             if let Some(nid) = entry.ok_or(ReadError::Damaged("a directory's block"))? {
                 return self.inode(nid).map(Some);
             }
-            at += BLOCK_BYTES;
         }
         Ok(None)
     }
 
-    fn inode(&self, nid: u64) -> Result<Found, ReadError> {
+    fn blocks_of<'a>(
+        &'a self,
+        directory: &'a Found,
+    ) -> Result<impl Iterator<Item = Result<Vec<u8>, ReadError>> + 'a, ReadError> {
+        if directory.size > u64::from(self.blocks) * BLOCK_BYTES {
+            return Err(ReadError::Damaged("a directory larger than the image"));
+        }
+        let starts = (0..directory.size).step_by(BLOCK);
+        Ok(starts.map(|at| {
+            let left = usize::try_from(directory.size - at).unwrap_or(BLOCK);
+            self.data(directory, at, left.min(BLOCK))
+        }))
+    }
+
+    pub(super) fn inode(&self, nid: u64) -> Result<Found, ReadError> {
         let damaged = || ReadError::Damaged("an inode's place");
         let at = nid
             .checked_mul(packer::SLOT)
@@ -205,13 +278,19 @@ impl Filesystem {
         if inode::is_extended(&bytes) {
             self.image.read_exact_at(&mut bytes, at)?;
         }
-        let (inode, length) = inode::decode(&bytes).ok_or(ReadError::Damaged("an inode"))?;
-        let behind = length + xattr::size_of(inode.xattr_icount);
+        let (inode, length) =
+            inode::decode(&bytes, self.build_time).ok_or(ReadError::Damaged("an inode"))?;
+        let xattrs = xattr::size_of(inode.xattr_icount);
+        let behind = length + xattrs;
         Ok(Found {
             uid: inode.uid,
             gid: inode.gid,
             mode: inode.mode,
             size: inode.size,
+            links: inode.links,
+            mtime: inode.mtime,
+            nid,
+            xattrs: (at.saturating_add(length as u64), xattrs),
             layout: inode.layout,
             first_block: inode.data,
             inline_at: at.checked_add(behind as u64).ok_or_else(damaged)?,

@@ -50,17 +50,24 @@ pub(super) struct Places {
     pub(super) root: u16,
     pub(super) blocks: u32,
     pub(super) metadata_block: u32,
+    pub(super) build_time: Timestamp,
 }
 
 /// Reads a superblock; `None` for what is none of ours.
 pub(super) fn decode(bytes: &[u8; LENGTH]) -> Option<Places> {
     let word =
         |at: usize| -> Option<u32> { Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?)) };
+    let seconds = u64::from_le_bytes(*bytes.get(24..)?.first_chunk()?);
+    let build_time = Timestamp {
+        seconds: seconds.cast_signed(),
+        nanos: word(32)?,
+    };
     let root = u16::from_le_bytes(*bytes.get(14..)?.first_chunk()?);
     (word(0)? == MAGIC).then_some(Places {
         root,
         blocks: word(36)?,
         metadata_block: word(40)?,
+        build_time,
     })
 }
 

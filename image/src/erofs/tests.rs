@@ -256,10 +256,16 @@ fn metadata_of_every_kind() {
 #[test]
 fn extended_attributes() {
     let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    let acl = [
-        2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 4, 0, 4, 0, 255, 255, 255, 255, 32, 0, 4, 0,
-        255, 255, 255, 255,
-    ];
+    // One that says more than the mode does: user 1000, and a mask.
+    let acl: Vec<u8> = [
+        vec![2, 0, 0, 0],
+        vec![1, 0, 6, 0, 255, 255, 255, 255],
+        vec![2, 0, 4, 0, 232, 3, 0, 0],
+        vec![4, 0, 4, 0, 255, 255, 255, 255],
+        vec![16, 0, 4, 0, 255, 255, 255, 255],
+        vec![32, 0, 4, 0, 255, 255, 255, 255],
+    ]
+    .concat();
     Model::new()
         .file_with_xattrs(
             b"a",
@@ -272,9 +278,15 @@ fn extended_attributes() {
         )
         .file_with_xattrs(b"b", &bytes(100), &[("security.capability", &capability)])
         .file_with_xattrs(b"c", &bytes(4000), &[("user.large", &bytes(3000))])
-        .file_with_xattrs(b"d", &bytes(5000), &[("user.huge", &bytes(20_000))])
         .file_with_xattrs(b"e", b"", &[("system.posix_acl_access", &acl)])
         .file_with_xattrs(b"f", b"", &[("user.a", b"1")])
+        .holds();
+}
+
+#[test]
+fn an_attribute_of_several_blocks() {
+    Model::new()
+        .file_with_xattrs(b"d", &bytes(5000), &[("user.huge", &bytes(20_000))])
         .holds();
 }
 

@@ -56,6 +56,27 @@ pub(super) fn size_of(icount: u16) -> usize {
     }
 }
 
+/// The full name of an attribute, and its value.
+pub(super) type Attribute = (Vec<u8>, Vec<u8>);
+
+/// The attributes that lie behind an inode. `None`: no list of ours.
+pub(super) fn decode(bytes: &[u8]) -> Option<Vec<Attribute>> {
+    let mut found = Vec::new();
+    let mut left = bytes.get(HEADER..)?;
+    while let [length, index, low, high, rest @ ..] = left {
+        let (length, size) = (
+            usize::from(*length),
+            usize::from(u16::from_le_bytes([*low, *high])),
+        );
+        let prefix = PREFIXES.iter().find(|(number, _)| number == index)?.1;
+        let name = [prefix, rest.get(..length)?].concat();
+        found.push((name, rest.get(length..length + size)?.to_vec()));
+        let entry = (ENTRY + length + size).next_multiple_of(4);
+        left = left.get(entry..).unwrap_or_default();
+    }
+    Some(found)
+}
+
 /// Appends the attributes.
 pub(super) fn encode(xattrs: &Xattrs, out: &mut Vec<u8>) {
     if size(xattrs) == 0 {
