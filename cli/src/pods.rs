@@ -2,6 +2,7 @@
 
 mod attach;
 mod cat_manifest;
+pub(crate) mod crossing;
 mod description;
 mod enter;
 mod entrypoint;

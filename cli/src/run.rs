@@ -226,8 +226,7 @@ fn to_run(pod: &mut Pod, names: &Names) -> Result<(), PodError> {
     Ok(())
 }
 
-/// The step from stage0 to stage1 (version 6 of the interface): working directory, lock,
-/// environment, argument vector.
+/// The step from stage0 to stage1: working directory, lock, environment, argument vector.
 fn become_stage1(
     global: &GlobalOptions,
     options: &StartOptions,
@@ -241,7 +240,12 @@ fn become_stage1(
     let program = directory.join("stage1/rootfs").join(entrypoint);
     let mut command = Command::new(&program);
     command
-        .args(stage1_arguments(global, options, names))
+        .args(stage1_arguments(
+            global,
+            options,
+            names,
+            stage1.interface_version(),
+        ))
         .args(more)
         .arg(pod.uuid().to_string())
         .current_dir(&directory)
@@ -256,34 +260,42 @@ fn become_stage1(
     Err(error).with_context(|| format!("execute {}", program.display()))
 }
 
+/// Each argument with the version of the interface that brought it. As in rkt, an older stage1 runs without.
 fn stage1_arguments(
     global: &GlobalOptions,
     options: &StartOptions,
     names: &Names,
+    version: u32,
 ) -> Vec<OsString> {
     let mut arguments = Vec::new();
-    let mut add = |wanted: bool, argument: &str| {
-        if wanted {
+    let mut add = |wanted: bool, since: u32, argument: &str| {
+        if wanted && since > version {
+            eprintln!(
+                "run: warning: {argument} is left out: the stage1 image speaks version {version} of the interface, which does not have it"
+            );
+        } else if wanted {
             arguments.push(OsString::from(argument));
         }
     };
-    add(global.debug, "--debug");
-    add(true, &format!("--net={}", options.net));
-    add(options.interactive, "--interactive");
+    add(global.debug, 1, "--debug");
+    add(true, 1, &format!("--net={}", options.net));
+    add(options.interactive, 1, "--interactive");
     let host_name = options.hostname.as_deref().unwrap_or_default();
-    add(!host_name.is_empty(), &format!("--hostname={host_name}"));
+    let host_name_flag = format!("--hostname={host_name}");
+    add(!host_name.is_empty(), 2, &host_name_flag);
     let modes = [names.resolv_conf.mode(), names.hosts.mode()];
-    add(
-        modes != ["default"; 2],
-        &format!("--dns-conf-mode=resolv={},hosts={}", modes[0], modes[1]),
-    );
-    let leaves_out = |check| global.leaves_out(check);
-    add(
-        leaves_out(InsecureOption::Capabilities),
-        "--disable-capabilities-restriction",
-    );
-    add(leaves_out(InsecureOption::Paths), "--disable-paths");
-    add(leaves_out(InsecureOption::Seccomp), "--disable-seccomp");
+    let modes_flag = format!("--dns-conf-mode=resolv={},hosts={}", modes[0], modes[1]);
+    add(modes != ["default"; 2], 4, &modes_flag);
+    for (check, flag) in [
+        (
+            InsecureOption::Capabilities,
+            "--disable-capabilities-restriction",
+        ),
+        (InsecureOption::Paths, "--disable-paths"),
+        (InsecureOption::Seccomp, "--disable-seccomp"),
+    ] {
+        add(global.leaves_out(check), 3, flag);
+    }
     arguments
 }
 

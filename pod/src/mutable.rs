@@ -4,6 +4,8 @@
 //! anew and takes its place by one rename, after all that it speaks of is there, and before what it speaks of no more is deleted: a
 //! change that is killed leaves at most files of an app that the manifest does not have, which the next one of that name replaces.
 
+pub mod records;
+
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;

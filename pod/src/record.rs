@@ -3,6 +3,7 @@
 //! The directory `rkt` in it is written by the relay, a process that speaks to the guest and may be anybody's: no link is
 //! followed on the way to a file, only regular files are read, and none past its bound.
 
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,8 +23,8 @@ const NUMBER_BYTES_MAX: usize = 16;
 /// Its time of modification is when the pod was made.
 const CREATED: &str = "pod-created";
 
-/// The files with the process id of a running pod: of the supervisor itself, or of its parent.
-const PID_FILES: [&str; 2] = ["pid", "ppid"];
+/// The files with the process id of a running pod, and whether it is the parent of the one to enter.
+const PID_FILES: [(&str, bool); 2] = [("pid", false), ("ppid", true)];
 
 /// The directory of the apps' statuses.
 const STATUS: &str = "stage1/rootfs/rkt/status";
@@ -65,6 +66,28 @@ pub struct PodProcess {
     pub pid: i32,
     /// When it was written down: the pod had started.
     pub started: SystemTime,
+    /// Whether its child is the process to enter (rkt: stage1 has written `ppid`).
+    pub is_parent: bool,
+}
+
+impl PodProcess {
+    /// The process to enter. Of a parent it is the child, which comes a moment later.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not tell children.
+    pub fn to_enter(&self) -> io::Result<Option<i32>> {
+        if !self.is_parent {
+            return Ok(Some(self.pid));
+        }
+        let pid = self.pid;
+        let children = match fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            children => children?,
+        };
+        let first = children.split_whitespace().next();
+        Ok(first.and_then(|child| child.parse().ok()))
+    }
 }
 
 /// How an app ended.
@@ -149,10 +172,13 @@ impl FoundPod {
     ///
     /// When the file that tells cannot be read.
     pub fn process(&self) -> Result<Option<PodProcess>, RecordError> {
-        for file in PID_FILES {
+        for (file, is_parent) in PID_FILES {
             if let Some((pid, stat)) = self.number(file)? {
-                let started = modified(&stat);
-                return Ok(Some(PodProcess { pid, started }));
+                return Ok(Some(PodProcess {
+                    pid,
+                    started: modified(&stat),
+                    is_parent,
+                }));
             }
         }
         Ok(None)

@@ -69,6 +69,43 @@ fn the_parent_s_process_id_is_as_good() {
 }
 
 #[test]
+fn a_parent_s_child_is_the_one_to_enter() {
+    let data = Data::new();
+    let path = data.pod(Phase::Run, uuid("a"));
+    fs::write(path.join("ppid"), std::process::id().to_string()).unwrap();
+    let process = data.find(uuid("a")).process().unwrap().unwrap();
+    assert!(process.is_parent);
+    // Nobody's children.
+    let none = PodProcess {
+        pid: i32::MAX,
+        ..process
+    };
+    assert_eq!(none.to_enter().unwrap(), None);
+    let own = PodProcess {
+        is_parent: false,
+        ..none
+    };
+    assert_eq!(own.to_enter().unwrap(), Some(i32::MAX));
+    let parent = std::process::Command::new("sh")
+        .args(["-c", "sleep 600 & echo; wait"])
+        .stdout(std::process::Stdio::piped())
+        .spawn();
+    let mut parent = parent.unwrap();
+    let mut line = [0];
+    std::io::Read::read_exact(parent.stdout.as_mut().unwrap(), &mut line).unwrap();
+    let of_shell = PodProcess {
+        pid: parent.id().try_into().unwrap(),
+        ..process
+    };
+    let child = of_shell.to_enter().unwrap().unwrap();
+    let status = fs::read_to_string(format!("/proc/{child}/stat")).unwrap();
+    assert!(status.contains(&format!(" {} ", parent.id())), "{status}");
+    let child = rustix::process::Pid::from_raw(child).unwrap();
+    rustix::process::kill_process(child, rustix::process::Signal::TERM).unwrap();
+    parent.wait().unwrap();
+}
+
+#[test]
 fn readiness_is_a_link_that_says_so() {
     let data = Data::new();
     let path = data.pod(Phase::Run, uuid("a"));

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::manifest::{AbsolutePath, ImageManifest, MANIFEST_BYTES_MAX, ManifestError};
 
-/// The version of the interface between stage0 and stage1 that we speak.
+/// The last version of the interface between stage0 and stage1 that we speak; the first one is 1.
 pub const INTERFACE_VERSION: u32 = 6;
 
 const RUN: &str = "coreos.com/rkt/stage1/run";
@@ -77,6 +77,7 @@ pub struct Stage1Image {
     gc: Option<AbsolutePath>,
     apps: Option<AppEntrypoints>,
     export: Option<AbsolutePath>,
+    interface_version: u32,
     takes_block_images: bool,
 }
 
@@ -98,8 +99,8 @@ impl Stage1Image {
     ///
     /// # Errors
     ///
-    /// When manifest or `run` entrypoint are missing or wrong, or when the image speaks another
-    /// version of the interface.
+    /// When manifest or `run` entrypoint are missing or wrong, or when the image speaks a
+    /// version of the interface that this program does not.
     pub fn open(directory: &Path) -> Result<Self, Stage1ImageError> {
         let path = directory.join("manifest");
         let bytes = read_bounded(&path).map_err(|source| Stage1ImageError::Read {
@@ -137,10 +138,13 @@ impl Stage1Image {
         };
         let export = entrypoint(EXPORT)?;
         let version = manifest.annotation(VERSION).unwrap_or("1");
-        if version.parse() != Ok(INTERFACE_VERSION) {
-            let problem = format!("\"{version}\", but this program speaks {INTERFACE_VERSION}");
-            return Err(wrong(VERSION, problem));
-        }
+        let known = version.parse().ok();
+        let known = known.filter(|version| (1..=INTERFACE_VERSION).contains(version));
+        let interface_version = known.ok_or_else(|| {
+            let problem =
+                format!("\"{version}\", but this program speaks 1 to {INTERFACE_VERSION}");
+            wrong(VERSION, problem)
+        })?;
         let takes_block_images = manifest.annotation(TAKES_BLOCK_IMAGES) == Some("true");
         let image = Self {
             directory: directory.to_owned(),
@@ -152,6 +156,7 @@ impl Stage1Image {
             gc,
             apps,
             export,
+            interface_version,
             takes_block_images,
         };
         image.check_program(
@@ -234,6 +239,12 @@ impl Stage1Image {
     #[must_use]
     pub fn export_entrypoint(&self) -> Option<&AbsolutePath> {
         self.export.as_ref()
+    }
+
+    /// The version of the interface that it speaks: what an older one lacks is not to be said to it.
+    #[must_use]
+    pub fn interface_version(&self) -> u32 {
+        self.interface_version
     }
 
     /// Whether an app's image is handed to it as a file (`opt/stage2/APP/rootfs.erofs`) instead of

@@ -49,6 +49,17 @@ fn a_stage1_of_rkt_takes_directories() {
 }
 
 #[test]
+fn one_that_does_not_say_its_version_speaks_the_first() {
+    let version = |annotations: &[(&str, &str)]| {
+        let directory = image(annotations);
+        let image = Stage1Image::open(directory.path()).unwrap();
+        image.interface_version()
+    };
+    assert_eq!(version(&GOOD[..1]), 1);
+    assert_eq!(version(&GOOD[..2]), 6);
+}
+
+#[test]
 fn what_is_missing_is_named() {
     let directory = image(&[(VERSION, "6")]);
     assert_eq!(
@@ -56,11 +67,15 @@ fn what_is_missing_is_named() {
         format!("DIR/manifest: annotation {RUN}: is missing")
     );
 
-    let directory = image(&[(RUN, "/run")]);
-    assert_eq!(
-        error(&directory),
-        format!("DIR/manifest: annotation {VERSION}: \"1\", but this program speaks 6")
-    );
+    for version in ["7", "0", "six"] {
+        let directory = image(&[(RUN, "/run"), (VERSION, version)]);
+        assert_eq!(
+            error(&directory),
+            format!(
+                "DIR/manifest: annotation {VERSION}: \"{version}\", but this program speaks 1 to 6"
+            )
+        );
+    }
 
     let directory = image(&[(RUN, "/../run"), (VERSION, "6")]);
     assert_eq!(

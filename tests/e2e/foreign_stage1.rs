@@ -18,7 +18,11 @@ echo "written by a pod" >> stage1/rootfs/own
 trap 'kill $child' TERM
 ln -s ready stage1/rootfs/rkt/supervisor-status
 echo $$ > pid.new
-mv pid.new pid
+mv pid.new $(cat stage1/rootfs/pid-file)
+case $* in *--mutable*)
+    trap 'exit 0' TERM
+    while :; do sleep 0.1; done
+esac
 number=0
 for app in stage1/rootfs/opt/stage2/*; do
     number=$((number + 1))
@@ -39,19 +43,40 @@ exit $status
 const ENTER: &str = r#"#!/bin/sh
 while [ "$1" != -- ]; do
     case $1 in
-    --pid=*) [ "${1#*=}" = "$(cat pid)" ] || exit 98 ;;
+    --pid=*) pid=${1#*=} ;;
     --appname=*) app=${1#*=} ;;
     *) exit 99 ;;
     esac
     shift
 done
 shift
+# The process that says that it is the pod, or the child of the one that says so.
+[ -e pid ] || pid=$(cut -d' ' -f4 /proc/$pid/stat)
+[ $pid = $(cat pid ppid 2> /dev/null) ] || exit 98
 exec chroot stage1/rootfs/opt/stage2/$app/rootfs "$@"
 "#;
 
 const STOP: &str = r#"#!/bin/sh
 echo "stop $@" >> ../../../calls
 exec kill -TERM $(cat pid)
+"#;
+
+/// `add`, `start`, `stop` and `rm`, each by its name.
+const APP: &str = r#"#!/bin/sh
+verb=${0##*/}
+echo "$verb $@" >> ../../../calls
+case $verb in
+add)
+    tr '\0' '\n' < /proc/$$/environ | cut -d= -f1 | sort >> ../../../calls
+    ;;
+start)
+    echo started >> stage1/rootfs/opt/stage2/app/rootfs/log
+    echo 4 > stage1/rootfs/rkt/status/app
+    ;;
+stop)
+    exit 5
+    ;;
+esac
 "#;
 
 const GC: &str = r#"#!/bin/sh
@@ -70,7 +95,14 @@ fn stage1(directory: &Path) -> PathBuf {
         fs::write(&path, script).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
+    for verb in ["add", "start", "stop", "rm"] {
+        let path = rootfs.join("app").join(verb);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, APP).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
     fs::write(rootfs.join("own"), "of the image\n").unwrap();
+    fs::write(rootfs.join("pid-file"), "pid").unwrap();
     let entrypoint = |name: &str| json!({"name": format!("coreos.com/rkt/stage1/{name}"), "value": format!("/{name}")});
     let manifest = json!({
         "acKind": "ImageManifest",
@@ -78,6 +110,7 @@ fn stage1(directory: &Path) -> PathBuf {
         "name": "example.com/stage1-scripts",
         "annotations": [
             entrypoint("run"), entrypoint("enter"), entrypoint("stop"), entrypoint("gc"),
+            entrypoint("app/add"), entrypoint("app/start"), entrypoint("app/stop"), entrypoint("app/rm"),
             {"name": "coreos.com/rkt/stage1/interface-version", "value": "6"},
         ],
     });
@@ -199,6 +232,106 @@ fn it_is_entered_stopped_and_collected_as_rkt_does_it() {
     assert_eq!(calls, format!("stop {uuid}\ngc {uuid}\n"));
     let pods = files(&host.data.path().join("pods"));
     assert!(pods.iter().all(|path| !path.ends_with(&uuid)), "{pods:?}");
+}
+
+#[test]
+fn one_of_an_older_interface_is_told_what_it_knows() {
+    let host = Host::new();
+    let path = host.stage1.join("manifest");
+    let manifest = fs::read_to_string(&path).unwrap();
+    let of_version = |version: &str| {
+        let older = format!(r#""value":"{version}""#);
+        fs::write(&path, manifest.replace(r#""value":"6""#, &older)).unwrap();
+        host.pod(&busybox_oci())
+            .pod_flag("--hostname=box")
+            .pod_flag("--hosts-entry=host")
+            .name("app")
+            .shell("true")
+            .run()
+    };
+    let arguments = || fs::read_to_string(host.directory().join("arguments")).unwrap();
+    of_version("2").exits(0).says(
+        "run: warning: --dns-conf-mode=resolv=default,hosts=host is left out: the stage1 image speaks version 2",
+    );
+    let expected = format!("--net=none --hostname=box {}\n", host.uuid());
+    assert_eq!(arguments(), expected);
+    of_version("1").exits(0);
+    assert_eq!(arguments(), format!("--net=none {}\n", host.uuid()));
+    of_version("7")
+        .exits(254)
+        .says("\"7\", but this program speaks 1 to 6");
+}
+
+#[test]
+fn one_that_tells_its_process_s_parent_is_entered_by_the_child() {
+    let host = Host::new();
+    fs::write(host.stage1.join("rootfs/pid-file"), "ppid").unwrap();
+    let running = host
+        .pod(&busybox_oci())
+        .name("app")
+        .shell("echo ready; while [ ! -e /end ]; do sleep 0.1; done")
+        .start()
+        .wait_for("ready");
+    host.call(&["enter", &host.uuid(), "touch", "/end"])
+        .run()
+        .exits(0);
+    running.finish().exits(0);
+}
+
+#[test]
+fn apps_come_and_go_as_rkt_does_it() {
+    let host = Host::new();
+    let uuid_file = format!("--uuid-file-save={}", host.uuid_file().display());
+    let stage1 = format!("--stage1={}", host.stage1.display());
+    let running = host.call(&["app", "sandbox", &stage1, &uuid_file]).start();
+    while !host.uuid_file().exists() || host.uuid().is_empty() || !host.directory().is_dir() {
+        std::thread::yield_now();
+    }
+    let uuid = host.uuid();
+    host.call(&["status", "--wait-ready", &uuid]).run().exits(0);
+    let image = busybox_oci();
+    let add = [
+        "app",
+        "add",
+        &uuid,
+        image.to_str().unwrap(),
+        "--name=app",
+        "--environment=A=b",
+    ];
+    host.call(&add).run().exits(0);
+    let state = |expected: &str| {
+        host.call(&["app", "list", "--no-legend", &uuid])
+            .run()
+            .exits(0)
+            .shows(expected);
+    };
+    state("created");
+    let rootfs = host.directory().join("stage1/rootfs");
+    let env = fs::read_to_string(rootfs.join("rkt/env/app")).unwrap();
+    assert!(
+        env.contains("A=b\n") && env.ends_with("AC_APP_NAME=app\n"),
+        "{env}"
+    );
+    host.call(&["app", "start", &uuid, "--app=app"])
+        .run()
+        .exits(0);
+    state("exited");
+    let log = rootfs.join("opt/stage2/app/rootfs/log");
+    assert_eq!(fs::read_to_string(log).unwrap(), "started\n");
+    host.call(&["app", "rm", &uuid, "--app=app"]).run().exits(0);
+    assert!(!rootfs.join("opt/stage2/app").exists());
+    assert_eq!(fs::read_dir(rootfs.join("rkt/status")).unwrap().count(), 0);
+    host.call(&["stop", &uuid]).run().exits(0);
+    running.finish().exits(0);
+    let calls = fs::read_to_string(host.data.path().join("calls")).unwrap();
+    let flags = "--debug=false --app=app";
+    assert_eq!(
+        calls,
+        format!(
+            "add --debug=false --uuid={uuid} --app=app\nPATH\nRKT_STAGE1_ENTERCMD\nRKT_STAGE1_ENTERPID\n\
+             start {flags}\nstop {flags}\nrm {flags}\nstop {uuid}\n"
+        )
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::bulkhead::has_machines;
 use crate::leftovers::no_processes;
@@ -49,13 +49,18 @@ fn an_app_runs_in_the_directory_and_what_it_writes_lies_there() {
 #[test]
 fn two_apps_have_a_directory_each_and_volumes_between_them() {
     let mounts = json!([{"volume": "shared", "path": "/shared"}]);
-    let own = json!([{"volume": "shared", "path": "/shared"}, {"volume": "own", "path": "/own"}]);
+    let own = json!([
+        {"volume": "shared", "path": "/shared"},
+        {"volume": "own", "path": "/own"},
+        {"volume": "host", "path": "/host"},
+    ]);
     let pod = Prepared::new(Rendered::Copy)
         .volume("shared")
         .volume("own")
+        .host_volume("host")
         .app_with(
             "one",
-            "echo of one > /mine; touch /own/x; echo word > /shared/new; mv /shared/new /shared/word",
+            "echo of one > /mine; touch /own/x; cp /mine /host/file; echo word > /shared/new; mv /shared/new /shared/word",
             own,
         )
         .app_with(
@@ -70,6 +75,8 @@ fn two_apps_have_a_directory_each_and_volumes_between_them() {
     );
     let mine = |app: &str| pod.root_of(app).join("mine").exists();
     assert!(mine("one") && !mine("two"));
+    let of_host = fs::read_to_string(pod.in_host_volume("host", "file"));
+    assert_eq!(of_host.unwrap(), "of one\n");
     // An empty volume is the pod's, and never in the directory.
     assert!(!pod.root_of("one").join("own/x").exists());
 }
@@ -80,15 +87,18 @@ fn a_running_pod_is_entered_attached_to_stopped_and_collected() {
     let env = pod.rootfs().join("rkt/env");
     fs::create_dir_all(&env).unwrap();
     fs::write(env.join("app"), "AC_APP_NAME=app\n").unwrap();
-    let running = pod.start(&NOW);
+    let etc = pod.rootfs().join("etc");
+    fs::create_dir_all(&etc).unwrap();
+    fs::write(etc.join("rkt-resolv.conf"), "nameserver 192.0.2.1\n").unwrap();
+    let running = pod.start(&["--net=none", "--dns-conf-mode=resolv=stage0,hosts=default"]);
     pod.wait_ready();
     assert!(pod.is_locked());
-    let script = "echo $AC_APP_NAME $TERM; echo text > /entered; exit 3";
+    let script = "echo $AC_APP_NAME $TERM; cat /etc/resolv.conf; echo text > /entered; exit 3";
     pod.enter("app", &["/bin/sh", "-c", script])
         .variable("TERM", "xterm")
         .run()
         .exits(3)
-        .prints("app xterm\n");
+        .prints("app xterm\nnameserver 192.0.2.1\n");
     let entered = fs::read_to_string(pod.root_of("app").join("entered"));
     assert_eq!(entered.unwrap(), "text\n");
     let list = ["--action=list", "--app=app", "--debug=false"];
@@ -124,6 +134,25 @@ fn older_versions_of_the_interface_say_less() {
         pod.run(arguments).run().exits(0).prints("runs\n");
         assert_eq!(pod.status("app"), "0");
     }
+}
+
+#[test]
+fn a_volume_that_a_converted_image_declares_starts_with_what_is_there() {
+    let mut pod = Prepared::new(Rendered::Copy);
+    let volume = json!([{"name": "data", "path": "/data"}]);
+    pod.add_with(
+        "app",
+        json!({"exec": ["/bin/ls", "/data"], "user": "0", "group": "0", "mountPoints": volume}),
+    );
+    pod.write_manifest();
+    let data = pod.root_of("app").join("data");
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("of-the-image"), "").unwrap();
+    let manifest = pod.stage2("app").join("manifest");
+    let mut image: Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
+    image["annotations"] = json!([{"name": "appc.io/docker/tag", "value": "1"}]);
+    fs::write(&manifest, image.to_string()).unwrap();
+    pod.run(&NOW).run().exits(0).prints("of-the-image\n");
 }
 
 #[test]

@@ -91,7 +91,7 @@ impl Prepared {
         self.rootfs().join("opt/stage2").join(app)
     }
 
-    /// Adds an app that runs a script, with these further fields in its part of the pod's manifest.
+    /// Adds an app that runs a script.
     pub(crate) fn app(mut self, name: &str, script: &str) -> Self {
         self.add(name, script, json!({}));
         self.write_manifest();
@@ -111,8 +111,30 @@ impl Prepared {
         self
     }
 
-    /// Renders the image and enters the app into the manifest, which is still to be written.
+    /// A directory of the host, which is made empty, as a volume of the pod.
+    pub(crate) fn host_volume(mut self, name: &str) -> Self {
+        let source = self.data.path().join(name);
+        fs::create_dir(&source).unwrap();
+        self.volumes
+            .push(json!({"name": name, "kind": "host", "source": source}));
+        self
+    }
+
+    /// A file of such a volume.
+    pub(crate) fn in_host_volume(&self, name: &str, file: &str) -> PathBuf {
+        self.data.path().join(name).join(file)
+    }
+
+    /// Renders the image and enters the app into the manifest, which is still to be written, with these further fields.
     pub(crate) fn add(&mut self, name: &str, script: &str, fields: Value) {
+        let program = json!({"exec": ["/bin/sh", "-c", script], "user": "0", "group": "0"});
+        self.add_with(name, program);
+        let app = self.apps.last_mut().and_then(Value::as_object_mut);
+        app.unwrap().extend(fields.as_object().unwrap().clone());
+    }
+
+    /// The same of an app that is described whole.
+    pub(crate) fn add_with(&mut self, name: &str, program: Value) {
         let stage2 = self.stage2(name);
         let root = stage2.join("rootfs");
         fs::create_dir_all(&root).unwrap();
@@ -130,14 +152,12 @@ impl Prepared {
         }
         // What rkt does to images with an /etc.
         symlink("../proc/self/mounts", root.join("etc/mtab")).unwrap();
-        let mut app = json!({
+        let id = format!("sha512-{}", "a".repeat(128));
+        self.apps.push(json!({
             "name": name,
-            "image": {"name": "example.com/busybox", "id": format!("sha512-{}", "a".repeat(128)), "labels": null},
-            "app": {"exec": ["/bin/sh", "-c", script], "user": "0", "group": "0"},
-        });
-        let fields = fields.as_object().unwrap().clone();
-        app.as_object_mut().unwrap().extend(fields);
-        self.apps.push(app);
+            "image": {"name": "example.com/busybox", "id": id, "labels": null},
+            "app": program,
+        }));
     }
 
     /// Forgets an app, whose directory the caller has deleted.

@@ -4,6 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use bulkhead_pod::found::FoundPod;
+use bulkhead_pod::lifecycle::AppImage;
+use bulkhead_pod::manifest::PodManifest;
+use bulkhead_pod::mutable::{Change, records};
 use clap::Args;
 
 use super::change::MutablePod;
@@ -90,11 +93,8 @@ impl AddRequest {
         let after = new.join(&before)?;
         change.add(&after, &pod.stage1, &new.image)?;
         let app = &new.image.app;
-        let rendered = match pod.stage1.takes_block_images() {
-            true => Ok(()),
-            false => directories::render(&new.image, &change.root_of(app)),
-        };
-        let added = rendered.and_then(|()| pod.succeeds(&pod.entrypoints.add, app, &[&pod.uuid()]));
+        let added = prepare(&pod, &change, &after, &new.image)
+            .and_then(|()| pod.succeeds(&pod.entrypoints.add, app, &[&pod.uuid()]));
         if added.is_err() {
             // The entrypoint may have been killed when the pod had the app already. What is to be told is why there is none.
             let _ = pod.call(&pod.entrypoints.rm, app, &[]);
@@ -103,6 +103,27 @@ impl AddRequest {
                 .with_context(|| format!("take app \"{app}\" back, which could not be added"))?;
         }
         added?;
+        if pod.keeps_records() {
+            records::added(pod.directory(), app)?;
+        }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What a stage1 that is not ours finds beside the image's manifest.
+fn prepare(
+    pod: &MutablePod,
+    change: &Change,
+    manifest: &PodManifest,
+    image: &AppImage,
+) -> Result<()> {
+    if pod.stage1.takes_block_images() {
+        return Ok(());
+    }
+    directories::render(image, &change.root_of(&image.app))?;
+    let runtime = manifest.app(image.app.as_str());
+    let app = runtime.and_then(|runtime| runtime.app.as_ref());
+    let variables = app.map_or(&[][..], |app| &app.environment);
+    records::environment(pod.directory(), &image.app, variables)?;
+    Ok(())
 }

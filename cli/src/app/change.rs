@@ -1,18 +1,18 @@
 //! One app of a pod that runs: started, stopped, taken away. And what adding one has in common with that.
 
 use std::path::Path;
-use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::process::{ExitCode, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 use bulkhead_pod::found::FoundPod;
 use bulkhead_pod::manifest::{AbsolutePath, AcName, PodContents, PodManifest};
-use bulkhead_pod::mutable::Change;
+use bulkhead_pod::mutable::{Change, records};
 use bulkhead_pod::stage1_image::{AppEntrypoints, Stage1Image};
 use bulkhead_pod::state::State;
 use clap::Args;
 
 use crate::arguments::GlobalOptions;
-use crate::pods::{self, PodName};
+use crate::pods::{self, PodName, crossing};
 
 /// What the stop entrypoint ends with when the app does not run (rkt).
 const NOT_RUNNING: i32 = 5;
@@ -32,6 +32,9 @@ impl AppName {
     pub(super) fn start(&self, global: &GlobalOptions) -> Result<ExitCode> {
         let pod = MutablePod::of(self.pod.find(&global.dir)?, global)?;
         pod.has(&self.app)?;
+        if pod.keeps_records() {
+            records::started(pod.directory(), &self.app)?;
+        }
         pod.succeeds(&pod.entrypoints.start, &self.app, &[])?;
         Ok(ExitCode::SUCCESS)
     }
@@ -64,6 +67,9 @@ impl AppName {
         contents.apps.retain(|app| app.name != self.app);
         let manifest = PodManifest::new(contents)?;
         change.remove(&manifest, &self.app)?;
+        if pod.keeps_records() {
+            records::removed(pod.directory(), &self.app)?;
+        }
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -94,8 +100,7 @@ impl MutablePod {
                 "pod \"{uuid}\" is not ready yet, or ending (`status --wait-ready` waits for it)"
             );
         }
-        let process = pod.process().with_context(whose)?;
-        let process = process.with_context(|| format!("pod {uuid} has no process"))?;
+        let pid = crossing::process(&global.dir, &pod)?;
         let stage1 = Stage1Image::open(&pod.path().join("stage1"))?;
         let entrypoints = stage1.app_entrypoints().cloned();
         let entrypoints = entrypoints
@@ -103,7 +108,7 @@ impl MutablePod {
             .with_context(whose)?;
         Ok(Self {
             pod,
-            pid: process.pid,
+            pid,
             debug: global.debug,
             stage1,
             entrypoints,
@@ -137,6 +142,15 @@ impl MutablePod {
         self.pod.app_times(app).created.is_some()
     }
 
+    /// Whether it is for this side to write down what becomes of an app, as in rkt: our own stage1 does it better, which knows.
+    pub(super) fn keeps_records(&self) -> bool {
+        !self.stage1.takes_block_images()
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        self.pod.path()
+    }
+
     /// The UUID, as an argument.
     pub(super) fn uuid(&self) -> String {
         format!("--uuid={}", self.pod.uuid())
@@ -162,27 +176,15 @@ impl MutablePod {
         app: &AcName,
         more: &[&str],
     ) -> Result<ExitStatus> {
-        let directory =
-            std::path::absolute(self.pod.path()).context("find the working directory")?;
-        let program = |name: &str| {
-            let rootfs = directory.join("stage1/rootfs");
-            rootfs.join(name.trim_start_matches('/'))
-        };
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let program_path = program(entrypoint.as_str());
-        Command::new(&program_path)
+        let mut command = crossing::command(&self.pod, &self.stage1, entrypoint, self.pid)?;
+        command
             .arg(format!("--debug={}", self.debug))
             .args(more)
             .arg(format!("--app={app}"))
-            .env_clear()
-            .env("RKT_STAGE1_ENTERCMD", program("enter"))
-            .env("RKT_STAGE1_ENTERPID", self.pid.to_string())
-            .env("PATH", path)
-            .current_dir(&directory)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .status()
-            .with_context(|| format!("execute {}", program_path.display()))
+            .stdout(Stdio::null());
+        let status = command.status();
+        status.with_context(|| format!("execute {}", command.get_program().display()))
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::convert::Infallible;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
 use std::str::FromStr;
 
 use anyhow::{Context, Result};
 use bulkhead_pod::stage1_image::Stage1Image;
 use clap::Args;
 
+use super::crossing;
 use super::enter::enterable;
 use super::name::PodName;
 use crate::arguments::GlobalOptions;
@@ -94,14 +94,13 @@ pub(crate) fn attach(global: &GlobalOptions, options: &AttachOptions) -> Result<
         .attach_entrypoint()
         .context("its stage1 cannot attach to apps: it has no attach entrypoint")
         .with_context(|| format!("pod {uuid}"))?;
-    let directory = std::path::absolute(pod.path()).context("find the working directory")?;
-    let name = entrypoint.as_str().trim_start_matches('/');
-    let program = directory.join("stage1/rootfs").join(name);
-    let error = Command::new(&program)
+    let pid = crossing::process(&global.dir, &pod)?;
+    let mut command = crossing::command(&pod, &stage1, entrypoint, pid)?;
+    let error = command
         .args(options.mode.words())
         .arg(format!("--app={app}"))
         .arg(format!("--debug={}", global.debug))
-        .current_dir(&directory)
         .exec();
-    Err(error).with_context(|| format!("execute {}", program.display()))
+    let program = command.get_program().display().to_string();
+    Err(error).with_context(|| format!("execute {program}"))
 }

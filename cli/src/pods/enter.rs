@@ -12,7 +12,7 @@ use bulkhead_pod::state::State;
 use bulkhead_pod::wait::{Until, wait};
 use clap::Args;
 
-use super::name;
+use super::{crossing, name};
 use crate::arguments::GlobalOptions;
 
 /// What runs when nothing is named, as in rkt.
@@ -48,8 +48,7 @@ pub(crate) fn enter(global: &GlobalOptions, options: &EnterOptions) -> Result<In
     let (pod, app) = enterable(global, pod, options.app.as_deref())?;
     let uuid = pod.uuid();
     let whose = || format!("pod {uuid}");
-    let process = pod.process().with_context(whose)?;
-    let process = process.with_context(|| format!("pod {uuid} has no process"))?;
+    let pid = crossing::process(&global.dir, &pod)?;
     let stage1 = Stage1Image::open(&pod.path().join("stage1"))?;
     let entrypoint = stage1
         .enter_entrypoint()
@@ -59,7 +58,7 @@ pub(crate) fn enter(global: &GlobalOptions, options: &EnterOptions) -> Result<In
     let program = directory.join("stage1/rootfs");
     let program = program.join(entrypoint.as_str().trim_start_matches('/'));
     let error = Command::new(&program)
-        .arg(format!("--pid={}", process.pid))
+        .arg(format!("--pid={pid}"))
         .arg(format!("--appname={app}"))
         .arg("--")
         .args(&options.command)

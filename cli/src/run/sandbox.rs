@@ -18,6 +18,9 @@ use super::{become_stage1, make_pod_of, record, to_run};
 use crate::arguments::GlobalOptions;
 use crate::stage1;
 
+/// The version of stage1's interface with pods whose apps come and go.
+const MUTABLE_SINCE: u32 = 5;
+
 /// Options of `app sandbox`.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Pod options")]
@@ -66,7 +69,7 @@ pub(crate) fn sandbox(
     }
     let names = Names::of(&options.start)?;
     let stage1 = stage1::open(&options.stage1)?;
-    if stage1.app_entrypoints().is_none() {
+    if stage1.app_entrypoints().is_none() || stage1.interface_version() < MUTABLE_SINCE {
         bail!(
             "stage1 image \"{}\" has no entrypoints for apps that come and go",
             options.stage1

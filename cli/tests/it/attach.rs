@@ -1,13 +1,14 @@
 //! `attach`: the step into the entrypoint of a running pod's stage1.
 
 use std::fs;
+use std::path::Path;
 
 use crate::fixture::{Fixture, assert_error};
 use crate::pods::{call, exited, hold, succeeds, uuid};
 
-/// What the entrypoints of stage1 wrote down since the last look.
-fn record(fixture: &Fixture) -> String {
-    let file = fixture.path("record");
+/// What the entrypoint wrote down since the last look: in the pod's directory, for it has three variables and no other.
+fn record(pod: &Path) -> String {
+    let file = pod.join("record");
     let text = fs::read_to_string(&file).unwrap_or_default();
     // Nothing was called since.
     let _ = fs::remove_file(file);
@@ -20,7 +21,6 @@ fn stage1_is_called_as_the_interface_says() {
     let pod = exited(&fixture);
     let id = uuid(&pod);
     let _lock = hold(&pod);
-    record(&fixture);
     let directory = pod.canonicalize().unwrap().display().to_string();
     let custom = |named: &[&str]| {
         let flags = ["tty-in", "tty-out", "stdin", "stdout", "stderr"];
@@ -37,8 +37,12 @@ fn stage1_is_called_as_the_interface_says() {
     ] {
         succeeds(&call(&fixture, &["attach", mode, "--app=db", &id[..9]]));
         let expected = format!("attach in {directory}: {called} --app=db --debug=false\n");
-        assert_eq!(record(&fixture), expected);
+        assert_eq!(record(&pod), expected);
     }
+    let environment = fs::read_to_string(pod.join("environment")).unwrap();
+    let enter =
+        format!("RKT_STAGE1_ENTERCMD={directory}/stage1/rootfs/enter\nRKT_STAGE1_ENTERPID=");
+    assert!(environment.starts_with(&enter), "{environment}");
 }
 
 #[test]
@@ -52,7 +56,6 @@ fn what_cannot_be_attached_to_is_named() {
         &format!("attach: pod \"{id}\" is not running: it is exited\n"),
     );
     let _lock = hold(&pod);
-    record(&fixture);
     for (words, problem) in [
         (
             &["--mode=tty,stdin"][..],
@@ -66,5 +69,5 @@ fn what_cannot_be_attached_to_is_named() {
         assert!(error.contains(problem), "{error}");
         assert_eq!(output.status.code(), Some(254));
     }
-    assert_eq!(record(&fixture), "");
+    assert_eq!(record(&pod), "");
 }

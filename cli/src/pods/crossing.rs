@@ -1,0 +1,53 @@
+//! Entrypoints that get from the host into a pod: by the process to enter, and the entrypoint that enters it (rkt, "crossing").
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use bulkhead_pod::found::FoundPod;
+use bulkhead_pod::manifest::AbsolutePath;
+use bulkhead_pod::stage1_image::Stage1Image;
+use bulkhead_pod::state::State;
+
+/// Between two looks at a process that is about to have a child, of which nobody gives notice.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The number of the process to enter, of a pod that runs. One that is just coming is waited for.
+pub(crate) fn process(data: &Path, pod: &FoundPod) -> Result<i32> {
+    let uuid = pod.uuid();
+    let whose = || format!("pod {uuid}");
+    loop {
+        let process = pod.process().with_context(whose)?;
+        let process = process.with_context(|| format!("pod {uuid} has no process"))?;
+        if let Some(pid) = process.to_enter().with_context(whose)? {
+            return Ok(pid);
+        }
+        match FoundPod::look_up(data, uuid)? {
+            Some(now) if now.state() == State::Running => std::thread::sleep(PAUSE),
+            _ => bail!("pod {uuid} has ended before it could be entered"),
+        }
+    }
+}
+
+/// A call in the pod's directory, with the three variables that rkt gives and no other. The words are still to be added.
+pub(crate) fn command(
+    pod: &FoundPod,
+    stage1: &Stage1Image,
+    entrypoint: &AbsolutePath,
+    pid: i32,
+) -> Result<Command> {
+    let directory = std::path::absolute(pod.path()).context("find the working directory")?;
+    let rootfs = directory.join("stage1/rootfs");
+    let program = |path: &AbsolutePath| rootfs.join(path.as_str().trim_start_matches('/'));
+    let mut command = Command::new(program(entrypoint));
+    command
+        .env_clear()
+        .env("RKT_STAGE1_ENTERPID", pid.to_string())
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .current_dir(&directory);
+    if let Some(enter) = stage1.enter_entrypoint() {
+        command.env("RKT_STAGE1_ENTERCMD", program(enter));
+    }
+    Ok(command)
+}
