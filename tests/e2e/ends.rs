@@ -159,3 +159,43 @@ fn many_who_collect_at_once_disturb_nobody() {
     assert_eq!(state(data.path(), &runs), "running");
     pod.signal(Signal::SIGTERM).finish().exits(7);
 }
+
+#[test]
+fn of_many_who_remove_a_pod_one_does() {
+    let data = own_data();
+    let uuid = exited(data.path(), 0);
+    let rm = || call(data.path(), ["rm", &uuid]).start();
+    let ends = [rm(), rm(), rm(), rm()].map(Running::finish);
+    let printed = ends.iter().filter(|end| end.text().contains(&uuid)).count();
+    assert_eq!(printed, 1);
+    for end in ends {
+        if !end.succeeded() {
+            end.exits(254).says(&uuid);
+        }
+    }
+    assert_eq!(files(&data.path().join("pods/run")).len(), 0);
+}
+
+#[test]
+fn a_prepared_pod_is_run_or_removed() {
+    let data = own_data();
+    let image = busybox_oci();
+    let image = image.to_str().expect("a path");
+    let prepare = ["prepare", image, "--exec=/bin/true"];
+    let uuid = call(data.path(), prepare).run().exits(0).text();
+    let run = call(data.path(), ["run-prepared", uuid.trim()]).start();
+    let removed = call(data.path(), ["rm", uuid.trim()]).run();
+    let ran = run.finish();
+    assert!(ran.succeeded() || removed.succeeded());
+    if !ran.succeeded() {
+        ran.exits(254).says(uuid.trim());
+    }
+    if !removed.succeeded() {
+        removed.exits(254).says(uuid.trim());
+        call(data.path(), ["rm", uuid.trim()]).run().exits(0);
+    }
+    call(data.path(), ["list", "--no-legend"])
+        .run()
+        .exits(0)
+        .prints("");
+}

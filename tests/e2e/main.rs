@@ -14,6 +14,7 @@ mod block_volumes;
 mod cgroup;
 mod container;
 mod crash;
+mod damaged;
 mod database;
 mod devices;
 mod disk;
