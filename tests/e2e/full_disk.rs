@@ -18,7 +18,10 @@ use crate::sandbox::Sandbox;
 const SIZE: &str = "size=160m";
 
 /// Bytes that are left on a full disk: none, enough to begin with small files, and with large ones.
-const ROOMS: [u64; 4] = [0, 4096, 128 * 1024, 2 * 1024 * 1024];
+const ROOMS: [u64; 4] = [0, 4096, 128 * 1024, 1024 * 1024];
+
+/// The same where three small files are to be made.
+const SMALL_ROOMS: [u64; 3] = [0, 4096, 8192];
 
 /// A disk of its own, mounted on a data directory.
 struct Disk(PathBuf);
@@ -119,7 +122,7 @@ fn a_pod_that_does_not_fit_leaves_nothing() {
         .exits(0);
     disk.fill(0);
     let before = disk.files();
-    for room in ROOMS {
+    for room in SMALL_ROOMS {
         disk.fill(room);
         has_no_room(prepare(&disk).run());
         has_no_room(
@@ -142,7 +145,8 @@ fn what_runs_goes_on_and_is_deleted() {
     disk.fill(0);
     let list = call(disk.path(), ["list"]).run().exits(0);
     list.shows(&uuid[..8]);
-    call(disk.path(), ["enter", &uuid, "/bin/echo", "here"])
+    let data = disk.path().to_str().expect("a path of letters");
+    Call::of(&["--dir", data, "enter", &uuid, "/bin/echo", "here"])
         .run()
         .exits(0)
         .prints("here\n");
