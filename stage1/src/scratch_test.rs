@@ -8,7 +8,17 @@ const MIB: u64 = 1 << 20;
 #[test]
 fn a_copy_has_the_same_bytes_and_the_same_holes() {
     let directory = tempfile::tempdir().unwrap();
-    let mut template = tempfile::tempfile_in(directory.path()).unwrap();
+    copies_of(tempfile::tempfile_in(directory.path()).unwrap());
+}
+
+#[test]
+fn a_copy_from_another_file_system_has_them_too() {
+    copies_of(tempfile::tempfile_in("/dev/shm").unwrap());
+}
+
+#[track_caller]
+fn copies_of(mut template: File) {
+    let directory = tempfile::tempdir().unwrap();
     template.set_len(64 * MIB).unwrap();
     template.write_all(b"start").unwrap();
     template.seek(io::SeekFrom::Start(32 * MIB)).unwrap();

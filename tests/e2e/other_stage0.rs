@@ -35,6 +35,9 @@ fn an_app_runs_in_the_directory_and_what_it_writes_lies_there() {
         .exits(7)
         .prints("hello\n0\nbox\nbox\n2\n0\n");
     assert_eq!(pod.status("app"), "7");
+    // Where rkt looks when nothing is mounted any more.
+    let status = fs::read(pod.directory.join("overlay/stage1/upper/rkt/status/app"));
+    assert_eq!(status.unwrap(), b"7");
     assert!(!pod.is_locked());
     let written = pod.root_of("app").join("written");
     assert_eq!(fs::read_to_string(&written).unwrap(), "text\n");
