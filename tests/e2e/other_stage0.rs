@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use serde_json::{Value, json};
 
 use crate::bulkhead::has_machines;
+use crate::killed::process;
 use crate::leftovers::no_processes;
 use crate::stage0::{Prepared, Rendered};
 
@@ -208,6 +209,13 @@ fn what_stage0_did_not_prepare_is_named() {
     assert_eq!(no_processes(), Vec::<String>::new());
 }
 
+/// Whether the container holds a directory of the host for an app.
+fn container_has_a_root() -> bool {
+    let mounts = format!("/proc/{}/mountinfo", process("container"));
+    let mounts = fs::read_to_string(mounts).unwrap();
+    mounts.contains(" /shares/share0 ")
+}
+
 #[test]
 fn apps_are_added_to_a_mutable_pod_where_their_directories_can_be_seen() {
     let mut pod = Prepared::new(Rendered::Overlay);
@@ -248,7 +256,9 @@ fn apps_are_added_to_a_mutable_pod_where_their_directories_can_be_seen() {
             .prints("text\n");
         cross(&pod, "stop", &[]).exits(0);
         cross(&pod, "stop", &[]).exits(5);
+        assert!(container_has_a_root());
         cross(&pod, "rm", &[]).exits(0);
+        assert!(!container_has_a_root());
     }
     pod.delete_app("app");
     pod.forget("app");
