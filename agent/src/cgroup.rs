@@ -94,6 +94,17 @@ impl Cgroup {
         &self.directory
     }
 
+    /// Whether a process is in it, or in a group that the app has made in it. `root` is the group that is the root of all that the agent
+    /// sees.
+    pub fn holds(&self, root: &Path, pid: i32) -> bool {
+        // One that has ended is nobody's once its parent knows.
+        let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        let (Some(path), Ok(own)) = (unified(&text), self.path.strip_prefix(root)) else {
+            return false;
+        };
+        Path::new(path).starts_with(Path::new("/").join(own))
+    }
+
     /// Removes the group and those that the app has made in it, which must have no processes.
     ///
     /// # Errors
@@ -202,6 +213,11 @@ fn io_rates(limits: Limits) -> Option<String> {
     (!rates.is_empty()).then_some(rates)
 }
 
+/// Where a process is in the hierarchy of cgroup v2.
+fn unified(text: &str) -> Option<&str> {
+    text.lines().find_map(|line| line.strip_prefix("0::"))
+}
+
 fn write(path: PathBuf, value: String) -> Result<(), CgroupError> {
     fs::write(&path, &value).map_err(|source| CgroupError {
         path,
@@ -226,7 +242,14 @@ fn out_of_memory_kills(events: &str) -> u64 {
 mod tests {
     use bulkhead_protocol::plan::Limits;
 
-    use super::{cpu_max, io_rates, out_of_memory_kills};
+    #[test]
+    fn a_process_is_in_one_group_of_the_unified_hierarchy() {
+        let text = "2:cpuset:/other\n0::/all.apps/web/own\n";
+        assert_eq!(unified(text), Some("/all.apps/web/own"));
+        assert_eq!(unified(""), None);
+    }
+
+    use super::{cpu_max, io_rates, out_of_memory_kills, unified};
 
     #[test]
     fn rates_hold_for_reading_and_for_writing() {

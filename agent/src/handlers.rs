@@ -97,6 +97,7 @@ impl Handlers {
             user: root(),
             group: root(),
             groups: List::default(),
+            says_ready: false,
             ..process
         }
     }

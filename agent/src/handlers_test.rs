@@ -24,6 +24,7 @@ fn process(pre_start: &[&str], post_stop: &[&str]) -> Process {
         seccomp: None,
         oom_score_adj: 0,
         rlimits: Vec::new().try_into().unwrap(),
+        says_ready: false,
     }
 }
 

@@ -1,5 +1,6 @@
 //! A child on its way to an app's program. Everything here runs after the fork, in the child.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::ffi::CString;
 use std::io;
@@ -38,6 +39,8 @@ pub struct Launch<'a> {
     pub app: &'a AppName,
     /// What to run.
     pub process: &'a Process,
+    /// Variables that the agent alone knows, in place of any of these names in the process's own environment.
+    pub variables: &'a [(&'static str, String)],
     /// Where.
     pub place: Place<'a>,
     /// Its standard streams.
@@ -221,13 +224,25 @@ impl Launch<'_> {
         self.reporter.terminal(&master).map_err(failed("pass on"))
     }
 
+    fn environment(&self) -> Vec<Cow<'_, str>> {
+        let name = |text: &str| {
+            text.split_once('=')
+                .map_or(text.len(), |(name, _)| name.len())
+        };
+        let is_ours = |text: &str| {
+            let mut ours = self.variables.iter();
+            ours.any(|(ours, _)| text[..name(text)] == **ours)
+        };
+        let own = self.process.environment.iter().map(|text| text.as_str());
+        let own = own.filter(|text| !is_ours(text)).map(Cow::Borrowed);
+        let ours = self.variables.iter();
+        own.chain(ours.map(|(name, value)| Cow::Owned(format!("{name}={value}"))))
+            .collect()
+    }
+
     fn execute(&self) -> Result<Infallible, StartError> {
-        let texts: Vec<&str> = self
-            .process
-            .environment
-            .iter()
-            .map(|text| text.as_str())
-            .collect();
+        let texts = self.environment();
+        let texts: Vec<&str> = texts.iter().map(|text| &**text).collect();
         let environment = c_strings(&texts);
         let arguments: Vec<&str> = self
             .process

@@ -21,6 +21,7 @@ pub mod launch;
 pub mod links;
 pub mod metadata;
 pub mod mounts;
+pub mod notify;
 pub mod outgoing;
 pub mod pod;
 pub mod poller;

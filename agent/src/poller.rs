@@ -31,10 +31,12 @@ pub enum Token {
     Metadata,
     /// One of them.
     MetadataClient(RequestId),
+    /// What a process says of itself.
+    Notify(ProcessId),
 }
 
 /// Bits of a token that say which kind it is.
-const KIND_BITS: u32 = 3;
+const KIND_BITS: u32 = 4;
 
 impl Token {
     fn encode(self) -> u64 {
@@ -47,6 +49,7 @@ impl Token {
             Self::Stderr(process) => (5, process.0),
             Self::Metadata => (6, 0),
             Self::MetadataClient(request) => (7, request.0),
+            Self::Notify(process) => (8, process.0),
         };
         u64::from(number) << KIND_BITS | kind
     }
@@ -63,6 +66,7 @@ impl Token {
             5 => Self::Stderr(process),
             6 => Self::Metadata,
             7 => Self::MetadataClient(RequestId(number)),
+            8 => Self::Notify(process),
             _ => return None,
         })
     }
@@ -149,6 +153,7 @@ mod tests {
             Token::Stderr(id),
             Token::Metadata,
             Token::MetadataClient(RequestId(u32::MAX)),
+            Token::Notify(id),
         ] {
             assert_eq!(Token::decode(token.encode()), Some(token));
         }

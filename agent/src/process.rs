@@ -9,6 +9,7 @@ use rustix::process::Pid;
 
 use crate::handlers::{Handlers, Stage};
 use crate::incoming::Incoming;
+use crate::notify::NotifySocket;
 use crate::outgoing::Outgoing;
 use crate::reason::Reason;
 use crate::report::Reports;
@@ -26,6 +27,10 @@ pub struct Entry {
     pub exec_ns: Option<u64>,
     /// Whether the host was told that it runs.
     pub is_started: bool,
+    /// Where it says that it is ready, if it does so itself.
+    pub notify: Option<NotifySocket>,
+    /// Whether it has said so.
+    pub is_ready: bool,
     /// Standard input.
     pub input: Input,
     /// Standard output.
@@ -123,6 +128,8 @@ impl Entry {
             handlers,
             exec_ns: None,
             is_started: false,
+            notify: None,
+            is_ready: false,
             input: Input {
                 is_planned: stdin,
                 stream: Incoming::default(),

@@ -324,6 +324,33 @@ pub fn install_filter(program: &[u8]) -> io::Result<()> {
     check(if result < 0 { -1 } else { 0 })
 }
 
+/// From here on the kernel takes whatever is sent to a socket, and keeps nothing of it.
+///
+/// # Errors
+/// What the kernel says.
+pub fn drop_all_that_comes(socket: BorrowedFd) -> io::Result<()> {
+    let mut nothing = libc::sock_filter {
+        code: u16::try_from(libc::BPF_RET | libc::BPF_K).unwrap_or(0),
+        jt: 0,
+        jf: 0,
+        k: 0,
+    };
+    let program = libc::sock_fprog {
+        len: 1,
+        filter: &raw mut nothing,
+    };
+    // SAFETY: SO_ATTACH_FILTER takes a `struct sock_fprog` of this length that points to one instruction; the kernel copies both.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            (&raw const program).cast(),
+            libc::socklen_t::try_from(size_of::<libc::sock_fprog>()).unwrap_or(0),
+        )
+    })
+}
+
 /// Lets the processes of a control group use only the devices for which this program answers 1.
 ///
 /// # Errors

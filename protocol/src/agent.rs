@@ -175,6 +175,11 @@ pub enum FromAgent {
         /// Guest time at the sending of this message.
         sent_ns: u64,
     },
+    /// A process that does so itself has said that it is ready; after its start, and once.
+    Ready {
+        /// Which.
+        process: ProcessId,
+    },
     /// A process ended, or never started. Its streams may still bring bytes; each says itself when it ends.
     Exited {
         /// Which.

@@ -396,7 +396,7 @@ pub struct Process {
     pub pre_start: List<Text<MAX_ARGUMENT>, MAX_ARGUMENTS>,
     /// What runs after it likewise, once it ran, however it ended. The process ends with it, as the program did.
     pub post_stop: List<Text<MAX_ARGUMENT>, MAX_ARGUMENTS>,
-    /// Environment in order, `NAME=value`, complete: the agent adds nothing.
+    /// Environment in order, `NAME=value`, complete but for what the agent alone knows: `NOTIFY_SOCKET` of one that `says_ready`.
     pub environment: List<Text<MAX_ARGUMENT>, MAX_ENVIRONMENT>,
     /// Working directory in the app's root. A missing one is an error.
     pub working_directory: Path,
@@ -419,6 +419,8 @@ pub struct Process {
     pub oom_score_adj: i16,
     /// Its resource limits; what is not named stays as the kernel has it.
     pub rlimits: List<ResourceLimit, MAX_RESOURCE_LIMITS>,
+    /// Whether the program says itself when it is ready (sd_notify(3)); then [`crate::agent::FromAgent::Ready`] follows.
+    pub says_ready: bool,
 }
 
 /// A program of classic BPF for `seccomp(2)`: instructions as they lie in memory (little-endian).

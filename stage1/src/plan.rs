@@ -12,6 +12,7 @@ mod export;
 mod limits;
 mod mounts;
 mod process;
+mod readiness;
 mod resource_limits;
 mod roots;
 mod seccomp;
@@ -286,6 +287,16 @@ pub enum PlanError {
         /// What is wrong.
         problem: String,
     },
+    /// An annotation that is neither yes nor no.
+    #[error("app {app}: annotation {name}: {value:?} is neither true nor false")]
+    Annotation {
+        /// Whose.
+        app: AppName,
+        /// Its name.
+        name: &'static str,
+        /// Its value.
+        value: String,
+    },
     /// An interactive pod with several apps.
     #[error("an interactive pod has one app, and this one has {0}")]
     Interactive(usize),
@@ -317,7 +328,8 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
         let (stdio, leads_to) = streams::of(runtime, &name, input.stdio)?;
         outputs.push(leads_to);
         let id = ProcessId(u32::try_from(index).unwrap_or(u32::MAX));
-        processes.push(process::process(id, &name, app, input, stdio)?);
+        let says_ready = readiness::is_said(runtime, &input.images[index].manifest, &name)?;
+        processes.push(process::process(id, &name, app, input, stdio, says_ready)?);
         let masked = mounts::masked(&volumes, closes, input.shares_kernel);
         let read_only = mounts::read_only(&volumes, closes, input.shares_kernel);
         let mounts = mounts::of_app(volumes, input.name_files, closes);

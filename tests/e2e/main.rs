@@ -53,6 +53,7 @@ mod paths;
 mod pod_manifest;
 mod posix;
 mod programs;
+mod readiness;
 mod root;
 mod sandbox;
 mod service;

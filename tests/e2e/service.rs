@@ -21,14 +21,14 @@ const SYSTEMD: &str = "/usr/lib/systemd/systemd";
 const WAITING: &str = "trap 'exit 0' TERM; echo ready; while :; do sleep 0.1; done";
 
 /// Stands for systemd: the socket that it makes, and what comes there.
-struct Manager {
+pub(crate) struct Manager {
     _directory: tempfile::TempDir,
     path: PathBuf,
     socket: UnixDatagram,
 }
 
 impl Manager {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = own_data();
         let path = directory.path().join("notify");
         let socket = UnixDatagram::bind(&path).expect("a socket");
@@ -41,19 +41,19 @@ impl Manager {
     }
 
     /// This call is a service of this manager.
-    fn starts(&self, call: Call) -> Call {
+    pub(crate) fn starts(&self, call: Call) -> Call {
         call.variable("NOTIFY_SOCKET", self.path.to_str().expect("plain names"))
     }
 
     #[track_caller]
-    fn hears(&self, text: &str) {
+    pub(crate) fn hears(&self, text: &str) {
         let mut message = [0; 256];
         let length = self.socket.recv(&mut message).expect("a message in time");
         assert_eq!(String::from_utf8_lossy(&message[..length]), text);
     }
 
     #[track_caller]
-    fn hears_nothing_more(&self) {
+    pub(crate) fn hears_nothing_more(&self) {
         self.socket.set_nonblocking(true).expect("a socket");
         let mut message = [0; 256];
         let heard = self.socket.recv(&mut message);

@@ -180,6 +180,7 @@ impl Agent {
     }
 
     pub(super) fn ended_as(&mut self, id: ProcessId, exit: Exit, reason: Option<Reason>) {
+        self.stop_hearing(id);
         let Some(entry) = self.processes.get_mut(&id) else {
             return;
         };

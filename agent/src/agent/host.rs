@@ -292,6 +292,9 @@ impl Agent {
                     exec_ns,
                     sent_ns: monotonic_ns(),
                 });
+                if entry.is_ready {
+                    messages.push(FromAgent::Ready { process });
+                }
             }
             if let State::Ended { exit, reason } = &entry.state {
                 messages.push(FromAgent::Exited {

@@ -5,6 +5,7 @@
 //! | `mod.rs` | the loop, its deadlines |
 //! | `host.rs` | the connection: dial, greet, lose, take messages |
 //! | `metadata.rs` | what apps ask of the metadata service |
+//! | `ready.rs` | apps that say themselves when they are ready |
 //! | `start.rs` | from `Start` to a running program |
 //! | `streams.rs` | bytes between pipes and the connection |
 //! | `end.rs` | reaping, stop, shutdown |
@@ -16,6 +17,7 @@ mod apps;
 mod end;
 mod host;
 mod metadata;
+mod ready;
 mod start;
 mod streams;
 
@@ -232,6 +234,7 @@ impl Agent {
                 Token::Stderr(process) => self.read_output(process, Stream::Stderr),
                 Token::Metadata => self.accept_metadata_client(),
                 Token::MetadataClient(id) => self.metadata_event(id),
+                Token::Notify(process) => self.hear_process(process),
             }
         }
         self.advance_ending();

@@ -18,8 +18,9 @@ use super::Agent;
 use crate::cgroup::Cgroup;
 use crate::clock::monotonic_ns;
 use crate::launch::{ChildStdio, Launch, Place, window};
+use crate::notify::{self, NotifySocket};
 use crate::pod::{PrepareError, RootState};
-use crate::poller::Token;
+use crate::poller::{Poller, Token};
 use crate::process::{Entry, InputEnd, State};
 use crate::reason::{Reason, reason};
 use crate::report::{self, Next, Report, Reports};
@@ -147,6 +148,13 @@ impl Agent {
             return Ok(());
         };
         let devices = pod.prepare(app, &self.machine)?;
+        let mut variables = Vec::new();
+        if process.says_ready {
+            let socket = listen_to(process.id, &self.poller);
+            let socket = socket.map_err(failed("make the socket of its readiness"))?;
+            variables.push((notify::VARIABLE, socket.address().to_owned()));
+            entry.notify = Some(socket);
+        }
         let pipes = pipes_of(entry, process.stdio).map_err(failed("make pipes"))?;
         let (reporter, reports) =
             report::pair().map_err(|errno| failed("make a socket pair")(errno.into()))?;
@@ -188,6 +196,7 @@ impl Agent {
         let launch = Launch {
             app: &process.app,
             process,
+            variables: &variables,
             place,
             stdio,
             reporter,
@@ -303,6 +312,7 @@ impl Agent {
                 exec_ns,
                 sent_ns: monotonic_ns(),
             });
+            self.tell_that_it_is_ready(id);
         }
     }
 
@@ -351,6 +361,13 @@ impl Agent {
             let _ = tcsetwinsize(master, window(size));
         }
     }
+}
+
+/// Where the process says that it is ready.
+fn listen_to(id: ProcessId, poller: &Poller) -> io::Result<NotifySocket> {
+    let socket = NotifySocket::open()?;
+    poller.add(&socket, Token::Notify(id), EventFlags::IN)?;
+    Ok(socket)
 }
 
 fn note_failure(entry: &mut Entry, reason: Reason) {

@@ -152,6 +152,7 @@ impl Relay {
                 assert!(exec_ns <= sent_ns);
                 self.outcome(process).started = true;
             }
+            FromAgent::Ready { .. } => panic!("no app of these tests says that it is ready"),
             FromAgent::Exited {
                 process,
                 exit,

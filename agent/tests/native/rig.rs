@@ -377,6 +377,7 @@ pub(crate) fn process(id: u32, app: &str, arguments: &[&str]) -> Process {
         seccomp: None,
         oom_score_adj: 0,
         rlimits: Vec::new().try_into().unwrap(),
+        says_ready: false,
     }
 }
 

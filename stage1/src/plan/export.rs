@@ -44,6 +44,7 @@ pub fn export(
         seccomp: None,
         oom_score_adj: 0,
         rlimits: List::default(),
+        says_ready: false,
     };
     let app = App {
         name,

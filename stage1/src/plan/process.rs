@@ -14,6 +14,7 @@ pub(super) fn process(
     app: &App,
     input: &Input<'_>,
     stdio: Stdio,
+    says_ready: bool,
 ) -> Result<Process, PlanError> {
     unsupported::refuse_app(app, name, stdio)?;
     let whose = |what: &str| format!("app {name}: {what}");
@@ -56,6 +57,7 @@ pub(super) fn process(
         seccomp: filter,
         oom_score_adj: oom_score_adjust(app),
         rlimits: bounded(whose("its resource limits"), limits)?,
+        says_ready,
     })
 }
 

@@ -211,9 +211,6 @@ impl Relay {
             Action::Forget { process } => self.streams.forget(process),
             Action::Answer { asker, answer } => self.clients.answer(asker, answer),
             Action::Ready => {
-                if let Err(error) = self.status.set_ready() {
-                    self.say(&format!("say that the pod is ready: {error}"));
-                }
                 // What the machine has counted by now is part of a trace.
                 if let (Some(vmm), Some(_)) = (&self.vmm, &self.trace) {
                     vmm.ask_stats();
@@ -243,6 +240,9 @@ impl Relay {
     }
 
     fn tell_that_apps_run(&self) {
+        if let Err(error) = self.status.set_ready() {
+            self.say(&format!("say that the pod is ready: {error}"));
+        }
         let Some(counter) = &self.apps_run else {
             return;
         };

@@ -23,6 +23,7 @@ mod inputs;
 mod mutable;
 mod output;
 mod process;
+mod readiness;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -256,6 +257,7 @@ impl Session {
                 exec_ns,
                 sent_ns,
             } => self.started(process, sent_ns.saturating_sub(exec_ns))?,
+            FromAgent::Ready { process } => self.app_is_ready(process)?,
             FromAgent::Exited {
                 process,
                 exit,
@@ -337,12 +339,6 @@ impl Session {
         }
         self.look_whether_apps_run();
         Ok(())
-    }
-
-    fn look_whether_apps_run(&mut self) {
-        if !self.stopping && self.apps.all_run() {
-            self.actions.push(Action::AppsRun);
-        }
     }
 
     /// The agent is back: it hears again what it may have missed.

@@ -33,6 +33,9 @@ pub(super) fn any_message() -> impl Strategy<Value = FromAgent> {
                 sent_ns,
             }
         }),
+        id.clone().prop_map(|id| FromAgent::Ready {
+            process: ProcessId(id)
+        }),
         (id.clone(), exit).prop_map(|(id, exit)| exited(id, exit)),
         (id.clone(), stream.clone(), offset.clone(), bytes)
             .prop_map(|(id, stream, offset, bytes)| data(id, stream, offset, &bytes)),

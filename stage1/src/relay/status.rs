@@ -1,7 +1,7 @@
 //! The files by which others learn of the pod, below one directory descriptor.
 //!
 //! `status/APP` holds an app's exit code in decimal; in a mutable pod `status/APP-created` is there when the app is, and
-//! `status/APP-started` since it was started; `supervisor-status` is a link to `ready` while the apps run (rkt,
+//! `status/APP-started` since it was started; `supervisor-status` is a link to `ready` from when all apps are ready to the end (rkt,
 //! stage1 interface).
 
 use std::io;

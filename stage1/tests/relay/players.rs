@@ -396,6 +396,7 @@ pub(crate) fn spec(names: &[&str], stdio: PlannedStdio) -> RelaySpec {
         seccomp: None,
         oom_score_adj: 0,
         rlimits: List::default(),
+        says_ready: false,
     });
     RelaySpec {
         plan: Plan {

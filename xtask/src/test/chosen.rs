@@ -22,6 +22,7 @@ const CONTAINER_MODULES: &[&str] = &[
     "logs::",
     "metadata::",
     "other_stage0::",
+    "readiness::",
     "root::",
     "sandbox::",
     "service::",

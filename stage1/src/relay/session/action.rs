@@ -67,7 +67,7 @@ pub enum Action {
     },
     /// The agent is there.
     Ready,
-    /// The programs of all apps have been started, and none has failed.
+    /// The programs of all apps have been started, and none has failed; those that say themselves when they are ready have said it.
     AppsRun,
     /// A phase of the start or end, this long ago.
     Phase {

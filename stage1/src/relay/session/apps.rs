@@ -2,7 +2,7 @@
 
 use bulkhead_protocol::agent::{Ack, Stream};
 use bulkhead_protocol::exit::Exit;
-use bulkhead_protocol::plan::{AppName, Process as Planned, ProcessId, Stdio};
+use bulkhead_protocol::plan::{AppName, Process as Planned, ProcessId};
 
 use super::process::Process;
 
@@ -21,7 +21,7 @@ pub(super) struct Apps {
 
 impl Apps {
     pub(super) fn new(planned: &[Planned]) -> Self {
-        let one = |p: &Planned| (p.app.clone(), Process::new(p.id, p.stdio));
+        let one = |p: &Planned| (p.app.clone(), Process::of_app(p.id, p));
         Self {
             list: planned.iter().map(one).collect(),
             next: u32::try_from(planned.len()).unwrap_or(u32::MAX),
@@ -32,15 +32,15 @@ impl Apps {
     }
 
     /// One more, with an id of its own; none when there are no more ids below `end`.
-    pub(super) fn start(&mut self, app: AppName, stdio: Stdio, end: u32) -> Option<ProcessId> {
+    pub(super) fn start(&mut self, program: &Planned, end: u32) -> Option<ProcessId> {
         let id = ProcessId(self.next);
         if id.0 >= end {
             return None;
         }
         self.next += 1;
-        let mut process = Process::new(id, stdio);
+        let mut process = Process::of_app(id, program);
         self.closed.iter().for_each(|stream| process.close(*stream));
-        self.list.push((app, process));
+        self.list.push((program.app.clone(), process));
         Some(id)
     }
 
@@ -84,9 +84,9 @@ impl Apps {
         self.list.iter().map(|(_, process)| process)
     }
 
-    /// Whether all were started, and none has failed.
+    /// Whether all were started, those that say themselves when they are ready have said it, and none has failed.
     pub(super) fn all_run(&self) -> bool {
-        self.first_failure.is_none() && !self.all().any(Process::is_waiting)
+        self.first_failure.is_none() && self.all().all(Process::has_become_ready)
     }
 
     /// An app has ended: its name.

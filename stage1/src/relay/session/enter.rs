@@ -110,6 +110,7 @@ impl Surroundings {
             seccomp: self.seccomp.clone(),
             oom_score_adj: self.oom_score_adj,
             rlimits: self.rlimits.clone(),
+            says_ready: false,
         })
     }
 

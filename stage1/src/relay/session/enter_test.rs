@@ -31,6 +31,7 @@ fn app() -> Process {
         seccomp: Some(vec![0; 8].try_into().unwrap()),
         oom_score_adj: 100,
         rlimits: List::try_from(vec![limit]).unwrap(),
+        says_ready: false,
     }
 }
 

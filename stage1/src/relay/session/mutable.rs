@@ -233,20 +233,21 @@ impl Session {
 
     fn start_app(&mut self, asker: Asker, name: &AppName) -> Option<Answer> {
         let app = self.mutable.as_mut()?.named(name)?;
-        let (last, stdio) = (app.last.take(), app.program.stdio);
+        let (last, program) = (app.last.take(), app.program.clone());
         if let Some(last) = last {
             self.forget_run(last);
         }
-        let Some(process) = self.apps.start(name.clone(), stdio, FIRST_ENTERED) else {
+        let Some(process) = self.apps.start(&program, FIRST_ENTERED) else {
             let reason = format!("the pod's apps were started {FIRST_ENTERED} times");
             return Some(Answer::Refused(reason));
         };
         let app = self.mutable.as_mut()?.named(name)?;
         app.waiting.push((asker, Order::Start));
         app.state = State::Running(process);
-        let mut program = Box::new(app.program.clone());
-        program.id = process;
-        app.ask(ToAgent::Start(program));
+        app.ask(ToAgent::Start(Box::new(Planned {
+            id: process,
+            ..program
+        })));
         let app = name.clone();
         self.actions.push(Action::Label { process, app });
         self.app_changed(name, AppChange::Started);

@@ -2,7 +2,7 @@
 
 use bulkhead_protocol::agent::{Ack, Chunk, Stream};
 use bulkhead_protocol::exit::Exit;
-use bulkhead_protocol::plan::{ProcessId, Stdio};
+use bulkhead_protocol::plan::{Process as Planned, ProcessId, Stdio};
 
 use super::Violation;
 use super::output::{Output, Taken};
@@ -14,10 +14,19 @@ enum State {
     Ended(Exit),
 }
 
+/// Whether it has said itself that it is ready, where it is one that does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Readiness {
+    Unsaid,
+    Awaited,
+    Said,
+}
+
 #[derive(Debug)]
 pub(super) struct Process {
     id: ProcessId,
     state: State,
+    readiness: Readiness,
     stdout: Output,
     stderr: Output,
     /// A new connection may repeat what the old one brought.
@@ -29,12 +38,24 @@ impl Process {
         Self {
             id,
             state: State::Waiting,
+            readiness: Readiness::Unsaid,
             stdout: Output::default(),
             stderr: match stdio {
                 Stdio::Pipes { .. } => Output::default(),
                 Stdio::Terminal { .. } => Output::absent(),
             },
             may_repeat: false,
+        }
+    }
+
+    /// Of an app, as planned.
+    pub(super) fn of_app(id: ProcessId, planned: &Planned) -> Self {
+        Self {
+            readiness: match planned.says_ready {
+                true => Readiness::Awaited,
+                false => Readiness::Unsaid,
+            },
+            ..Self::new(id, planned.stdio)
         }
     }
 
@@ -62,9 +83,21 @@ impl Process {
         }
     }
 
-    /// Whether it was not started yet.
-    pub(super) fn is_waiting(&self) -> bool {
-        self.state == State::Waiting
+    /// Whether that is news.
+    pub(super) fn ready(&mut self) -> Result<bool, Violation> {
+        match self.readiness {
+            Readiness::Awaited if self.state != State::Waiting => {
+                self.readiness = Readiness::Said;
+                Ok(true)
+            }
+            Readiness::Said if self.may_repeat => Ok(false),
+            _ => Err(self.cannot("said that it is ready")),
+        }
+    }
+
+    /// Whether it was started, and has said that it is ready where it says so itself.
+    pub(super) fn has_become_ready(&self) -> bool {
+        self.state != State::Waiting && self.readiness != Readiness::Awaited
     }
 
     /// Whether that is news.
