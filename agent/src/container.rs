@@ -132,6 +132,14 @@ fn run_pod(
     mount_change("/", private).map_err(root("make mounts private"))?;
     let devices = Devices::of(spec, &files)?;
     make_root(&devices, spec, &files)?;
+    let listeners = spec.listeners.iter();
+    let listeners: Result<Vec<OwnedFd>, _> = listeners
+        .map(|index| {
+            let socket = descriptor("a listening socket", index.0, &files)?;
+            socket.try_clone().map_err(ContainerError::Control)
+        })
+        .collect();
+    let listeners = listeners?;
     // The devices keep what they stand for; mounts were moved.
     drop(files);
     cgroup::delegate(Path::new("/cgroup"))?;
@@ -155,6 +163,7 @@ fn run_pod(
     let loops = devices.loops.try_clone().map_err(ContainerError::Control)?;
     let arrivals = Arrivals::new(Rc::clone(control), loops);
     let mut agent = Agent::new(machine, &STEPS, dial, start_ns)?;
+    agent.give_listeners(listeners);
     agent.expect_arrivals(Box::new(move || arrivals.next()));
     Ok(agent.run()?)
 }

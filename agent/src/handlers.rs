@@ -98,6 +98,7 @@ impl Handlers {
             group: root(),
             groups: List::default(),
             says_ready: false,
+            listeners: List::default(),
             ..process
         }
     }

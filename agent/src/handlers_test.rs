@@ -25,6 +25,7 @@ fn process(pre_start: &[&str], post_stop: &[&str]) -> Process {
         oom_score_adj: 0,
         rlimits: Vec::new().try_into().unwrap(),
         says_ready: false,
+        listeners: Vec::new().try_into().unwrap(),
     }
 }
 

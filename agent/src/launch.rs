@@ -12,7 +12,7 @@ use bulkhead_protocol::plan::{AppName, Process, WindowSize};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::unistd::execve;
 use rustix::fs::{Access, FileType, Gid, Mode, OFlags, Uid, access, fchown, fstat, open};
-use rustix::io::Errno;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::{chdir, ioctl_tiocsctty, setsid, umask};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
@@ -26,6 +26,7 @@ use crate::accounts::{self, AccountError, Ids};
 use crate::clock::monotonic_ns;
 use crate::confine;
 use crate::export;
+use crate::listeners;
 use crate::program::{self, ProgramError};
 use crate::reason::reason;
 use crate::report::Reporter;
@@ -49,6 +50,8 @@ pub struct Launch<'a> {
     pub reporter: Reporter,
     /// Whether it is the export of the app, and no program.
     pub exports: bool,
+    /// Sockets that it listens on.
+    pub listeners: Vec<&'a OwnedFd>,
 }
 
 /// Where a process runs.
@@ -122,7 +125,7 @@ pub enum StartError {
 impl Launch<'_> {
     /// Runs the program in place of this process. Comes back only when that fails, after a report, or when the export is done, with
     /// the code to end with.
-    pub fn run(self) -> u8 {
+    pub fn run(mut self) -> u8 {
         umask(Mode::empty());
         // In the agent's root, whose /proc no image or volume can cover.
         let oom = confine::prefer_in_oom(self.process);
@@ -134,7 +137,8 @@ impl Launch<'_> {
             self.reporter.root_failed(&reason(&error));
             return CODE_EXEC_FAILED;
         }
-        let executed = self.prepare(oom).and_then(|()| match self.exports {
+        let prepared = self.prepare(oom).and_then(|()| self.hand_over());
+        let executed = prepared.and_then(|()| match self.exports {
             true => Ok(()),
             false => self.execute().map(|never| match never {}),
         });
@@ -209,6 +213,25 @@ impl Launch<'_> {
         Ok(())
     }
 
+    /// Puts the sockets where the program looks for them (sd_listen_fds(3)). After the last use of any other descriptor.
+    fn hand_over(&mut self) -> Result<(), StartError> {
+        let set = |source| StartError::Set {
+            step: "hand over a listening socket",
+            source,
+        };
+        let count = i32::try_from(self.listeners.len()).unwrap_or(i32::MAX);
+        let end = listeners::FIRST.saturating_add(count);
+        self.reporter.move_to(end).map_err(set)?;
+        let sockets = self.listeners.iter();
+        let moved: Result<Vec<OwnedFd>, Errno> = sockets
+            .map(|socket| fcntl_dupfd_cloexec(socket, end))
+            .collect();
+        for (number, socket) in (listeners::FIRST..).zip(moved.map_err(set)?) {
+            sys::give(socket.as_fd(), number).map_err(|error| set(errno(error)))?;
+        }
+        Ok(())
+    }
+
     fn open_terminal(&self, size: WindowSize, ids: Ids) -> Result<(), StartError> {
         let failed = |step| move |source| StartError::Terminal { step, source };
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -237,6 +260,7 @@ impl Launch<'_> {
         let own = own.filter(|text| !is_ours(text)).map(Cow::Borrowed);
         let ours = self.variables.iter();
         own.chain(ours.map(|(name, value)| Cow::Owned(format!("{name}={value}"))))
+            .chain((!self.listeners.is_empty()).then(listeners::own_number))
             .collect()
     }
 

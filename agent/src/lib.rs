@@ -19,6 +19,7 @@ pub mod incoming;
 pub mod late_devices;
 pub mod launch;
 pub mod links;
+pub mod listeners;
 pub mod metadata;
 pub mod mounts;
 pub mod notify;

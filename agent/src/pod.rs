@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use bulkhead_protocol::mutable::AddedApp;
 use bulkhead_protocol::plan::{
-    App, AppName, DiskVolume, EmptyVolume, Limits, MAX_VOLUME_DISKS, Partition, Plan, ProcessId,
-    VOLUME_PARTITION,
+    App, AppName, DiskVolume, EmptyVolume, Limits, Listener, MAX_VOLUME_DISKS, Partition, Plan,
+    Process, ProcessId, VOLUME_PARTITION,
 };
 use rustix::process::Pid;
 
@@ -34,6 +34,7 @@ pub struct Pod {
     limits: Limits,
     volume_scratch: Option<Partition>,
     disk_volumes: Vec<DiskVolume>,
+    listeners: Vec<Listener>,
     /// All that there ever were: their places are their numbers.
     apps: Vec<AppState>,
     /// Directory of the apps' control groups, once one was made.
@@ -207,6 +208,7 @@ impl Pod {
             limits: plan.limits,
             volume_scratch: plan.volume_scratch,
             disk_volumes: plan.disk_volumes.into_vec(),
+            listeners: plan.listeners.into_vec(),
             apps: Vec::new(),
             cgroup: None,
         };
@@ -306,6 +308,13 @@ impl Pod {
     pub fn find(&self, name: &AppName) -> Option<usize> {
         let is_it = |app: &AppState| app.plan.name == *name && !app.is_removed;
         self.apps.iter().position(is_it)
+    }
+
+    /// The names of the sockets of a program, in its order.
+    pub fn names_of(&self, process: &Process) -> Vec<&str> {
+        let places = process.listeners.iter();
+        let listeners = places.filter_map(|place| self.listeners.get(usize::from(*place)));
+        listeners.map(|listener| listener.name.as_str()).collect()
     }
 
     /// Limits of all apps together.

@@ -35,6 +35,7 @@ fn check(apps: Vec<App>) -> Option<PlanError> {
         apps: apps.try_into().unwrap(),
         empty_volumes: Vec::new().try_into().unwrap(),
         volume_scratch: None,
+        listeners: Vec::new().try_into().unwrap(),
         disk_volumes: Vec::new().try_into().unwrap(),
     };
     Pod::new(plan, &Machine::guest()).err()

@@ -31,6 +31,8 @@ pub struct Entry {
     pub notify: Option<NotifySocket>,
     /// Whether it has said so.
     pub is_ready: bool,
+    /// Sockets that its program listens on, by their places in the plan.
+    pub listeners: Vec<u8>,
     /// Standard input.
     pub input: Input,
     /// Standard output.
@@ -59,6 +61,11 @@ pub enum State {
     Running {
         /// Its number.
         pid: Pid,
+    },
+    /// It is no program but a connection to a socket that an app listens on.
+    Connected {
+        /// The socket's place in the plan.
+        listener: usize,
     },
     /// It is no more.
     Ended {
@@ -110,6 +117,7 @@ impl Entry {
     /// Of a process that has not begun.
     pub fn new(app: Option<usize>, process: Process) -> Self {
         let stdio = process.stdio;
+        let listeners = process.listeners.to_vec();
         let handlers = Handlers::of(&process).map(Box::new);
         let first = handlers.as_ref().map_or(process, |h| h.program());
         let state = State::Waiting(Box::new(first));
@@ -130,6 +138,7 @@ impl Entry {
             is_started: false,
             notify: None,
             is_ready: false,
+            listeners,
             input: Input {
                 is_planned: stdin,
                 stream: Incoming::default(),
@@ -142,11 +151,39 @@ impl Entry {
         }
     }
 
+    /// Of a connection that stands.
+    pub fn of_connection(listener: usize, now_ns: u64) -> Self {
+        Self {
+            app: None,
+            state: State::Connected { listener },
+            handlers: None,
+            exec_ns: Some(now_ns),
+            is_started: true,
+            notify: None,
+            is_ready: false,
+            listeners: Vec::new(),
+            input: Input {
+                is_planned: true,
+                stream: Incoming::default(),
+                end: InputEnd::Expected,
+                is_full: false,
+            },
+            stdout: Output::default(),
+            stderr: None,
+            terminal: None,
+        }
+    }
+
+    /// Whether it is a connection, and no program.
+    pub fn is_connection(&self) -> bool {
+        matches!(self.state, State::Connected { .. })
+    }
+
     /// Its number, as long as it has not been reaped.
     pub fn pid(&self) -> Option<Pid> {
         match self.state {
             State::Starting { pid, .. } | State::Running { pid } => Some(pid),
-            State::Waiting(_) | State::Ended { .. } => None,
+            State::Waiting(_) | State::Connected { .. } | State::Ended { .. } => None,
         }
     }
 

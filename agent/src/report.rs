@@ -63,6 +63,15 @@ pub fn pair() -> Result<(Reporter, Reports)> {
 }
 
 impl Reporter {
+    /// Leaves the numbers below this one to others.
+    ///
+    /// # Errors
+    /// Without free descriptors.
+    pub fn move_to(&mut self, number: i32) -> Result<()> {
+        self.0 = rustix::io::fcntl_dupfd_cloexec(&self.0, number)?;
+        Ok(())
+    }
+
     /// See [`Report::Terminal`].
     ///
     /// # Errors

@@ -154,6 +154,16 @@ pub fn inherited(number: i32) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(number) }
 }
 
+/// Gives the program that this process becomes a copy of a descriptor at this number. Whatever had the number in this process, which must
+/// not need it any more, has it no longer.
+///
+/// # Errors
+/// What the kernel says.
+pub fn give(descriptor: BorrowedFd, number: i32) -> io::Result<()> {
+    // SAFETY: takes numbers. What is closed belongs to a child that ends by its exec, or at once.
+    check(unsafe { libc::dup2(descriptor.as_raw_fd(), number) })
+}
+
 /// The number of a loop device that nobody uses; somebody else may be faster to use it. `control` is `/dev/loop-control`.
 ///
 /// # Errors

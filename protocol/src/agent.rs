@@ -41,6 +41,9 @@ pub const MAX_MANIFEST: usize = 1 << 20;
 /// Processes of a pod that run at one time: the apps, and what was started in them.
 pub const MAX_PROCESSES: usize = 512;
 
+/// Connections to listening sockets of the host that are passed on to apps at one time.
+pub const MAX_PASSED_ON: usize = 128;
+
 /// Random bytes that a [`ToAgent::Welcome`] brings into the guest.
 pub const ENTROPY_LENGTH: usize = 64;
 
@@ -106,6 +109,15 @@ pub enum ToAgent {
     },
     /// Run a process.
     Start(Box<Process>),
+    /// A client of the host's has connected: connect to one of [`crate::plan::Plan::listeners`] for it. The connection has the streams of
+    /// a process: what the client writes is its [`Stream::Stdin`], what it reads [`Stream::Stdout`]. It has started when it is there, and
+    /// exited when both have ended.
+    Connect {
+        /// Its name in all later messages.
+        process: ProcessId,
+        /// The place in the list.
+        listener: u8,
+    },
     /// Bytes for a process's standard input.
     Data(Chunk),
     /// Output was passed on.

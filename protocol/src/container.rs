@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::MAX_APPS;
 use crate::bounded::List;
-use crate::plan::MAX_DISK_VOLUMES;
+use crate::plan::{MAX_DISK_VOLUMES, MAX_LISTENERS};
 use crate::vmm::{FdIndex, MAX_SHARES};
 
 /// The descriptors of a container, each named by its place among those that came with the message.
@@ -25,6 +25,8 @@ pub struct ContainerSpec {
     pub disks: List<ContainerDisk, MAX_DISK_VOLUMES>,
     /// Directories and files of the host, by their indexes in the plan.
     pub shares: List<SharedTree, MAX_SHARES>,
+    /// Sockets for apps, in the order of the plan's listeners.
+    pub listeners: List<FdIndex, MAX_LISTENERS>,
 }
 
 /// A disk of the host.

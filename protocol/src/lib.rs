@@ -22,6 +22,7 @@ pub mod container;
 pub mod control;
 pub mod exit;
 pub mod frame;
+mod listeners;
 pub mod metadata;
 pub mod mutable;
 pub mod plan;

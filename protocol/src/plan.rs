@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::MAX_APPS;
 use crate::bounded::{Blob, List, Text};
 
+pub use crate::listeners::{Listener, ListenerSocket, MAX_LISTENERS, MAX_PORT_NAME};
+
 /// Longest path (`PATH_MAX`, with its NUL, is 4096).
 pub const MAX_PATH: usize = 4095;
 
@@ -151,6 +153,8 @@ pub struct Plan {
     pub volume_scratch: Option<Partition>,
     /// Disks of the host that apps mount.
     pub disk_volumes: List<DiskVolume, MAX_DISK_VOLUMES>,
+    /// Sockets that apps get, in the order in which the pod got those that they stand for.
+    pub listeners: List<Listener, MAX_LISTENERS>,
 }
 
 /// The pod's own files of names.
@@ -396,7 +400,8 @@ pub struct Process {
     pub pre_start: List<Text<MAX_ARGUMENT>, MAX_ARGUMENTS>,
     /// What runs after it likewise, once it ran, however it ended. The process ends with it, as the program did.
     pub post_stop: List<Text<MAX_ARGUMENT>, MAX_ARGUMENTS>,
-    /// Environment in order, `NAME=value`, complete but for what the agent alone knows: `NOTIFY_SOCKET` of one that `says_ready`.
+    /// Environment in order, `NAME=value`, complete but for what the agent alone knows: `NOTIFY_SOCKET` of one that `says_ready`,
+    /// `LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES` of one that has `listeners`.
     pub environment: List<Text<MAX_ARGUMENT>, MAX_ENVIRONMENT>,
     /// Working directory in the app's root. A missing one is an error.
     pub working_directory: Path,
@@ -421,6 +426,8 @@ pub struct Process {
     pub rlimits: List<ResourceLimit, MAX_RESOURCE_LIMITS>,
     /// Whether the program says itself when it is ready (sd_notify(3)); then [`crate::agent::FromAgent::Ready`] follows.
     pub says_ready: bool,
+    /// Sockets that the program gets as its descriptors from 3 on, by their places in [`Plan::listeners`].
+    pub listeners: List<u8, MAX_LISTENERS>,
 }
 
 /// A program of classic BPF for `seccomp(2)`: instructions as they lie in memory (little-endian).
@@ -473,28 +480,5 @@ pub struct WindowSize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::AppName;
-
-    #[test]
-    fn app_names_are_words_joined_by_dashes() {
-        for good in ["a", "redis", "web-1", "0"] {
-            assert!(AppName::try_from(good.to_owned()).is_ok(), "{good}");
-        }
-        for bad in [
-            "",
-            "-",
-            "a-",
-            "-a",
-            "a--b",
-            "A",
-            "a/b",
-            "..",
-            "a b",
-            "é",
-            &"a".repeat(256),
-        ] {
-            assert!(AppName::try_from(bad.to_owned()).is_err(), "{bad}");
-        }
-    }
-}
+#[path = "plan_test.rs"]
+mod tests;

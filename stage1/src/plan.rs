@@ -19,6 +19,7 @@ mod seccomp;
 mod settings;
 mod shares;
 mod size;
+mod sockets;
 mod streams;
 mod unsupported;
 mod volumes;
@@ -46,6 +47,7 @@ pub use disks::DiskError;
 pub use export::export;
 pub use shares::{Share, ShareKind};
 pub use size::VmSize;
+pub use sockets::{Address, HostSocket, SocketKind};
 
 /// All that the plan depends on.
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +78,8 @@ pub struct Input<'a> {
     pub shares_kernel: bool,
     /// Whether apps come later: a pod may then start without any.
     pub mutable: bool,
+    /// Sockets that the pod was started with.
+    pub sockets: &'a [HostSocket],
 }
 
 /// What lies at a volume's source.
@@ -297,6 +301,24 @@ pub enum PlanError {
         /// Its value.
         value: String,
     },
+    /// A socket that nobody can have.
+    #[error("{socket} (LISTEN_FDS): {problem}")]
+    Socket {
+        /// Which.
+        socket: String,
+        /// Why not.
+        problem: String,
+    },
+    /// A port that gets its socket from whoever starts the pod, who has none for it.
+    #[error(
+        "app {app}: port {port} is socketActivated, and no socket for it was handed over (LISTEN_FDS)"
+    )]
+    NoSocket {
+        /// Which.
+        app: AppName,
+        /// Its name.
+        port: String,
+    },
     /// An interactive pod with several apps.
     #[error("an interactive pod has one app, and this one has {0}")]
     Interactive(usize),
@@ -312,6 +334,7 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
     unsupported::refuse_pod(input.manifest)?;
 
     let programs = programs(input)?;
+    let sockets = sockets::resolve(input, &programs)?;
     let mut shares = Shares::default();
     let roots = roots::resolve(input.manifest, input.images, &mut shares)?;
     let volumes = volumes::resolve(input, &programs, &roots.of_app, shares)?;
@@ -328,8 +351,11 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
         let (stdio, leads_to) = streams::of(runtime, &name, input.stdio)?;
         outputs.push(leads_to);
         let id = ProcessId(u32::try_from(index).unwrap_or(u32::MAX));
-        let says_ready = readiness::is_said(runtime, &input.images[index].manifest, &name)?;
-        processes.push(process::process(id, &name, app, input, stdio, says_ready)?);
+        processes.push(Process {
+            says_ready: readiness::is_said(runtime, &input.images[index].manifest, &name)?,
+            listeners: bounded("listening sockets", sockets.of_app(index))?,
+            ..process::process(id, &name, app, input, stdio)?
+        });
         let masked = mounts::masked(&volumes, closes, input.shares_kernel);
         let read_only = mounts::read_only(&volumes, closes, input.shares_kernel);
         let mounts = mounts::of_app(volumes, input.name_files, closes);
@@ -359,6 +385,7 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
         empty_volumes: bounded("the pod's empty volumes", volumes.empty)?,
         volume_scratch,
         disk_volumes: bounded("the pod's disks", volumes.disks.0)?,
+        listeners: sockets.listeners,
     };
     Ok(Pod {
         plan,

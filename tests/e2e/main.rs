@@ -57,6 +57,7 @@ mod readiness;
 mod root;
 mod sandbox;
 mod service;
+mod socket_activation;
 mod stop;
 mod streams;
 mod syscalls;

@@ -192,12 +192,14 @@ impl Agent {
             exit,
             reason: reason.clone(),
         };
+        let listeners = std::mem::take(&mut entry.listeners);
         self.ended.push_back(id);
         self.send(&FromAgent::Exited {
             process: id,
             exit,
             reason,
         });
+        self.close_listeners(&listeners);
     }
 
     /// Ended processes are kept for a host that lost the connection; no more of them than may run.

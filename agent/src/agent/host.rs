@@ -242,6 +242,7 @@ impl Agent {
             }
             ToAgent::Pod { plan } => self.build_pod(*plan)?,
             ToAgent::Start(process) => self.start(*process),
+            ToAgent::Connect { process, listener } => self.connect(process, listener),
             ToAgent::Data(chunk) => self.take_input(&chunk)?,
             ToAgent::Ack(ack) => self.take_ack(&ack)?,
             ToAgent::Signal { process, signal } => self.signal(process, signal),
@@ -352,6 +353,7 @@ impl Agent {
                 what: "open the metadata service",
                 source: errno.into(),
             })?;
+        self.make_listeners(&plan.listeners)?;
         self.pod = Some(Pod::new(plan, &self.machine)?);
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `mod.rs` | the loop, its deadlines |
 //! | `host.rs` | the connection: dial, greet, lose, take messages |
+//! | `connections.rs` | clients of the host's that are connected to apps |
 //! | `metadata.rs` | what apps ask of the metadata service |
 //! | `ready.rs` | apps that say themselves when they are ready |
 //! | `start.rs` | from `Start` to a running program |
@@ -14,6 +15,7 @@
 //! Nothing here waits but [`Poller::wait`], except for the kernel's own work on the agent's few mounts.
 
 mod apps;
+mod connections;
 mod end;
 mod host;
 mod metadata;
@@ -42,6 +44,7 @@ use crate::dial::Backoff;
 use crate::disk::Arrived;
 use crate::incoming::StreamError;
 use crate::late_devices::LateDevices;
+use crate::listeners::ListenerError;
 use crate::pod::{PlanError, Pod};
 use crate::poller::{Poller, Token};
 use crate::process::Entry;
@@ -78,6 +81,8 @@ pub struct Agent {
     ended: VecDeque<ProcessId>,
     /// Streams that have something to send, in turn.
     line: VecDeque<(ProcessId, Stream)>,
+    /// Sockets that apps listen on, by their places in the plan; none where the app has ended.
+    listeners: Vec<Option<OwnedFd>>,
     metadata: metadata::Service,
     late_devices: LateDevices,
     ending: Ending,
@@ -119,6 +124,14 @@ pub enum Fatal {
     /// A guest that lacks something.
     #[error("cannot set up the guest")]
     Setup(#[from] SetupError),
+    /// A socket for an app that cannot be.
+    #[error("make the socket of port {name}")]
+    Listener {
+        /// The port's name.
+        name: String,
+        /// Why.
+        source: ListenerError,
+    },
     /// A kernel parameter that there is not, or that cannot be so.
     #[error("set the kernel parameter {path} to {value:?}")]
     Setting {
@@ -183,6 +196,7 @@ impl Agent {
             processes: BTreeMap::new(),
             ended: VecDeque::new(),
             line: VecDeque::new(),
+            listeners: Vec::new(),
             metadata: metadata::Service::default(),
             ending: Ending::No,
             changes: Vec::new(),
@@ -192,6 +206,11 @@ impl Agent {
     /// Devices of apps that are added come by this.
     pub fn expect_arrivals(&mut self, arrive: Arrive) {
         self.arrive = Some(arrive);
+    }
+
+    /// Sockets that apps get as they are, in the plan's order.
+    pub fn give_listeners(&mut self, sockets: Vec<OwnedFd>) {
+        self.listeners = sockets.into_iter().map(Some).collect();
     }
 
     /// Runs until the pod is shut down; the caller then resets the machine.

@@ -15,9 +15,11 @@ use rustix::process::Pid;
 use rustix::termios::tcsetwinsize;
 
 use super::Agent;
+use super::connections::of_program;
 use crate::cgroup::Cgroup;
 use crate::clock::monotonic_ns;
 use crate::launch::{ChildStdio, Launch, Place, window};
+use crate::listeners;
 use crate::notify::{self, NotifySocket};
 use crate::pod::{PrepareError, RootState};
 use crate::poller::{Poller, Token};
@@ -75,7 +77,7 @@ impl Agent {
         let alive = self
             .processes
             .values()
-            .filter(|entry| !entry.is_ended())
+            .filter(|entry| !(entry.is_ended() || entry.is_connection()))
             .count();
         if app.is_none() {
             Some(format!("the pod has no app {name}"))
@@ -155,6 +157,10 @@ impl Agent {
             variables.push((notify::VARIABLE, socket.address().to_owned()));
             entry.notify = Some(socket);
         }
+        let sockets = of_program(&self.listeners, process);
+        if !sockets.is_empty() {
+            variables.extend(listeners::variables(&pod.names_of(process)));
+        }
         let pipes = pipes_of(entry, process.stdio).map_err(failed("make pipes"))?;
         let (reporter, reports) =
             report::pair().map_err(|errno| failed("make a socket pair")(errno.into()))?;
@@ -182,25 +188,15 @@ impl Agent {
                 true,
             ),
         };
-        let stdio = match (&pipes, process.stdio) {
-            (_, Stdio::Terminal { size }) => ChildStdio::Terminal(size),
-            (
-                Some(Pipes {
-                    theirs: [input, output, errors],
-                    ..
-                }),
-                Stdio::Pipes { .. },
-            ) => ChildStdio::Pipes([input, output, errors]),
-            (None, Stdio::Pipes { .. }) => unreachable!("make_pipes makes them for this kind"),
-        };
         let launch = Launch {
             app: &process.app,
             process,
             variables: &variables,
             place,
-            stdio,
+            stdio: streams_of(&pipes, process.stdio),
             reporter,
             exports: plan.exported,
+            listeners: sockets,
         };
         let cgroup = pod.cgroup(app).map(|cgroup| cgroup.directory().as_fd());
         let pid = sys::spawn(makes_root, cgroup, || launch.run()).map_err(failed("clone3"))?;
@@ -389,6 +385,21 @@ fn pipes_of(entry: &mut Entry, stdio: Stdio) -> io::Result<Option<Pipes>> {
         handlers.keep_streams(&mut pipes.theirs)?;
     }
     Ok(pipes)
+}
+
+/// The child's ends.
+fn streams_of(pipes: &Option<Pipes>, stdio: Stdio) -> ChildStdio<'_> {
+    match (pipes, stdio) {
+        (_, Stdio::Terminal { size }) => ChildStdio::Terminal(size),
+        (
+            Some(Pipes {
+                theirs: [input, output, errors],
+                ..
+            }),
+            Stdio::Pipes { .. },
+        ) => ChildStdio::Pipes([input, output, errors]),
+        (None, Stdio::Pipes { .. }) => unreachable!("make_pipes makes them for this kind"),
+    }
 }
 
 /// None for a terminal: the child opens that in its app's root.

@@ -11,6 +11,7 @@ use bulkhead_protocol::bounded::Blob;
 use bulkhead_protocol::plan::ProcessId;
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
+use rustix::net::{Shutdown, shutdown};
 
 use super::{Agent, Fatal};
 use crate::connection::Connection;
@@ -103,6 +104,7 @@ impl Agent {
         let Some(entry) = self.processes.get_mut(&id) else {
             return;
         };
+        let is_connection = entry.is_connection();
         let input = &mut entry.input;
         let InputEnd::Open(end) = &input.end else {
             return;
@@ -130,10 +132,15 @@ impl Agent {
             if entry.terminal.is_some() {
                 let _ = rustix::io::write(end, END_OF_TRANSMISSION);
             }
+            if is_connection {
+                // The app sees the end of what its client wrote, and may go on itself.
+                let _ = shutdown(end, Shutdown::Write);
+            }
             self.poller.remove(end);
-            input.end = InputEnd::Closed;
+            entry.input.end = InputEnd::Closed;
         }
-        if let Some(offset) = input.stream.take_acknowledgement() {
+        let is_closed = matches!(entry.input.end, InputEnd::Closed);
+        if let Some(offset) = entry.input.stream.take_acknowledgement() {
             let stream = Stream::Stdin;
             self.send(&FromAgent::Ack(Ack {
                 process: id,
@@ -141,6 +148,9 @@ impl Agent {
                 offset,
                 closed: false,
             }));
+        }
+        if is_closed {
+            self.settle_connection(id);
         }
     }
 
@@ -162,6 +172,7 @@ impl Agent {
             offset,
             closed: true,
         }));
+        self.settle_connection(id);
     }
 
     /// Takes what a process wrote, as far as its window goes.
@@ -192,6 +203,7 @@ impl Agent {
             }
         }
         self.queue(id, stream);
+        self.settle_connection(id);
     }
 
     /// No output will come, and none is on its way. The host is told at once: what it hears next may be that the process never ran.
@@ -263,6 +275,7 @@ impl Agent {
             {
                 self.close_input(process);
             }
+            self.settle_connection(process);
             return Ok(());
         }
         if let Some(end) = &output.end

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // Every file here is a test.
 
 mod apps;
+mod connections;
 mod handlers;
 mod pod;
 mod processes;

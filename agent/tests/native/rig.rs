@@ -308,6 +308,7 @@ fn plan(apps: Vec<App>, image_length: u64) -> Plan {
         apps: apps.try_into().unwrap(),
         empty_volumes: Vec::new().try_into().unwrap(),
         volume_scratch: None,
+        listeners: Vec::new().try_into().unwrap(),
         disk_volumes: Vec::new().try_into().unwrap(),
     }
 }
@@ -378,6 +379,7 @@ pub(crate) fn process(id: u32, app: &str, arguments: &[&str]) -> Process {
         oom_score_adj: 0,
         rlimits: Vec::new().try_into().unwrap(),
         says_ready: false,
+        listeners: Vec::new().try_into().unwrap(),
     }
 }
 

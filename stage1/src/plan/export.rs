@@ -45,6 +45,7 @@ pub fn export(
         oom_score_adj: 0,
         rlimits: List::default(),
         says_ready: false,
+        listeners: List::default(),
     };
     let app = App {
         name,
@@ -66,6 +67,7 @@ pub fn export(
         apps: bounded("the pod's apps", vec![app])?,
         empty_volumes: List::default(),
         volume_scratch: None,
+        listeners: List::default(),
         disk_volumes: List::default(),
     };
     Ok(Pod {

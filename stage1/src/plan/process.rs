@@ -8,13 +8,13 @@ use super::environment::environment;
 use super::{Input, PlanError, bound, bounded};
 use super::{capabilities, resource_limits, seccomp, unsupported};
 
+/// But for what others have to say of it: whether it says itself that it is ready, and its sockets.
 pub(super) fn process(
     id: ProcessId,
     name: &AppName,
     app: &App,
     input: &Input<'_>,
     stdio: Stdio,
-    says_ready: bool,
 ) -> Result<Process, PlanError> {
     unsupported::refuse_app(app, name, stdio)?;
     let whose = |what: &str| format!("app {name}: {what}");
@@ -57,7 +57,8 @@ pub(super) fn process(
         seccomp: filter,
         oom_score_adj: oom_score_adjust(app),
         rlimits: bounded(whose("its resource limits"), limits)?,
-        says_ready,
+        says_ready: false,
+        listeners: List::default(),
     })
 }
 

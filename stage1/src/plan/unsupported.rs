@@ -12,7 +12,7 @@
 //! | an isolator of the pod that appc does not know | passed over, as the specification has it |
 //! | event handlers | run, but on a terminal: refused, for the terminal is one program's |
 //! | exposed ports | refused: the app would miss something it relies on |
-//! | ports of the image | accepted: they only document |
+//! | ports of the image | accepted: they only document, but for `socketActivated` ones, which get sockets (`sockets`) |
 
 use bulkhead_pod::manifest::{App, Isolator, PodIsolator, PodManifest};
 use bulkhead_protocol::plan::{AppName, Stdio};

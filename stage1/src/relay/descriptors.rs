@@ -19,6 +19,8 @@ pub struct Descriptors {
     pub control: Option<OwnedFd>,
     /// An event counter for the one who waits for the apps, if somebody does.
     pub apps_run: Option<OwnedFd>,
+    /// Listening sockets for apps, in the order of the plan's.
+    pub listeners: Vec<OwnedFd>,
     /// Where phases go.
     pub trace: Option<File>,
     /// The guest kernel's file.
@@ -53,3 +55,6 @@ pub const JOURNAL: RawFd = 10;
 
 /// An event counter that becomes readable when all apps run; absent where nobody waits for it.
 pub const APPS_RUN: RawFd = 11;
+
+/// The first of the listening sockets for apps, at most [`bulkhead_protocol::plan::MAX_LISTENERS`]: they do not block.
+pub const LISTENERS: RawFd = 12;

@@ -8,6 +8,7 @@ mod client;
 mod clients;
 mod commands;
 mod outputs;
+mod passed_on;
 mod streams;
 
 use std::fs::File;
@@ -38,6 +39,7 @@ use agent_link::AgentLink;
 use clients::{Awaited, Clients};
 use commands::{Command, Commands};
 use outputs::{AppOutputs, log_of};
+use passed_on::PassedOn;
 use streams::Streams;
 
 /// What the last output gets to be written, when the pod is over.
@@ -95,6 +97,7 @@ pub fn run(descriptors: Descriptors) -> Result<u8, RelayError> {
         log,
         outputs,
         clients: Clients::new(descriptors.control),
+        passed_on: PassedOn::new(descriptors.listeners),
         apps_run: descriptors.apps_run,
         trace: descriptors.trace,
         kernel: descriptors.kernel,
@@ -117,6 +120,7 @@ enum Source {
     Vmm,
     Resizes,
     Clients(Awaited),
+    PassedOn(passed_on::Awaited),
 }
 
 struct Relay {
@@ -131,6 +135,7 @@ struct Relay {
     log: Log,
     outputs: AppOutputs,
     clients: Clients,
+    passed_on: PassedOn,
     apps_run: Option<OwnedFd>,
     trace: Option<File>,
     kernel: Option<File>,
@@ -154,6 +159,7 @@ impl Relay {
             self.streams
                 .ask_for_input(self.session.input_room(INTERACTIVE));
             self.clients.drop_unwanted_inputs(&self.session);
+            self.passed_on.drop_unwanted_inputs(&self.session);
             self.wait()?;
             let now = self.now();
             if self.session.is_late(now) && load::is_high() {
@@ -191,6 +197,10 @@ impl Relay {
             }
             Action::Client { process, news } => {
                 let now = self.now();
+                if self.passed_on.owns(process) {
+                    self.passed_on.tell(process, news, &mut self.session, now);
+                    return;
+                }
                 self.clients.tell(process, news, &mut self.session, now);
             }
             Action::Status { app, code } => {
@@ -248,31 +258,6 @@ impl Relay {
         };
         if let Err(error) = rustix::io::write(counter, &1_u64.to_ne_bytes()) {
             self.say(&format!("say that the apps run: {error}"));
-        }
-    }
-
-    fn output(&mut self, source: outputs::Source, bytes: Vec<u8>) {
-        let now = self.now();
-        let (process, stream) = source;
-        self.outputs.given(source, bytes.len());
-        self.clients.output(source, &bytes, &mut self.session, now);
-        let destination = self.outputs.destination(source);
-        if destination == Destination::Log {
-            self.log.output(process, stream, &bytes);
-        }
-        if matches!(destination, Destination::Log | Destination::Stream) {
-            self.streams.output(process, stream, bytes);
-        }
-    }
-
-    /// Tells the session what everybody has who reads an output.
-    fn pass_on(&mut self) {
-        let now = self.now();
-        self.clients.hang_up(now);
-        let clients = &self.clients;
-        for ((process, stream), count) in self.outputs.take_passed(|source| clients.waiting(source))
-        {
-            self.session.written(now, process, stream, count);
         }
     }
 
@@ -356,6 +341,9 @@ impl Relay {
         for (awaited, file, flags) in self.clients.wanted(&self.session) {
             add(Source::Clients(awaited), file, flags);
         }
+        for (awaited, file, flags) in self.passed_on.wanted(&self.session) {
+            add(Source::PassedOn(awaited), file, flags);
+        }
         (sources, wanted)
     }
 
@@ -376,6 +364,10 @@ impl Relay {
                 self.act();
                 let now = self.now();
                 self.clients.hear(awaited, flags, &mut self.session, now);
+            }
+            Source::PassedOn(awaited) => {
+                let now = self.now();
+                self.passed_on.hear(awaited, flags, &mut self.session, now);
             }
         }
     }

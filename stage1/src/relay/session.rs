@@ -22,6 +22,7 @@ mod input;
 mod inputs;
 mod mutable;
 mod output;
+mod passed_on;
 mod process;
 mod readiness;
 
@@ -105,6 +106,8 @@ pub struct Session {
     /// What apps have asked the metadata service, at most [`MAX_REQUESTS`].
     requests: VecDeque<Request>,
     stopping: bool,
+    /// Only connections to the apps are waited for yet.
+    lingers: bool,
     stopped_early: bool,
     failure: Option<Failure>,
     actions: Vec<Action>,
@@ -143,6 +146,7 @@ impl Session {
             metadata,
             requests: VecDeque::new(),
             stopping: false,
+            lingers: false,
             stopped_early: false,
             failure: None,
             actions: Vec::new(),

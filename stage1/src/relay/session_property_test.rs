@@ -63,6 +63,7 @@ enum Event {
     Input(Vec<u8>),
     Closed,
     Enter(bool),
+    PassOn,
     ClientSignal(u32, u8),
     ClientInput(u32, Vec<u8>),
     ClientClosed(u32),
@@ -80,6 +81,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => prop::collection::vec(any::<u8>(), 0..8).prop_map(Event::Input),
         1 => Just(Event::Closed),
         3 => any::<bool>().prop_map(Event::Enter),
+        3 => Just(Event::PassOn),
         1 => (3_u32..6, any::<u8>()).prop_map(|(id, n)| Event::ClientSignal(id, n)),
         1 => (3_u32..6, prop::collection::vec(any::<u8>(), 0..8))
             .prop_map(|(id, bytes)| Event::ClientInput(id, bytes)),
@@ -115,6 +117,7 @@ proptest! {
                     let ids = entered.into_iter().map(|id| id.0);
                     clients.extend(ids);
                 }
+                Event::PassOn => clients.extend(session.pass_on(0).map(|id| id.0)),
                 Event::ClientSignal(id, n) => session.signal(ProcessId(id), n),
                 Event::ClientInput(id, bytes) => session.input(ProcessId(id), &bytes),
                 Event::ClientClosed(id) => session.client_closed(now, ProcessId(id), Stream::Stdout),

@@ -32,6 +32,7 @@ pub(super) fn process(id: u32, name: &str, stdio: Stdio) -> Process {
         oom_score_adj: 0,
         rlimits: List::default(),
         says_ready: false,
+        listeners: List::default(),
     }
 }
 
@@ -47,6 +48,7 @@ pub(super) fn spec(names: &[&str], stdio: Stdio) -> RelaySpec {
             apps: List::default(),
             empty_volumes: List::default(),
             volume_scratch: None,
+            listeners: List::default(),
             disk_volumes: Vec::new().try_into().unwrap(),
         },
         manifest: Blob::try_from(&br#"{"acKind":"PodManifest","acVersion":"0.8.11"}"#[..]).unwrap(),

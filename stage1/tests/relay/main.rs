@@ -6,6 +6,7 @@
 mod attached;
 mod entered;
 mod mutable;
+mod passed_on;
 mod players;
 
 use std::io::{Read, Write};

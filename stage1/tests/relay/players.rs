@@ -50,7 +50,15 @@ pub(crate) struct Pod {
 impl Pod {
     /// Starts the relay's program with the spec of a pod of these apps.
     pub(crate) fn start(names: &[&str], stdio: PlannedStdio) -> Self {
-        Self::of(spec(names, stdio))
+        Self::of(spec(names, stdio), &[])
+    }
+
+    /// The same of a pod of one app, which listens on these sockets.
+    pub(crate) fn listening(listeners: &[OwnedFd]) -> Self {
+        Self::of(
+            spec(&["web"], PlannedStdio::Pipes { stdin: false }),
+            listeners,
+        )
     }
 
     /// The same of a pod whose apps come later.
@@ -58,10 +66,10 @@ impl Pod {
         let mut spec = spec(&[], PlannedStdio::Pipes { stdin: false });
         spec.mutable = true;
         spec.label_output = true;
-        Self::of(spec)
+        Self::of(spec, &[])
     }
 
-    fn of(spec: RelaySpec) -> Self {
+    fn of(spec: RelaySpec, listeners: &[OwnedFd]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("status")).unwrap();
         let rkt = File::open(directory.path()).unwrap();
@@ -76,20 +84,24 @@ impl Pod {
         control.set_nonblocking(true).unwrap();
         let executable = File::open(env!("CARGO_BIN_EXE_stage1-relay")).unwrap();
         let at = |number, file| Descriptor { number, file };
+        let mut descriptors = vec![
+            at(0, stdin.as_fd()),
+            at(1, stdout.as_fd()),
+            at(2, stderr.as_fd()),
+            at(descriptors::COMMANDS, commands_end.as_fd()),
+            at(descriptors::VMM, vmm_end.as_fd()),
+            at(descriptors::RKT, rkt.as_fd()),
+            at(descriptors::CONTROL, control.as_fd()),
+        ];
+        let numbers = descriptors::LISTENERS..;
+        let listeners = numbers.zip(listeners);
+        descriptors.extend(listeners.map(|(number, file)| at(number, file.as_fd())));
         let program = Program {
             executable: executable.as_fd(),
             arguments: vec![c"relay".to_owned()],
             environment: Vec::new(),
             mounts: Vec::new(),
-            descriptors: vec![
-                at(0, stdin.as_fd()),
-                at(1, stdout.as_fd()),
-                at(2, stderr.as_fd()),
-                at(descriptors::COMMANDS, commands_end.as_fd()),
-                at(descriptors::VMM, vmm_end.as_fd()),
-                at(descriptors::RKT, rkt.as_fd()),
-                at(descriptors::CONTROL, control.as_fd()),
-            ],
+            descriptors,
         };
         let relay = spawn(&program, &JAIL).unwrap();
         let mut pod = Self {
@@ -397,6 +409,7 @@ pub(crate) fn spec(names: &[&str], stdio: PlannedStdio) -> RelaySpec {
         oom_score_adj: 0,
         rlimits: List::default(),
         says_ready: false,
+        listeners: List::default(),
     });
     RelaySpec {
         plan: Plan {
@@ -408,6 +421,7 @@ pub(crate) fn spec(names: &[&str], stdio: PlannedStdio) -> RelaySpec {
             apps: List::default(),
             empty_volumes: List::default(),
             volume_scratch: None,
+            listeners: List::default(),
             disk_volumes: Vec::new().try_into().unwrap(),
         },
         manifest: Blob::try_from(&br#"{"acKind":"PodManifest","acVersion":"0.8.11"}"#[..]).unwrap(),

@@ -26,6 +26,7 @@ const CONTAINER_MODULES: &[&str] = &[
     "root::",
     "sandbox::",
     "service::",
+    "socket_activation::",
     "stop::",
     "streams::",
     "volumes::",

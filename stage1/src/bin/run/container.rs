@@ -50,6 +50,10 @@ pub(crate) fn send(
             is_file: share.kind == ShareKind::File,
         });
     }
+    let mut listeners = Vec::new();
+    for socket in &sources.sockets {
+        listeners.push(descriptors.add(*socket)?);
+    }
     let spec = ContainerSpec {
         cgroup: descriptors.add(group.as_fd())?,
         images: List::try_from(image_files).context("the pod's images")?,
@@ -57,6 +61,7 @@ pub(crate) fn send(
         volume_scratch,
         disks: List::try_from(disks).context("the pod's disks")?,
         shares: List::try_from(shares).context("the pod's shares")?,
+        listeners: List::try_from(listeners).context("the pod's sockets")?,
     };
     let packet = frame::encode_packet(&spec, MAX_PACKET).context("the container's description")?;
     send_packet(socket, &packet, descriptors.all()).context("send its description to the container")

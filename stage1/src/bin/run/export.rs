@@ -4,10 +4,7 @@
 //! guest again, never by the host. Nothing in the ended pod's directory changes, nobody can enter, and what is made goes with this
 //! process.
 
-use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bulkhead_protocol::relay::{MAX_TO_RELAY, ToRelay};
 use bulkhead_stage1::arguments::Arguments;
 use bulkhead_stage1::plan;
@@ -15,7 +12,7 @@ use nix::sys::signalfd::SignalFd;
 
 use crate::files::PodFiles;
 use crate::flavor::{Flavor, Sources};
-use crate::helpers::{self, Helpers, RelayDescriptors};
+use crate::helpers::{self, Helpers};
 use crate::metadata::Secrets;
 use crate::{announce, relay_spec, wait};
 
@@ -30,21 +27,11 @@ pub(crate) fn export(app: &str, arguments: &Arguments, signals: &SignalFd) -> Re
     let sources = Sources {
         scratch: &scratch,
         disks: &[],
+        sockets: Vec::new(),
     };
     let (vmm_socket, vmm_end) = helpers::vmm_sockets()?;
-    let (mut commands, commands_end) =
-        UnixStream::pair().context("make the relay's command socket")?;
     let vmm = flavor.spawn(vmm_end, arguments.debug)?;
-    let relay = helpers::spawn_relay(
-        &RelayDescriptors {
-            commands: commands_end.as_fd(),
-            vmm: vmm_socket.as_fd(),
-            public: None,
-            trace: None,
-        },
-        false,
-    )?;
-    drop(commands_end);
+    let (relay, mut commands) = helpers::start_relay(&vmm_socket, None, None, false)?;
     let file_servers = flavor.describe(&vmm_socket, &files, &pod, &sources, arguments.debug)?;
     // Nobody in an export asks for metadata.
     let metadata = Secrets::draw(None)?.into_spec(&arguments.uuid, images)?;

@@ -1,7 +1,7 @@
 //! What a pod of this stage1 image runs in: a machine, or namespaces on the host's kernel.
 
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Result, bail};
@@ -11,6 +11,7 @@ use bulkhead_stage1::plan::{Added, Pod};
 
 use crate::files::{PodFiles, Scratch};
 use crate::shares::{self, FileServer};
+use crate::sockets::Sockets;
 use crate::{container, helpers, kvm, machine, pressure};
 
 /// Of the image, by the program that it has for it.
@@ -30,6 +31,8 @@ pub(crate) struct Sources<'a> {
     pub(crate) scratch: &'a Scratch,
     /// In the order of the plan's disk volumes.
     pub(crate) disks: &'a [File],
+    /// In the order of the plan's listeners.
+    pub(crate) sockets: Vec<BorrowedFd<'a>>,
 }
 
 impl Flavor {
@@ -46,6 +49,17 @@ impl Flavor {
             return Ok(Self::Container(group));
         }
         bail!("the stage1 image has neither {VMM} nor {CONTAINER}")
+    }
+
+    /// The sockets whose clients the relay passes on: of a machine all, for no socket of the host can be in there.
+    pub(crate) fn passed_on<'a>(&self, received: &'a Sockets) -> Result<Vec<BorrowedFd<'a>>> {
+        match self {
+            Self::Kvm(_) => {
+                received.do_not_block()?;
+                Ok(received.files().collect())
+            }
+            Self::Container(_) => Ok(Vec::new()),
+        }
     }
 
     /// Starts what the apps will run in. It waits at its end of the control socket.

@@ -12,8 +12,10 @@ use std::os::unix::net::UnixStream;
 use anyhow::{Context, Result};
 use bulkhead_jail::{Child, Descriptor, Identity, Jail, Namespaces, Program, spawn};
 use bulkhead_protocol::MAX_APPS;
+use bulkhead_protocol::agent::MAX_PASSED_ON;
 use bulkhead_protocol::control::{MAX_CONNECTIONS, MAX_DESCRIPTORS};
 use bulkhead_protocol::frame;
+use bulkhead_protocol::plan::MAX_LISTENERS;
 use bulkhead_protocol::relay::ToRelay;
 use bulkhead_protocol::vmm::MAX_FDS;
 use bulkhead_stage1::relay::descriptors;
@@ -43,10 +45,13 @@ pub(crate) const IGNORED_SIGNALS: &[libc::c_int] = &[libc::SIGINT, libc::SIGTERM
 /// The VMM's: every descriptor of the machine, twice over for its guest connections, and its own few.
 const VMM_OPEN_FILES: u64 = 2048;
 
-/// The relay's: its own few, a connection that comes with as many descriptors as a message can, the apps' logs, and the clients
-/// of programs in the pod's apps with their pipes.
-const RELAY_OPEN_FILES: u64 =
-    64 + MAX_FDS as u64 + MAX_APPS as u64 + (MAX_CONNECTIONS as u64) * (1 + MAX_DESCRIPTORS as u64);
+/// The relay's: its own few, a connection that comes with as many descriptors as a message can, the apps' logs, the clients
+/// of programs in the pod's apps with their pipes, and those of listening sockets, with two descriptors each.
+const RELAY_OPEN_FILES: u64 = 64
+    + MAX_FDS as u64
+    + MAX_APPS as u64
+    + (MAX_CONNECTIONS as u64) * (1 + MAX_DESCRIPTORS as u64)
+    + (MAX_LISTENERS + 2 * MAX_PASSED_ON) as u64;
 
 /// The container's, and what its apps can raise theirs to.
 const CONTAINER_OPEN_FILES: u64 = 524_288;
@@ -120,17 +125,36 @@ pub(crate) struct Public<'a> {
     pub(crate) logs: &'a Logs,
     /// Where the relay says that the apps run, if somebody wants to hear it.
     pub(crate) apps_run: Option<&'a OwnedFd>,
+    /// Listening sockets whose clients it passes on to apps.
+    pub(crate) listeners: Vec<BorrowedFd<'a>>,
 }
 
 /// What the relay is started with, beside the standard streams.
-pub(crate) struct RelayDescriptors<'a> {
-    pub(crate) commands: BorrowedFd<'a>,
-    pub(crate) vmm: BorrowedFd<'a>,
-    pub(crate) public: Option<Public<'a>>,
-    pub(crate) trace: Option<&'a File>,
+struct RelayDescriptors<'a> {
+    commands: BorrowedFd<'a>,
+    vmm: BorrowedFd<'a>,
+    public: Option<Public<'a>>,
+    trace: Option<&'a File>,
 }
 
-pub(crate) fn spawn_relay(with: &RelayDescriptors<'_>, interactive: bool) -> Result<Child> {
+/// The relay, and our end of its command socket.
+pub(crate) fn start_relay(
+    vmm: &OwnedFd,
+    public: Option<Public<'_>>,
+    trace: Option<&File>,
+    interactive: bool,
+) -> Result<(Child, UnixStream)> {
+    let (commands, theirs) = UnixStream::pair().context("make the relay's command socket")?;
+    let with = RelayDescriptors {
+        commands: theirs.as_fd(),
+        vmm: vmm.as_fd(),
+        public,
+        trace,
+    };
+    Ok((spawn_relay(&with, interactive)?, commands))
+}
+
+fn spawn_relay(with: &RelayDescriptors<'_>, interactive: bool) -> Result<Child> {
     let executable = open_stage1("relay")?;
     // A pod without a machine has none.
     let kernel = open_stage1("kernel/vmlinux").ok();
@@ -150,6 +174,8 @@ pub(crate) fn spawn_relay(with: &RelayDescriptors<'_>, interactive: bool) -> Res
         }
         let apps_run = public.apps_run.map(OwnedFd::as_fd);
         descriptors.extend(apps_run.map(|file| at(descriptors::APPS_RUN, file)));
+        let listeners = (descriptors::LISTENERS..).zip(&public.listeners);
+        descriptors.extend(listeners.map(|(number, file)| at(number, *file)));
     }
     if let Some(kernel) = &kernel {
         descriptors.push(at(descriptors::KERNEL, kernel.as_fd()));

@@ -30,13 +30,14 @@ mod planning;
 mod pressure;
 mod service;
 mod shares;
+mod sockets;
 mod sources;
 mod wait;
 
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
@@ -53,11 +54,12 @@ use nix::sys::signalfd::SignalFd;
 
 use files::PodFiles;
 use flavor::{Flavor, Sources};
-use helpers::{Helpers, Public, RelayDescriptors};
+use helpers::{Helpers, Public};
 use metadata::Secrets;
 use mutable::{Calls, Mutable};
 use planning::Planning;
 use service::ServiceManager;
+use sockets::Sockets;
 
 /// The environment variable with the number of the descriptor that holds the pod's lock.
 const LOCK_VARIABLE: &str = "RKT_LOCK_FD";
@@ -79,44 +81,43 @@ fn main() -> ExitCode {
 
 fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
     let _lock = take_lock()?;
+    let sockets = Sockets::receive()?;
     let trace = open_trace()?;
     note(trace.as_ref(), "stage1-start", start_ns);
     let arguments = Arguments::parse(arguments)?;
     let signals = wait::block_signals()?;
     match &arguments.export {
         Some(app) => export::export(app, &arguments, &signals),
-        None => run_pod(&arguments, &signals, trace.as_ref()),
+        None => run_pod(&arguments, &sockets, &signals, trace.as_ref()),
     }
 }
 
-fn run_pod(arguments: &Arguments, signals: &SignalFd, trace: Option<&File>) -> Result<u8> {
+fn run_pod(
+    arguments: &Arguments,
+    received: &Sockets,
+    signals: &SignalFd,
+    trace: Option<&File>,
+) -> Result<u8> {
     let flavor = Flavor::of_image(&arguments.uuid, false)?;
     let _modes = arguments.interactive.then(wait::TerminalModes::remember);
 
     let files = PodFiles::open()?;
     let (vmm_socket, vmm_end) = helpers::vmm_sockets()?;
-    let (mut commands, commands_end) =
-        UnixStream::pair().context("make the relay's command socket")?;
     let vmm = flavor.spawn(vmm_end, arguments.debug)?;
     note(trace, "vmm-spawned", trace::now_ns());
     let control = control::Control::open()?;
     let calls = arguments.mutable.then(Calls::open).transpose()?;
     let manager = ServiceManager::find();
-    let relay = helpers::spawn_relay(
-        &RelayDescriptors {
-            commands: commands_end.as_fd(),
-            vmm: vmm_socket.as_fd(),
-            public: Some(Public {
-                status: files.status_directory(),
-                control: control.listener(),
-                logs: &logs::Logs::open()?,
-                apps_run: manager.as_ref().map(ServiceManager::apps_run),
-            }),
-            trace,
-        },
-        arguments.interactive,
-    )?;
-    drop(commands_end);
+    let public = Public {
+        status: files.status_directory(),
+        control: control.listener(),
+        logs: &logs::Logs::open()?,
+        apps_run: manager.as_ref().map(ServiceManager::apps_run),
+        listeners: flavor.passed_on(received)?,
+    };
+    let interactive = arguments.interactive;
+    let (relay, mut commands) =
+        helpers::start_relay(&vmm_socket, Some(public), trace, interactive)?;
 
     let images = files.images()?;
     let secrets = Secrets::draw(arguments.metadata_token.clone())?;
@@ -124,6 +125,7 @@ fn run_pod(arguments: &Arguments, signals: &SignalFd, trace: Option<&File>) -> R
         files: &files,
         arguments,
         flavor: &flavor,
+        sockets: &received.known,
         token: secrets.token.clone(),
     };
     let pod = planning.with(files.manifest(), &images, plan::resolve)?;
@@ -133,6 +135,7 @@ fn run_pod(arguments: &Arguments, signals: &SignalFd, trace: Option<&File>) -> R
     let sources = Sources {
         scratch: &scratch,
         disks: &disks,
+        sockets: received.files().collect(),
     };
     let file_servers = flavor.describe(&vmm_socket, &files, &pod, &sources, arguments.debug)?;
     drop(disks);

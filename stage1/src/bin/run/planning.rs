@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use bulkhead_pod::manifest::PodManifest;
 use bulkhead_protocol::plan::{Stdio, WindowSize};
 use bulkhead_stage1::arguments::Arguments;
-use bulkhead_stage1::plan::{Image, Input, PlanError};
+use bulkhead_stage1::plan::{HostSocket, Image, Input, PlanError};
 use rustix::termios::{isatty, tcgetwinsize};
 
 use crate::files::PodFiles;
@@ -16,6 +16,8 @@ pub(crate) struct Planning<'a> {
     pub(crate) files: &'a PodFiles,
     pub(crate) arguments: &'a Arguments,
     pub(crate) flavor: &'a Flavor,
+    /// That the pod was started with.
+    pub(crate) sockets: &'a [HostSocket],
     /// Of the metadata service.
     pub(crate) token: String,
 }
@@ -46,6 +48,7 @@ impl Planning<'_> {
             insecure: self.arguments.insecure,
             shares_kernel: matches!(self.flavor, Flavor::Container(_)),
             mutable: self.arguments.mutable,
+            sockets: self.sockets,
         })?;
         Ok(planned)
     }

@@ -209,7 +209,7 @@ pub(super) enum Passed {
 }
 
 impl Output {
-    fn new(pipe: Option<OwnedFd>) -> Self {
+    pub(super) fn new(pipe: Option<OwnedFd>) -> Self {
         Self {
             pipe,
             pending: VecDeque::new(),

@@ -6,6 +6,7 @@ use bulkhead_protocol::agent::Stream;
 use bulkhead_protocol::plan::ProcessId;
 use bulkhead_protocol::relay::{Destination, Outputs, RelaySpec};
 
+use super::Relay;
 use crate::relay::log::{Log, Places};
 use crate::relay::outlet::Reports;
 
@@ -92,6 +93,33 @@ impl AppOutputs {
             }
         }
         passed
+    }
+}
+
+impl Relay {
+    pub(super) fn output(&mut self, source: Source, bytes: Vec<u8>) {
+        let now = self.now();
+        let (process, stream) = source;
+        self.outputs.given(source, bytes.len());
+        self.clients.output(source, &bytes, &mut self.session, now);
+        let destination = self.outputs.destination(source);
+        if destination == Destination::Log {
+            self.log.output(process, stream, &bytes);
+        }
+        if matches!(destination, Destination::Log | Destination::Stream) {
+            self.streams.output(process, stream, bytes);
+        }
+    }
+
+    /// Tells the session what everybody has who reads an output.
+    pub(super) fn pass_on(&mut self) {
+        let now = self.now();
+        self.clients.hang_up(now);
+        let clients = &self.clients;
+        for ((process, stream), count) in self.outputs.take_passed(|source| clients.waiting(source))
+        {
+            self.session.written(now, process, stream, count);
+        }
     }
 }
 

@@ -17,6 +17,9 @@ const STOP_MARGIN: Duration = Duration::from_secs(1);
 /// will never write again.
 pub(super) const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 
+/// How long the pod outlives its apps for clients that have not taken what the apps wrote to them.
+pub(super) const LINGER_LIMIT: Duration = Duration::from_secs(5);
+
 /// Between asking the VMM to stop and its last word.
 const VMM_END_LIMIT: Duration = Duration::from_secs(2);
 
@@ -62,13 +65,24 @@ impl Session {
         if self.phase != Phase::Running || !self.is_over() {
             return;
         }
-        if self.apps.all_passed_on() {
+        let all_passed_on = self.apps.all_passed_on();
+        if all_passed_on && self.entered.connections() == 0 {
             self.power_off(now);
+        } else if all_passed_on {
+            self.linger(now);
         } else if self.apps.awaits_reader() {
             // However long the reader of our output takes: that is between it and whoever started it.
             self.until = None;
         } else {
             self.until = Some(now + DRAIN_LIMIT);
+        }
+    }
+
+    /// What apps have written to their clients is on its way, once the apps have ended.
+    fn linger(&mut self, now: Duration) {
+        if !std::mem::replace(&mut self.lingers, true) {
+            let until = now + LINGER_LIMIT;
+            self.until = Some(self.until.map_or(until, |earlier| earlier.min(until)));
         }
     }
 

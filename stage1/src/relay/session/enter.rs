@@ -111,6 +111,7 @@ impl Surroundings {
             oom_score_adj: self.oom_score_adj,
             rlimits: self.rlimits.clone(),
             says_ready: false,
+            listeners: List::default(),
         })
     }
 

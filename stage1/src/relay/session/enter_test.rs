@@ -32,6 +32,7 @@ fn app() -> Process {
         oom_score_adj: 100,
         rlimits: List::try_from(vec![limit]).unwrap(),
         says_ready: false,
+        listeners: List::default(),
     }
 }
 

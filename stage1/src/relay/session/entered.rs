@@ -52,8 +52,10 @@ impl Signals {
 struct Entry {
     process: Process,
     /// What the agent is told; kept until it has said something of it, for a connection that is lost takes messages along.
-    start: Option<Box<Planned>>,
+    start: Option<Box<ToAgent>>,
     start_due: bool,
+    /// It is a connection that is passed on, and no program.
+    is_connection: bool,
     /// Whether the agent was ever told.
     known: bool,
     signals: Signals,
@@ -131,7 +133,7 @@ impl Entered {
             if entry.start_due {
                 entry.start_due = false;
                 entry.known = true;
-                return entry.start.clone().map(ToAgent::Start);
+                return entry.start.as_deref().cloned();
             }
             if !entry.process.is_running() {
                 return None;
@@ -142,7 +144,7 @@ impl Entered {
     }
 
     fn add(&mut self, exec: Exec) -> Result<(ProcessId, Stdio), Refusal> {
-        if self.list.len() >= MAX_CONNECTIONS || self.next == u32::MAX {
+        if self.list.len() - self.connections() >= MAX_CONNECTIONS {
             return Err(Refusal::TooMany);
         }
         let of_app = self.apps.iter().find(|of_app| of_app.app == exec.app);
@@ -154,18 +156,41 @@ impl Entered {
         let id = ProcessId(self.next);
         let planned = surroundings.process(id, exec)?;
         let stdio = planned.stdio;
-        self.next += 1;
+        let id = self.next_id().ok_or(Refusal::TooMany)?;
+        let start = ToAgent::Start(Box::new(planned));
+        self.insert(Process::new(id, stdio), start, false);
+        Ok((id, stdio))
+    }
+
+    /// An id that nobody had; none when all were given.
+    pub(super) fn next_id(&mut self) -> Option<ProcessId> {
+        let id = ProcessId(self.next);
+        self.next = self.next.checked_add(1)?;
+        Some(id)
+    }
+
+    /// Connections that are passed on.
+    pub(super) fn connections(&self) -> usize {
+        self.list
+            .values()
+            .filter(|entry| entry.is_connection)
+            .count()
+    }
+
+    /// One more; the agent is told by `start`.
+    pub(super) fn insert(&mut self, process: Process, start: ToAgent, is_connection: bool) {
+        let id = process.id();
         let entry = Entry {
-            process: Process::new(id, stdio),
-            start: Some(Box::new(planned)),
+            process,
+            start: Some(Box::new(start)),
             start_due: true,
+            is_connection,
             known: false,
             signals: Signals::default(),
             abandoned: false,
             until: None,
         };
         self.list.insert(id, entry);
-        Ok((id, stdio))
     }
 
     /// One that the agent may speak of; none for one that is forgotten.
@@ -311,7 +336,11 @@ impl Session {
             return;
         }
         if entry.abandoned || entry.process.all_passed_on() {
+            let was_connection = entry.is_connection;
             self.forget(process);
+            if was_connection {
+                self.look_for_the_end(now);
+            }
         } else if entry.process.awaits_reader() {
             entry.until = None;
         } else {

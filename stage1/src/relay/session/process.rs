@@ -59,6 +59,14 @@ impl Process {
         }
     }
 
+    /// A connection: without a second output.
+    pub(super) fn of_connection(id: ProcessId) -> Self {
+        Self {
+            stderr: Output::absent(),
+            ..Self::new(id, Stdio::Pipes { stdin: true })
+        }
+    }
+
     pub(super) fn id(&self) -> ProcessId {
         self.id
     }
