@@ -3,16 +3,27 @@
 //! It is sparse: its size is what an app may write, its data what a copy costs. All metadata is packed at
 //! the front, the inode tables are holes, and there are no backups of the superblock: a damaged scratch disk is
 //! thrown away with its pod.
+//!
+//! The file ends where its data does, and whoever copies it gives the copy the size that the superblock says: as an archive of
+//! an image's files it would otherwise be gibibytes of zeros, which each reader has to pass over.
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom as Position};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
 
 use crate::Failure;
 
 /// What an app may write when nothing says otherwise.
 pub(crate) const SIZE_BYTES: u64 = 10 << 30;
+
+/// The file system's block, as mke2fs is told below.
+const BLOCK: usize = 4096;
+const BLOCK_BYTES: u64 = BLOCK as u64;
 
 /// Fixed, so that the same tools make the same bytes. Copies share it: nothing mounts by it.
 const UUID: &str = "62756c6b-6865-6164-8000-736372617463";
@@ -50,7 +61,6 @@ pub(crate) fn write(path: &Path) -> Result<(), Failure> {
     let file = File::create_new(path).map_err(Failure::of("create", path))?;
     file.set_len(SIZE_BYTES)
         .map_err(Failure::of("size", path))?;
-    drop(file);
     let output = mke2fs()
         .args([
             "-q",
@@ -83,13 +93,35 @@ pub(crate) fn write(path: &Path) -> Result<(), Failure> {
         .output()
         .map_err(Failure::NoMke2fs)?;
     if output.status.success() {
-        return Ok(());
+        let end = data_end(&file).map_err(Failure::of("read", path))?;
+        return file.set_len(end).map_err(Failure::of("size", path));
     }
     let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     Err(Failure::Mke2fs {
         path: path.to_owned(),
         message,
     })
+}
+
+/// Where the last block ends that is not all zeros. Only what may hold data is read.
+fn data_end(mut file: &File) -> io::Result<u64> {
+    let (mut end, mut position) = (0, 0);
+    loop {
+        let start = match seek(file, SeekFrom::Data(position)) {
+            Err(Errno::NXIO) => return Ok(end),
+            start => start? / BLOCK_BYTES * BLOCK_BYTES,
+        };
+        position = seek(file, SeekFrom::Hole(start))?.next_multiple_of(BLOCK_BYTES);
+        file.seek(Position::Start(start))?;
+        let mut block = Vec::new();
+        for at in (start..position).step_by(BLOCK) {
+            block.clear();
+            file.take(BLOCK_BYTES).read_to_end(&mut block)?;
+            if block.iter().any(|&byte| byte != 0) {
+                end = at + BLOCK_BYTES;
+            }
+        }
+    }
 }
 
 fn features() -> String {

@@ -104,7 +104,7 @@ fn the_image_has_every_part_in_its_place() {
     assert_eq!((mode("run"), mode("kernel/vmlinux")), (0o755, 0o644));
     let is_scratch = |entry: &&Entry| entry.path.ends_with("scratch.ext4");
     let scratch = entries.iter().find(is_scratch).unwrap();
-    assert!(scratch.size == scratch::SIZE_BYTES && scratch.allocated < scratch.size / 1000);
+    assert!(scratch.size < scratch::SIZE_BYTES / 10 && scratch.allocated < scratch.size / 1000);
 }
 
 #[test]

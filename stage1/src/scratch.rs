@@ -1,4 +1,5 @@
-//! The apps' writable disks: each a sparse copy of an empty file system that was made with the stage1 image.
+//! The apps' writable disks: each a sparse copy of an empty file system that was made with the stage1 image. The image's file ends where
+//! its data does; a copy has the size of the file system.
 
 use std::fs::File;
 use std::io;
@@ -19,12 +20,36 @@ pub struct ScratchError {
     source: io::Error,
 }
 
-/// Makes `path` a copy of `template` and opens it for reading and writing. Holes stay holes; where the file system can
+/// Where an ext4's superblock begins (`linux/fs/ext4/ext4.h`).
+const SUPERBLOCK: u64 = 1024;
+
+/// Bytes of the file system in a template.
+///
+/// # Errors
+/// When the superblock cannot be read, or the file is longer than the file system.
+pub fn length(template: &File) -> io::Result<u64> {
+    let number = |at| -> io::Result<u32> {
+        let mut bytes = [0; 4];
+        template.read_exact_at(&mut bytes, SUPERBLOCK + at)?;
+        Ok(u32::from_le_bytes(bytes))
+    };
+    let (low, size, high) = (number(4)?, number(24)?, number(0x150)?);
+    let blocks = u64::from(high) << 32 | u64::from(low);
+    let length = 1024_u64
+        .checked_shl(size)
+        .and_then(|block| block.checked_mul(blocks));
+    match length {
+        Some(length) if length >= template.metadata()?.len() => Ok(length),
+        _ => Err(io::Error::other("its superblock has a wrong size")),
+    }
+}
+
+/// Makes `path` a copy of `template` with this length, and opens it for reading and writing. Holes stay holes; where the file system can
 /// share blocks, nothing is copied at all.
 ///
 /// # Errors
 /// When the file exists, or cannot be written. What was made of it is removed.
-pub fn create(template: &File, path: &Path) -> Result<File, ScratchError> {
+pub fn create(template: &File, length: u64, path: &Path) -> Result<File, ScratchError> {
     let failed = |source| ScratchError {
         path: path.to_owned(),
         source,
@@ -35,7 +60,7 @@ pub fn create(template: &File, path: &Path) -> Result<File, ScratchError> {
         .create_new(true)
         .open(path)
         .map_err(failed)?;
-    match fill(template, &file) {
+    match fill(template, &file).and_then(|()| Ok(ftruncate(&file, length)?)) {
         Ok(()) => Ok(file),
         Err(error) => {
             // The first error is the one to tell.

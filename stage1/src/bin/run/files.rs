@@ -83,8 +83,7 @@ impl PodFiles {
     }
 
     pub(crate) fn scratch_length(&self) -> Result<u64> {
-        let metadata = self.template.metadata().context("look at scratch.ext4")?;
-        Ok(metadata.len())
+        scratch::length(&self.template).context("look at scratch.ext4")
     }
 
     /// Manifest and size of each app's image, in the pod manifest's order.
@@ -129,11 +128,11 @@ impl PodFiles {
         }
         for app in &plan.apps {
             let path = directory.join(format!("{}.ext4", app.name));
-            made.files.push(scratch::create(&self.template, &path)?);
+            made.files.push(self.new_scratch(&path)?);
         }
         if plan.volume_scratch.is_some() {
             let path = directory.join(VOLUME_SCRATCH);
-            made.files.push(scratch::create(&self.template, &path)?);
+            made.files.push(self.new_scratch(&path)?);
         }
         Ok(made)
     }
@@ -141,7 +140,12 @@ impl PodFiles {
     /// The scratch disk of an app that is added.
     pub(crate) fn create_scratch_of(&self, app: &str) -> Result<File> {
         let path = Path::new(SCRATCH).join(format!("{app}.ext4"));
-        Ok(scratch::create(&self.template, &path)?)
+        self.new_scratch(&path)
+    }
+
+    fn new_scratch(&self, path: &Path) -> Result<File> {
+        let length = self.scratch_length()?;
+        Ok(scratch::create(&self.template, length, path)?)
     }
 
     /// A copy of an app's scratch disk as the pod has left it: to be written to, for its journal has to be replayed after a kill.
