@@ -1,18 +1,20 @@
 //! App container images: an archive with `manifest` and `rootfs/`.
 
-use std::io;
+use std::io::{self, Read};
+use std::path::Path;
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha512};
 
 use crate::bytes::Escaped;
-use crate::convert::{Conversion, ConvertError};
+use crate::convert::{self, Conversion, ConvertError};
 use crate::decompress::decompress;
 use crate::digest::{Hashing, ImageId};
 use crate::oci;
 use crate::source::Section;
-use crate::tar::{Stream, TarReader};
+use crate::tar::{Entry, Stream, TarReader};
 use crate::tree::{TreeError, TreePath};
+use crate::unpack::Unpacking;
 
 /// An ACI that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +79,37 @@ pub(crate) fn read(
     conversion: &mut Conversion,
     source: Section,
 ) -> Result<(ImageId, Vec<u8>), AciError> {
+    let (id, manifest, parsed) = read_entries(source, |reader, entry, path| {
+        conversion.add_of_aci(reader, entry, path)
+    })?;
+    apply_whitelist(
+        conversion,
+        parsed.path_whitelist.as_deref().unwrap_or_default(),
+    )?;
+    Ok((id, manifest))
+}
+
+/// Unpacks a stage1 image into an empty directory; returns its id and its manifest. On an error the directory is worthless.
+pub(crate) fn unpack(source: Section, directory: &Path) -> Result<(ImageId, Vec<u8>), AciError> {
+    let mut unpacking = Unpacking::into(directory)?;
+    let (id, manifest, parsed) = read_entries(source, |reader, entry, path| {
+        unpacking.add(reader, &entry, path)
+    })?;
+    if parsed.path_whitelist.is_some_and(|paths| !paths.is_empty()) {
+        return Err(AciError::Field {
+            field: "pathWhitelist",
+            problem: "is not empty, which is not supported in a stage1 image".to_owned(),
+        });
+    }
+    Ok((id, manifest))
+}
+
+type PlainReader<'a> = TarReader<Stream<Hashing<'a, Box<dyn Read + 'a>, Sha512>>>;
+
+fn read_entries(
+    source: Section,
+    add: impl FnMut(&mut PlainReader<'_>, Entry, &TreePath) -> Result<(), ConvertError>,
+) -> Result<(ImageId, Vec<u8>, Manifest), AciError> {
     let mut hasher = Sha512::new();
     let manifest = {
         let (_, plain) = decompress(source).map_err(AciError::Read)?;
@@ -84,17 +117,13 @@ pub(crate) fn read(
             inner: plain,
             hasher: &mut hasher,
         }));
-        let manifest = conversion.read_aci(&mut reader)?;
+        let manifest = convert::read_aci(&mut reader, add)?;
         reader.drain().map_err(ConvertError::from)?;
         manifest
     };
     let parsed: Manifest = serde_json::from_slice(&manifest).map_err(AciError::Manifest)?;
     check(&parsed)?;
-    apply_whitelist(
-        conversion,
-        parsed.path_whitelist.as_deref().unwrap_or_default(),
-    )?;
-    Ok((ImageId::from_sha512(hasher), manifest))
+    Ok((ImageId::from_sha512(hasher), manifest, parsed))
 }
 
 fn check(manifest: &Manifest) -> Result<(), AciError> {

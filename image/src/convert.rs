@@ -49,6 +49,36 @@ pub enum ConvertError {
     /// An ACI without one of its two parts.
     #[error("the archive has no \"{0}\"")]
     AciIncomplete(&'static str),
+    /// What has no place in a stage1 image.
+    #[error(
+        "entry \"{entry}\": a stage1 image has files, directories and links alone, and this is {what}"
+    )]
+    NotForStage1 {
+        /// The entry's name.
+        entry: Escaped,
+        /// "a device" …
+        what: &'static str,
+    },
+    /// See the bounds.
+    #[error("entry \"{entry}\": the stage1 image would have more than {bound} {what}")]
+    Stage1TooLarge {
+        /// The entry that is one too many.
+        entry: Escaped,
+        /// How many there may be.
+        bound: u64,
+        /// Of what.
+        what: &'static str,
+    },
+    /// An entry cannot be written to the host's file system.
+    #[error("cannot {what} \"{entry}\" of the stage1 image")]
+    Unpack {
+        /// What was tried.
+        what: &'static str,
+        /// The entry's name.
+        entry: Escaped,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A whiteout as a directory.
     #[error("the layer's archive has an entry inside a whiteout, \"{0}\"")]
     BelowWhiteout(Escaped),
@@ -66,7 +96,7 @@ pub(crate) struct Conversion {
 
 /// The two kinds of archive, and how strict each is.
 #[derive(Debug, Clone, Copy)]
-enum Rules {
+pub(crate) enum Rules {
     Layer,
     Aci,
 }
@@ -80,7 +110,7 @@ impl Rules {
     }
 
     /// Where a hard link leads, from the root of the image.
-    fn link_target(self, target: &[u8]) -> Result<TreePath, TreeError> {
+    pub(crate) fn link_target(self, target: &[u8]) -> Result<TreePath, TreeError> {
         match self {
             Self::Layer => TreePath::parse_in_layer(target, "linkname"),
             Self::Aci => TreePath::parse(target, "linkname")?
@@ -126,39 +156,14 @@ impl Conversion {
         }
     }
 
-    /// Reads an ACI; returns its manifest.
-    pub(crate) fn read_aci<S: Skip>(
+    /// Adds an entry of an ACI; the path is that below its root file system.
+    pub(crate) fn add_of_aci<S: Skip>(
         &mut self,
         reader: &mut TarReader<S>,
-    ) -> Result<Vec<u8>, ConvertError> {
-        let mut manifest = None;
-        let mut has_rootfs = false;
-        while let Some(entry) = reader.next_entry()? {
-            let path = TreePath::parse(&entry.path, "name").map_err(in_entry(&entry))?;
-            if path.components().is_empty() && entry.kind == EntryKind::Directory {
-                continue;
-            }
-            let refuse = || ConvertError::NotInAci {
-                entry: Escaped::new(&entry.path),
-            };
-            if path.components() == [Box::from(&b"manifest"[..])] {
-                if manifest.is_some() {
-                    return Err(duplicate(&entry));
-                }
-                manifest = Some(read_manifest(reader, &entry)?);
-                continue;
-            }
-            let inside = path.strip_first(b"rootfs").ok_or_else(refuse)?;
-            if inside.components().is_empty() && std::mem::replace(&mut has_rootfs, true) {
-                return Err(duplicate(&entry));
-            }
-            has_rootfs = true;
-            self.add(reader, entry, &inside, Rules::Aci)?;
-        }
-        if !has_rootfs {
-            return Err(ConvertError::AciIncomplete("rootfs"));
-        }
-        manifest.ok_or(ConvertError::AciIncomplete("manifest"))
+        entry: Entry,
+        path: &TreePath,
+    ) -> Result<(), ConvertError> {
+        self.add(reader, entry, path, Rules::Aci)
     }
 
     /// Returns whether the entry was a whiteout.
@@ -264,6 +269,41 @@ impl Conversion {
     }
 }
 
+/// Reads an ACI, and hands over each entry with its path below the root file system; returns the manifest.
+pub(crate) fn read_aci<S: Skip>(
+    reader: &mut TarReader<S>,
+    mut add: impl FnMut(&mut TarReader<S>, Entry, &TreePath) -> Result<(), ConvertError>,
+) -> Result<Vec<u8>, ConvertError> {
+    let mut manifest = None;
+    let mut has_rootfs = false;
+    while let Some(entry) = reader.next_entry()? {
+        let path = TreePath::parse(&entry.path, "name").map_err(in_entry(&entry))?;
+        if path.components().is_empty() && entry.kind == EntryKind::Directory {
+            continue;
+        }
+        let refuse = || ConvertError::NotInAci {
+            entry: Escaped::new(&entry.path),
+        };
+        if path.components() == [Box::from(&b"manifest"[..])] {
+            if manifest.is_some() {
+                return Err(duplicate(&entry));
+            }
+            manifest = Some(read_manifest(reader, &entry)?);
+            continue;
+        }
+        let inside = path.strip_first(b"rootfs").ok_or_else(refuse)?;
+        if inside.components().is_empty() && std::mem::replace(&mut has_rootfs, true) {
+            return Err(duplicate(&entry));
+        }
+        has_rootfs = true;
+        add(reader, entry, &inside)?;
+    }
+    if !has_rootfs {
+        return Err(ConvertError::AciIncomplete("rootfs"));
+    }
+    manifest.ok_or(ConvertError::AciIncomplete("manifest"))
+}
+
 fn read_manifest<S: Skip>(
     reader: &mut TarReader<S>,
     entry: &Entry,
@@ -278,7 +318,7 @@ fn read_manifest<S: Skip>(
     }
 }
 
-fn in_entry(entry: &Entry) -> impl FnOnce(TreeError) -> ConvertError {
+pub(crate) fn in_entry(entry: &Entry) -> impl FnOnce(TreeError) -> ConvertError {
     let entry = Escaped::new(&entry.path);
     move |source| ConvertError::Entry { entry, source }
 }

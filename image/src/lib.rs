@@ -1,9 +1,9 @@
 //! Hostile archives in, verified read-only block images in a content store out.
 //!
 //! [`Store::import`] takes a local ACI, OCI layout, OCI archive or `docker save` archive and gives
-//! a [`StoredImage`]: an ACI manifest and one EROFS image. Nothing of an archive is ever unpacked
+//! a [`StoredImage`]: an ACI manifest and one EROFS image. Nothing of an archive is unpacked
 //! onto the host's file system: its entries become a tree in memory (metadata only) and blocks of
-//! the image.
+//! the image. The one exception is a stage1 image, which runs on the host: [`Store::unpack`].
 
 mod accounts;
 mod aci;
@@ -21,6 +21,7 @@ mod tar;
 #[cfg(test)]
 mod test_archive;
 mod tree;
+mod unpack;
 
 pub use accounts::{Accounts, User};
 pub use aci::AciError;
@@ -31,6 +32,8 @@ pub use erofs::{ErofsError, Filesystem, Found, Lookup, ReadError, RenderError};
 pub use export::{ExportError, write_aci};
 pub use oci::OciError;
 pub use source::SourceError;
-pub use store::{ImportCause, ImportError, Progress, Store, StoreError, StoredImage};
+pub use store::{
+    ImportCause, ImportError, Progress, Store, StoreError, StoredImage, StoredTree, UnpackedImage,
+};
 pub use tar::TarError;
 pub use tree::TreeError;

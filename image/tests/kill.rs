@@ -40,12 +40,55 @@ fn importer() {
     let _ = lines.next();
 }
 
+/// The same for a stage1 image.
+#[test]
+fn unpacker() {
+    let Ok(dir) = std::env::var(STORE) else {
+        return;
+    };
+    let dir = Path::new(&dir);
+    let store = Store::open(dir).unwrap();
+    let mut lines = std::io::stdin().lines();
+    let mut step = |progress: Progress| {
+        println!("\n{REACHED} {progress:?}");
+        std::io::stdout().flush().unwrap();
+        let _ = lines.next();
+    };
+    let _image = store.unpack(&dir.join("app.aci"), &mut step).unwrap();
+    step(Progress::Waiting);
+}
+
+#[test]
+fn a_stage1_image_killed_while_it_is_unpacked_and_while_it_is_used() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("app.aci"), aci()).unwrap();
+    for (steps, is_there) in [(0, false), (1, true)] {
+        let mut child = start(dir.path(), "unpacker");
+        let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+        for _ in 0..steps {
+            wait_for_step(&mut output);
+            writeln!(child.stdin.as_ref().unwrap(), "go on").unwrap();
+        }
+        wait_for_step(&mut output);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        assert_eq!(store.trees().unwrap().len(), usize::from(is_there));
+        // The first left its workspace, and the second has removed it.
+        assert_eq!(names(&dir.path().join("cas/tmp")).is_empty(), is_there);
+    }
+    let store = Store::open(dir.path()).unwrap();
+    let nobody = std::collections::BTreeSet::new();
+    let removed = store.remove_trees(&nobody, std::time::Duration::ZERO);
+    assert_eq!(removed.unwrap().len(), 1, "a dead process holds nothing");
+}
+
 #[test]
 fn killed_at_every_step() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("app.aci"), aci()).unwrap();
     for (steps, reached) in ["Layer", "Storing", "the end"].iter().enumerate() {
-        let mut child = start(dir.path());
+        let mut child = start(dir.path(), "importer");
         let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
         for _ in 0..steps {
             wait_for_step(&mut output);
@@ -70,9 +113,9 @@ fn killed_at_every_step() {
     assert_eq!(names(&dir.path().join("cas/images")), [image.id.as_str()]);
 }
 
-fn start(dir: &Path) -> Child {
+fn start(dir: &Path, who: &str) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "importer", "--nocapture"])
+        .args(["--exact", who, "--nocapture"])
         .env(STORE, dir)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -46,13 +46,23 @@ struct Hint {
 
 impl Identity {
     pub(super) fn of(file: &Metadata, reference: &Reference, name: &str) -> Self {
+        let asked = format!("{:?} {:?}", reference.form, reference.tag);
+        Self::asked(file, asked, name)
+    }
+
+    /// Of a file that is asked for as a stage1 image.
+    pub(super) fn of_stage1(file: &Metadata) -> Self {
+        Self::asked(file, "stage1".to_owned(), "")
+    }
+
+    fn asked(file: &Metadata, asked: String, name: &str) -> Self {
         Self {
             device: file.dev(),
             inode: file.ino(),
             size: file.size(),
             modified: (file.mtime(), file.mtime_nsec()),
             changed: (file.ctime(), file.ctime_nsec()),
-            asked: format!("{:?} {:?}", reference.form, reference.tag),
+            asked,
             name: name.to_owned(),
         }
     }
@@ -84,6 +94,15 @@ impl Identity {
 impl Store {
     /// The image that this file was at an earlier import.
     pub(super) fn recall(&self, identity: &Identity) -> Option<StoredImage> {
+        let (id, manifest) = self.recall_id(identity)?;
+        match manifest {
+            Some(manifest) => self.with_manifest(&id, manifest.into_bytes()).ok()?,
+            None => self.get(&id).ok()?,
+        }
+    }
+
+    /// The image's id, and its manifest when that depends on the reference.
+    pub(super) fn recall_id(&self, identity: &Identity) -> Option<(ImageId, Option<String>)> {
         let path = self.hints().join(identity.key());
         if fs::metadata(&path).ok()?.len() > 2 * MAX_JSON_BYTES {
             return None;
@@ -92,21 +111,16 @@ impl Store {
         if hint.identity != *identity {
             return None;
         }
-        let id: ImageId = hint.id.parse().ok()?;
-        match hint.manifest {
-            Some(manifest) => self.with_manifest(&id, manifest.into_bytes()).ok()?,
-            None => self.get(&id).ok()?,
-        }
+        Some((hint.id.parse().ok()?, hint.manifest))
     }
 
-    /// Remembers what a file is. Failing to is no error: the next import takes longer.
-    pub(super) fn remember(&self, identity: Identity, image: &StoredImage, own_manifest: bool) {
+    /// Remembers what a file is, and the manifest when that depends on the reference. Failing to is no error: the next import takes longer.
+    pub(super) fn remember(&self, identity: Identity, id: &ImageId, manifest: Option<&[u8]>) {
         let name = identity.key();
         let hint = Hint {
             identity,
-            id: image.id.to_string(),
-            manifest: (!own_manifest)
-                .then(|| String::from_utf8_lossy(&image.manifest).into_owned()),
+            id: id.to_string(),
+            manifest: manifest.map(|bytes| String::from_utf8_lossy(bytes).into_owned()),
         };
         let written = serde_json::to_vec(&hint).map_err(std::io::Error::other);
         let written = written.and_then(|bytes| {

@@ -105,7 +105,8 @@ impl Import<'_> {
             Content::Members => (self.import_members(reference, name, archive)?, false),
         };
         if before.is_settled(started) && identity(&again)? == before {
-            self.store.remember(before, &image, own_manifest);
+            let manifest = (!own_manifest).then_some(image.manifest.as_slice());
+            self.store.remember(before, &image.id, manifest);
         }
         Ok(image)
     }

@@ -4,6 +4,7 @@
 //! cas/images/sha512-…/rootfs.erofs   the file tree, read-only
 //! cas/images/sha512-…/manifest       the ACI manifest
 //! cas/hints/…                        "this file is that image", see `hints`
+//! cas/tree/sha512-…/{manifest,rootfs}  a stage1 image, unpacked, see `trees`
 //! cas/tmp/…                          imports that are going on, each under locks of its own
 //! cas/lock                           held while `tmp` is swept or gets a new entry
 //! ```
@@ -16,6 +17,7 @@
 mod error;
 mod hints;
 mod import;
+mod trees;
 mod turn;
 mod workspace;
 
@@ -24,6 +26,7 @@ use std::path::{Path, PathBuf};
 
 pub use error::{ImportCause, ImportError, StoreError};
 pub use import::Progress;
+pub use trees::{StoredTree, UnpackedImage};
 
 use crate::digest::ImageId;
 
@@ -63,6 +66,13 @@ impl Store {
             fs::create_dir_all(&directory).map_err(StoreError::io("create", &directory))?;
         }
         Ok(store)
+    }
+
+    /// Opens the store below `dir` if there is one, and makes nothing.
+    #[must_use]
+    pub fn open_existing(dir: &Path) -> Option<Self> {
+        let cas = dir.join("cas");
+        cas.is_dir().then_some(Self { cas })
     }
 
     /// Brings a local image into the store, or finds it there.

@@ -3,6 +3,7 @@ mod bad_oci;
 mod forms;
 mod keeping;
 mod noise;
+mod trees;
 
 use serde_json::{Value, json};
 
@@ -42,15 +43,16 @@ impl Bench {
 
     fn try_import(&self, reference: &str) -> Result<StoredImage, String> {
         let imported = self.store.import(reference, &mut |_| {});
-        imported.map_err(|error| {
-            let mut text = error.to_string();
-            let mut error: &dyn std::error::Error = &error;
-            while let Some(source) = error.source() {
-                text = format!("{text}: {source}");
-                error = source;
-            }
-            text.replace(self.dir.path().to_str().unwrap(), "DIR")
-        })
+        imported.map_err(|error| self.chain(&error))
+    }
+
+    fn chain(&self, mut error: &dyn std::error::Error) -> String {
+        let mut text = error.to_string();
+        while let Some(source) = error.source() {
+            text = format!("{text}: {source}");
+            error = source;
+        }
+        text.replace(self.dir.path().to_str().unwrap(), "DIR")
     }
 
     /// Asserts the error, and that nothing is left of the attempt.

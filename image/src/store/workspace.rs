@@ -17,7 +17,7 @@ const ARCHIVE_FILE: &str = "archive";
 pub(super) struct Workspace {
     path: PathBuf,
     /// Holds the lock that tells a living import from a dead one.
-    _lock: File,
+    lock: File,
 }
 
 impl Workspace {
@@ -39,7 +39,7 @@ impl Workspace {
         directory.lock().map_err(StoreError::io("lock", &path))?;
         Ok(Self {
             path,
-            _lock: directory,
+            lock: directory,
         })
     }
 
@@ -87,6 +87,34 @@ impl Workspace {
         let target = store.image(id);
         match fs::rename(&self.path, &target) {
             Ok(()) => sync_directory(&store.images()),
+            Err(_) if target.is_dir() => Ok(()),
+            Err(e) => Err(StoreError::io("rename to", &target)(e)),
+        }
+    }
+
+    /// Where files are unpacked.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes an unpacked tree durable, with its manifest, and gives it its name in the store: as a whole, by one rename. If another
+    /// process was faster, its tree stays.
+    pub(super) fn commit_tree(
+        self,
+        store: &Store,
+        id: &ImageId,
+        manifest: &[u8],
+    ) -> Result<(), StoreError> {
+        let path = self.path.join(MANIFEST_FILE);
+        let file = self.create_file(MANIFEST_FILE)?;
+        std::io::Write::write_all(&mut &file, manifest).map_err(StoreError::io("write", &path))?;
+        make_read_only(&file, &path)?;
+        // Thousands of files, once: one call for all of them.
+        rustix::fs::syncfs(&self.lock)
+            .map_err(|errno| StoreError::io("sync", &self.path)(errno.into()))?;
+        let target = store.tree_path(id);
+        match fs::rename(&self.path, &target) {
+            Ok(()) => sync_directory(&store.trees_path()),
             Err(_) if target.is_dir() => Ok(()),
             Err(e) => Err(StoreError::io("rename to", &target)(e)),
         }

@@ -114,7 +114,7 @@ fn a_hint_holds_as_long_as_its_file_does_not_change() {
     let bench = Bench::new();
     let path = bench.write("a.aci", &aci(rootfs_tree()));
     let image = bench.import(&path);
-    bench.store.remember(identity(&path, "a"), &image, true);
+    bench.store.remember(identity(&path, "a"), &image.id, None);
     assert_eq!(
         bench.store.recall(&identity(&path, "a")),
         Some(image.clone())
@@ -123,7 +123,7 @@ fn a_hint_holds_as_long_as_its_file_does_not_change() {
     fs::write(&path, "other").unwrap();
     assert_eq!(bench.store.recall(&identity(&path, "a")), None);
 
-    bench.store.remember(identity(&path, "a"), &image, true);
+    bench.store.remember(identity(&path, "a"), &image.id, None);
     fs::remove_dir_all(bench.store.image(&image.id)).unwrap();
     assert_eq!(
         bench.store.recall(&identity(&path, "a")),
@@ -138,7 +138,7 @@ fn a_damaged_hint_is_no_hint() {
     let path = bench.write("a.aci", &aci(rootfs_tree()));
     let image = bench.import(&path);
     let identity = identity(&path, "a");
-    bench.store.remember(identity.clone(), &image, true);
+    bench.store.remember(identity.clone(), &image.id, None);
     let hint = bench.store.hints().join(identity.key());
     for damage in [&b"{}"[..], b"", b"{\"identity\":", &[0xff; 100]] {
         fs::write(&hint, damage).unwrap();
@@ -155,7 +155,7 @@ fn hints_are_bounded() {
     for i in 0..crate::limits::MAX_HINTS + 5 {
         bench
             .store
-            .remember(identity(&path, &i.to_string()), &image, true);
+            .remember(identity(&path, &i.to_string()), &image.id, None);
     }
     let count = fs::read_dir(bench.store.hints()).unwrap().count();
     assert!(count <= crate::limits::MAX_HINTS, "{count}");
