@@ -1,10 +1,13 @@
 //! The command line: what is common to all subcommands, and which there are.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::app::{AddArguments, AddRequest, AppArguments, AppCommand};
+use crate::configuration::{
+    ConfigOptions, Configuration, ConfigurationError, LOCAL_DIRECTORY, SYSTEM_DIRECTORY,
+};
 use crate::doctor::DoctorOptions;
 use crate::generated::{CompletionOptions, ManOptions};
 use crate::pods::PodCommand;
@@ -13,7 +16,7 @@ use crate::run::RunPreparedOptions;
 use crate::run::grammar::{self, FlagTable, Words};
 use crate::run::options::{PrepareArguments, PrepareRequest, RunArguments, RunRequest};
 
-/// Where images and pods are kept, unless `--dir` says otherwise.
+/// Where images and pods are kept, unless `--dir` or the configuration say otherwise.
 const DATA_DIRECTORY: &str = "/var/lib/bulkhead";
 
 const EXAMPLES: &str = "\
@@ -40,9 +43,30 @@ struct CommandLine {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalOptions {
-    /// Keep images and pods in this directory
-    #[arg(long, global = true, value_name = "DIR", default_value = DATA_DIRECTORY)]
+    /// Keep images and pods in this directory [default: what the configuration says, else /var/lib/bulkhead]
+    #[arg(long = "dir", global = true, value_name = "DIR")]
+    dir_flag: Option<PathBuf>,
+
+    /// Where images and pods are kept, from flag and configuration.
+    #[arg(skip)]
     pub(crate) dir: PathBuf,
+
+    /// Read the vendor's configuration in this directory
+    #[arg(long, global = true, value_name = "DIR", default_value = SYSTEM_DIRECTORY)]
+    system_config: PathBuf,
+
+    /// Read the administrator's configuration, which takes the place of the vendor's, in this directory [default:
+    /// /etc/bulkhead]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) local_config: Option<PathBuf>,
+
+    /// Read a user's configuration, which takes the place of both, in this directory
+    #[arg(long, global = true, value_name = "DIR")]
+    user_config: Option<PathBuf>,
+
+    /// What these directories say.
+    #[arg(skip)]
+    pub(crate) configuration: Configuration,
 
     /// Say on stderr what is being done, and show the console of the VM
     #[arg(
@@ -93,6 +117,21 @@ pub(crate) enum InsecureOption {
 }
 
 impl GlobalOptions {
+    /// Reads the configuration. Nothing of it is known before.
+    fn configure(&mut self) -> Result<(), ConfigurationError> {
+        let local = self.local_config.as_deref();
+        let local = local.unwrap_or(Path::new(LOCAL_DIRECTORY));
+        let mut directories = vec![self.system_config.as_path(), local];
+        directories.extend(self.user_config.as_deref());
+        self.configuration = Configuration::read(&directories)?;
+        let dir = self
+            .dir_flag
+            .as_ref()
+            .or(self.configuration.paths.data.as_ref());
+        self.dir = dir.map_or(PathBuf::from(DATA_DIRECTORY), PathBuf::clone);
+        Ok(())
+    }
+
     /// Whether this check of running (`Capabilities`, `Paths`, `Seccomp`) is to be left out.
     pub(crate) fn leaves_out(&self, check: InsecureOption) -> bool {
         let all = [InsecureOption::AllRun, InsecureOption::All];
@@ -114,6 +153,8 @@ enum Command {
     Pods(PodCommand),
     /// Run pods whose apps come and go, and add, start, stop and remove apps
     App(AppArguments),
+    /// Print the configuration that results of all files and flags
+    Config(ConfigOptions),
     /// Say whether this host can run pods, and what to do where it cannot
     Doctor(DoctorOptions),
     /// Print the versions of bulkhead and of what it implements
@@ -139,6 +180,8 @@ pub(crate) enum Request {
     App(GlobalOptions, AppCommand),
     /// Add an app to a pod.
     AddApp(GlobalOptions, Box<AddRequest>),
+    /// Print the configuration.
+    Config(GlobalOptions, ConfigOptions),
     /// Examine the host.
     Doctor(GlobalOptions, DoctorOptions),
     /// Print versions.
@@ -147,6 +190,23 @@ pub(crate) enum Request {
     Completion(CompletionOptions),
     /// Write the manual pages.
     ManPages(ManOptions),
+}
+
+impl Request {
+    /// Reads the configuration, where what was asked for depends on it.
+    pub(crate) fn configure(&mut self) -> Result<(), ConfigurationError> {
+        match self {
+            Self::Run(global, _)
+            | Self::Prepare(global, _)
+            | Self::RunPrepared(global, _)
+            | Self::Pods(global, _)
+            | Self::App(global, _)
+            | Self::AddApp(global, _)
+            | Self::Config(global, _)
+            | Self::Doctor(global, _) => global.configure(),
+            Self::Version | Self::Completion(_) | Self::ManPages(_) => Ok(()),
+        }
+    }
 }
 
 /// The whole command line, as completions and manual pages show it.
@@ -232,6 +292,7 @@ fn parse_plain(words: &[String]) -> Result<Request, UsageError> {
         }
         Some(Command::Pods(command)) => Ok(Request::Pods(command_line.global, command)),
         Some(Command::App(app)) => Ok(Request::App(command_line.global, app.command)),
+        Some(Command::Config(options)) => Ok(Request::Config(command_line.global, options)),
         Some(Command::Doctor(options)) => Ok(Request::Doctor(command_line.global, options)),
         Some(Command::Version) => Ok(Request::Version),
         Some(Command::Completion(options)) => Ok(Request::Completion(options)),

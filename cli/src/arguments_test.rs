@@ -40,17 +40,14 @@ fn global_options_before_and_after_the_subcommand() {
     ] {
         let (global, request) = run(line);
         assert_eq!(
-            (global.dir, global.debug),
-            (PathBuf::from("/d"), true),
+            (global.dir_flag, global.debug),
+            (Some(PathBuf::from("/d")), true),
             "{line}"
         );
         assert_eq!(request.pod.apps[0].image, "a");
     }
     let (global, _) = run("run a");
-    assert_eq!(
-        (global.dir, global.debug),
-        (PathBuf::from("/var/lib/bulkhead"), false)
-    );
+    assert_eq!((global.dir_flag, global.debug), (None, false));
     assert!(!run("--debug=false run a").0.debug);
 }
 

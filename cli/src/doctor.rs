@@ -139,7 +139,7 @@ impl Report {
 
 /// The report, and whether `run --stage1=kvm` can work.
 pub(crate) fn doctor(global: &GlobalOptions, options: &DoctorOptions) -> Result<(String, bool)> {
-    let facts = Facts::read(&global.dir);
+    let facts = Facts::read(global);
     let mut checks = checks::all(&facts);
     checks.extend(host_advice::all(&facts.advice));
     let report = Report::new(checks);

@@ -5,6 +5,7 @@
 
 mod app;
 mod arguments;
+mod configuration;
 mod doctor;
 mod generated;
 mod pods;
@@ -31,12 +32,27 @@ fn main() -> ExitCode {
         Ok(words) => words,
         Err(word) => return fail("bulkhead", &anyhow!("argument {word:?} is not UTF-8")),
     };
-    match arguments::parse(&words) {
-        Ok(Request::Run(global, request)) => match run::run(&global, &request, start) {
+    let mut request = match arguments::parse(&words) {
+        Ok(request) => request,
+        Err(error) => return refuse(&error),
+    };
+    match request.configure() {
+        Ok(()) => execute(request, start),
+        Err(error) => fail("bulkhead", &error.into()),
+    }
+}
+
+fn execute(request: Request, start: i128) -> ExitCode {
+    match request {
+        Request::Run(global, request) => match run::run(&global, &request, start) {
             Ok(never) => match never {},
             Err(error) => fail("run", &error),
         },
-        Ok(Request::Doctor(global, options)) => match doctor::doctor(&global, &options) {
+        Request::Config(global, options) => match options.text(&global) {
+            Ok(text) => print(&text, ExitCode::SUCCESS),
+            Err(error) => fail("config", &error),
+        },
+        Request::Doctor(global, options) => match doctor::doctor(&global, &options) {
             Ok((text, usable)) => print(
                 &text,
                 if usable {
@@ -47,40 +63,45 @@ fn main() -> ExitCode {
             ),
             Err(error) => fail("doctor", &error),
         },
-        Ok(Request::Prepare(global, request)) => match run::prepare(&global, &request) {
+        Request::Prepare(global, request) => match run::prepare(&global, &request) {
             Ok(uuid) => print(&format!("{uuid}\n"), ExitCode::SUCCESS),
             Err(error) => fail("prepare", &error),
         },
-        Ok(Request::RunPrepared(global, options)) => {
+        Request::RunPrepared(global, options) => {
             match run::run_prepared(&global, &options, start) {
                 Ok(never) => match never {},
                 Err(error) => fail("run-prepared", &error),
             }
         }
-        Ok(Request::Pods(global, command)) => match command.run(&global) {
+        Request::Pods(global, command) => match command.run(&global) {
             Ok(code) => code,
             Err(error) => fail(command.name(), &error),
         },
-        Ok(Request::App(global, command)) => match command.run(&global, start) {
+        Request::App(global, command) => match command.run(&global, start) {
             Ok(code) => code,
             Err(error) => fail(command.name(), &error),
         },
-        Ok(Request::AddApp(global, request)) => match request.run(&global) {
+        Request::AddApp(global, request) => match request.run(&global) {
             Ok(code) => code,
             Err(error) => fail("app add", &error),
         },
-        Ok(Request::Completion(options)) => print(&options.text(), ExitCode::SUCCESS),
-        Ok(Request::ManPages(options)) => match options.write() {
+        Request::Completion(options) => print(&options.text(), ExitCode::SUCCESS),
+        Request::ManPages(options) => match options.write() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail("man-pages", &error),
         },
-        Ok(Request::Version) => print(&version::text(), ExitCode::SUCCESS),
-        Err(UsageError::Help(text)) => print(&text, ExitCode::SUCCESS),
-        Err(UsageError::NoSubcommand(text)) => {
+        Request::Version => print(&version::text(), ExitCode::SUCCESS),
+    }
+}
+
+fn refuse(error: &UsageError) -> ExitCode {
+    match error {
+        UsageError::Help(text) => print(text, ExitCode::SUCCESS),
+        UsageError::NoSubcommand(text) => {
             eprint!("{text}");
             ExitCode::from(EXIT_NO_SUBCOMMAND)
         }
-        Err(UsageError::Wrong(text)) => {
+        UsageError::Wrong(text) => {
             eprint!("{text}");
             ExitCode::from(EXIT_ERROR)
         }

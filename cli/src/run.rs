@@ -9,17 +9,17 @@ pub(crate) mod directories;
 mod environment;
 pub(crate) mod grammar;
 mod identity;
-mod images;
+pub(crate) mod images;
 mod manifest;
 mod names;
 pub(crate) mod options;
 pub(crate) mod sandbox;
+mod stage1_arguments;
 mod values;
 mod volumes;
 mod written;
 
 use std::convert::Infallible;
-use std::ffi::OsString;
 use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
@@ -33,7 +33,7 @@ use bulkhead_pod::lifecycle::{AppImage, Pod, PodError};
 use bulkhead_pod::manifest::PodManifest;
 use bulkhead_pod::name_files;
 use bulkhead_pod::stage1_cache::NearStage1;
-use bulkhead_pod::stage1_image::Stage1Image;
+use bulkhead_pod::stage1_image::{Entrypoint, Stage1Image};
 use bulkhead_pod::state::State;
 use clap::Args;
 use rustix::io::{FdFlags, fcntl_setfd};
@@ -44,7 +44,8 @@ use self::manifest::ImageForApp;
 use self::names::{NameFile, Names};
 use self::options::{PodOptions, PodRequest, PrepareRequest, RunRequest, StartOptions};
 pub(crate) use self::volumes::app_volume;
-use crate::arguments::{GlobalOptions, InsecureOption};
+use crate::arguments::GlobalOptions;
+use crate::stage1::ChosenStage1;
 use crate::{stage1, trace};
 
 /// Tells stage1 which descriptor holds the pod's lock.
@@ -63,29 +64,35 @@ pub(crate) struct RunPreparedOptions {
 /// Returns only when something failed: otherwise this process has become stage1.
 pub(crate) fn run(global: &GlobalOptions, request: &RunRequest, start: i128) -> Result<Infallible> {
     record(global, "cli-start", start)?;
-    let stage1 = stage1::open(&request.pod.options.stage1)?;
     let narration = Narration {
         command: "run",
         debug: global.debug,
         quiet: false,
     };
+    let stage1 = stage1::choose(global, &request.pod.options.stage1, narration)?;
     let uuid_file = request.uuid_file_save.as_deref();
     let mut pod = make_pod(global, &request.pod, &stage1, uuid_file, narration)?;
     to_run(&mut pod, &request.names).context("prepare the pod")?;
     if global.debug {
         eprintln!("run: pod {} in {}", pod.uuid(), pod.path().display());
     }
-    become_stage1(global, &request.start, &request.names, &stage1, &pod, &[])
+    let call = Call {
+        command: "run",
+        options: &request.start,
+        names: &request.names,
+        more: &[],
+    };
+    become_stage1(global, &call, &stage1.image, &pod)
 }
 
 /// Makes a pod that `run-prepared` can run.
 pub(crate) fn prepare(global: &GlobalOptions, request: &PrepareRequest) -> Result<Uuid> {
-    let stage1 = stage1::open(&request.pod.options.stage1)?;
     let narration = Narration {
         command: "prepare",
         debug: global.debug,
         quiet: request.quiet,
     };
+    let stage1 = stage1::choose(global, &request.pod.options.stage1, narration)?;
     let pod = make_pod(global, &request.pod, &stage1, None, narration)?;
     pod.to_prepared().context("prepare the pod")
 }
@@ -113,17 +120,25 @@ pub(crate) fn run_prepared(
     if options.start.interactive && apps > 1 {
         bail!("--interactive is for one app, this pod has {apps}");
     }
-    let stage1 = Stage1Image::open(&pod.path().join("stage1"))
+    let stage1 = Stage1Image::open(&pod.path().join("stage1"));
+    let stage1 = stage1
+        .and_then(|stage1| stage1.check().map(|()| stage1))
         .with_context(|| format!("open the stage1 image of pod {uuid}"))?;
     to_run(&mut pod, &names).context("start the pod")?;
-    become_stage1(global, &options.start, &names, &stage1, &pod, &[])
+    let call = Call {
+        command: "run-prepared",
+        options: &options.start,
+        names: &names,
+        more: &[],
+    };
+    become_stage1(global, &call, &stage1, &pod)
 }
 
 /// Makes a pod of what was asked for, locked and not yet to be found as one that can run.
 fn make_pod(
     global: &GlobalOptions,
     request: &PodRequest,
-    stage1: &Stage1Image,
+    stage1: &ChosenStage1,
     uuid_file: Option<&Path>,
     narration: Narration,
 ) -> Result<Pod> {
@@ -151,12 +166,12 @@ fn make_pod(
 
 fn make_pod_of(
     global: &GlobalOptions,
-    stage1: &Stage1Image,
+    stage1: &ChosenStage1,
     uuid_file: Option<&Path>,
     manifest: &PodManifest,
     apps: &[AppImage],
 ) -> Result<Pod> {
-    let near = NearStage1::of(stage1, &global.dir).context("prepare the stage1 image")?;
+    let near = NearStage1::of(&stage1.image, &global.dir).context("prepare the stage1 image")?;
     let mut pod = Pod::create(&global.dir).context("create a pod")?;
     if let Some(file) = uuid_file {
         fs::write(file, format!("{}\n", pod.uuid()))
@@ -164,10 +179,13 @@ fn make_pod_of(
     }
     pod.prepare(manifest, near.image(), apps)
         .context("prepare the pod")?;
-    if !stage1.takes_block_images() {
+    if !stage1.image.takes_block_images() {
         for app in apps {
             directories::render(app, &pod.root_of(&app.app))?;
         }
+    }
+    if let Some(id) = stage1.id() {
+        pod.record_stage1(id.as_str()).context("prepare the pod")?;
     }
     Ok(pod)
 }
@@ -226,27 +244,36 @@ fn to_run(pod: &mut Pod, names: &Names) -> Result<(), PodError> {
     Ok(())
 }
 
+/// How a pod starts.
+struct Call<'a> {
+    /// Who says what is to be said of it.
+    command: &'static str,
+    options: &'a StartOptions,
+    names: &'a Names,
+    /// Further arguments.
+    more: &'a [&'a str],
+}
+
 /// The step from stage0 to stage1: working directory, lock, environment, argument vector.
 fn become_stage1(
     global: &GlobalOptions,
-    options: &StartOptions,
-    names: &Names,
+    call: &Call<'_>,
     stage1: &Stage1Image,
     pod: &Pod,
-    more: &[&str],
 ) -> Result<Infallible> {
     let directory = std::path::absolute(pod.path()).context("find the working directory")?;
-    let entrypoint = stage1.run_entrypoint().as_str().trim_start_matches('/');
+    let entrypoint = stage1.entrypoint(Entrypoint::Run);
+    let entrypoint = entrypoint.context("the stage1 image has no run entrypoint")?;
+    let entrypoint = entrypoint.as_str().trim_start_matches('/');
     let program = directory.join("stage1/rootfs").join(entrypoint);
+    let (arguments, warnings) = stage1_arguments::of(global, call.options, call.names, stage1);
+    for warning in warnings {
+        eprintln!("{}: warning: {warning}", call.command);
+    }
     let mut command = Command::new(&program);
     command
-        .args(stage1_arguments(
-            global,
-            options,
-            names,
-            stage1.interface_version(),
-        ))
-        .args(more)
+        .args(arguments)
+        .args(call.more)
         .arg(pod.uuid().to_string())
         .current_dir(&directory)
         .env(LOCK_VARIABLE, pod.lock().as_raw_fd().to_string());
@@ -258,45 +285,6 @@ fn become_stage1(
     fcntl_setfd(pod.lock(), FdFlags::empty()).context("hand on the pod's lock")?;
     let error = command.exec();
     Err(error).with_context(|| format!("execute {}", program.display()))
-}
-
-/// Each argument with the version of the interface that brought it. As in rkt, an older stage1 runs without.
-fn stage1_arguments(
-    global: &GlobalOptions,
-    options: &StartOptions,
-    names: &Names,
-    version: u32,
-) -> Vec<OsString> {
-    let mut arguments = Vec::new();
-    let mut add = |wanted: bool, since: u32, argument: &str| {
-        if wanted && since > version {
-            eprintln!(
-                "run: warning: {argument} is left out: the stage1 image speaks version {version} of the interface, which does not have it"
-            );
-        } else if wanted {
-            arguments.push(OsString::from(argument));
-        }
-    };
-    add(global.debug, 1, "--debug");
-    add(true, 1, &format!("--net={}", options.net));
-    add(options.interactive, 1, "--interactive");
-    let host_name = options.hostname.as_deref().unwrap_or_default();
-    let host_name_flag = format!("--hostname={host_name}");
-    add(!host_name.is_empty(), 2, &host_name_flag);
-    let modes = [names.resolv_conf.mode(), names.hosts.mode()];
-    let modes_flag = format!("--dns-conf-mode=resolv={},hosts={}", modes[0], modes[1]);
-    add(modes != ["default"; 2], 4, &modes_flag);
-    for (check, flag) in [
-        (
-            InsecureOption::Capabilities,
-            "--disable-capabilities-restriction",
-        ),
-        (InsecureOption::Paths, "--disable-paths"),
-        (InsecureOption::Seccomp, "--disable-seccomp"),
-    ] {
-        add(global.leaves_out(check), 3, flag);
-    }
-    arguments
 }
 
 fn record(global: &GlobalOptions, phase: &str, time: i128) -> Result<()> {

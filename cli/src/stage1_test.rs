@@ -32,6 +32,6 @@ fn a_name_cannot_leave_the_directories_and_a_path_is_taken_as_it_is() {
 fn a_directory_that_is_no_image() {
     let directory = tempfile::tempdir().unwrap();
     let name = directory.path().display().to_string();
-    let error = open(&name).unwrap_err();
+    let error = open(directory.path(), &name).unwrap_err();
     assert_eq!(error.to_string(), format!("stage1 image \"{name}\""));
 }

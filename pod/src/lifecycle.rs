@@ -36,6 +36,9 @@ use crate::uuid::Uuid;
 /// Nobody but the pod's owner reads a pod's directory: it holds the apps' environment.
 const DIRECTORY_MODE: u32 = 0o700;
 
+/// The id of the stage1 image that a pod was made of (rkt's name).
+pub(crate) const STAGE1_ID: &str = "stage1TreeStoreID";
+
 /// Where a pod's directory lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
@@ -267,6 +270,16 @@ impl Pod {
     #[must_use]
     pub fn root_of(&self, app: &AcName) -> PathBuf {
         root_in(&self.path(), app)
+    }
+
+    /// Writes down of which image of the store its stage1 was made. For a pod that is prepared; one whose stage1 lay elsewhere has no such
+    /// file.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub fn record_stage1(&self, id: &str) -> Result<(), PodError> {
+        write_file(&self.path().join(STAGE1_ID), id.as_bytes())
     }
 
     /// Writes a file for stage1, at this path below the root of its image, where there must be none. For a pod that

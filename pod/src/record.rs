@@ -15,10 +15,14 @@ use rustix::io::Errno;
 use thiserror::Error;
 
 use crate::found::FoundPod;
+use crate::lifecycle::STAGE1_ID;
 use crate::manifest::{AcName, ImageManifest, MANIFEST_BYTES_MAX, ManifestError, PodManifest};
 
 /// A number in decimal, a sign and a newline.
 const NUMBER_BYTES_MAX: usize = 16;
+
+/// `sha512-`, 128 digits, and room for a newline and for other stores' names.
+const ID_BYTES_MAX: usize = 256;
 
 /// Its time of modification is when the pod was made.
 const CREATED: &str = "pod-created";
@@ -147,6 +151,16 @@ impl FoundPod {
                 ImageManifest::parse(&json).map_err(|source| RecordError::Manifest { file, source })
             }
         }
+    }
+
+    /// The id of the image of the store that its stage1 was made of; none when that lay elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn stage1_id(&self) -> Result<Option<String>, RecordError> {
+        let id = self.read(STAGE1_ID, ID_BYTES_MAX)?;
+        Ok(id.map(|(bytes, _)| String::from_utf8_lossy(&bytes).trim().to_owned()))
     }
 
     /// When it was prepared, if it has been.

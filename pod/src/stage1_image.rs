@@ -1,30 +1,27 @@
 //! A stage1 image as stage0 sees it: a directory with a manifest that names entrypoints.
 //!
 //! The image is the host's own, installed beside the CLI or named by its user; it is checked for
-//! being whole, not for being hostile.
+//! being whole, not for being hostile: its programs run as who runs them.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::io::Errno;
 use thiserror::Error;
 
 use crate::manifest::{AbsolutePath, ImageManifest, MANIFEST_BYTES_MAX, ManifestError};
 
-/// The last version of the interface between stage0 and stage1 that we speak; the first one is 1.
+/// The version of the interface between stage0 and stage1 that we speak. An image of a lower one is called without what it does not know.
 pub const INTERFACE_VERSION: u32 = 6;
 
-const RUN: &str = "coreos.com/rkt/stage1/run";
-const ATTACH: &str = "coreos.com/rkt/stage1/attach";
-const ENTER: &str = "coreos.com/rkt/stage1/enter";
-const STOP: &str = "coreos.com/rkt/stage1/stop";
-const GC: &str = "coreos.com/rkt/stage1/gc";
-const APP_ADD: &str = "coreos.com/rkt/stage1/app/add";
-const APP_START: &str = "coreos.com/rkt/stage1/app/start";
-const APP_STOP: &str = "coreos.com/rkt/stage1/app/stop";
-const APP_RM: &str = "coreos.com/rkt/stage1/app/rm";
-const EXPORT: &str = "bulkhead.dev/stage1/export";
+/// That of an image which names none.
+const FIRST_VERSION: &str = "1";
+
+const MANIFEST: &str = "manifest";
 const VERSION: &str = "coreos.com/rkt/stage1/interface-version";
 const TAKES_BLOCK_IMAGES: &str = "bulkhead.dev/stage1/takes-block-images";
 
@@ -57,12 +54,79 @@ pub enum Stage1ImageError {
         /// What is wrong with it.
         problem: String,
     },
-    /// The entrypoint is not a program.
-    #[error("{} is not an executable file", path.display())]
-    NotExecutable {
-        /// The entrypoint's file.
+    /// An entrypoint is not a program of the image.
+    #[error("{}: annotation {name}: {entrypoint} {problem}", path.display())]
+    Entrypoint {
+        /// The manifest's file.
         path: PathBuf,
+        /// The annotation.
+        name: &'static str,
+        /// Its value.
+        entrypoint: AbsolutePath,
+        /// What is wrong with the file.
+        problem: &'static str,
     },
+}
+
+/// What stage0 calls a stage1 for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entrypoint {
+    /// Becomes a pod.
+    Run,
+    /// Runs a program in an app.
+    Enter,
+    /// Reads and writes the streams of an app.
+    Attach,
+    /// Ends a pod.
+    Stop,
+    /// Undoes what a pod did on the host besides its directory.
+    Gc,
+    /// Makes room for an app of a mutable pod.
+    AppAdd,
+    /// Runs it.
+    AppStart,
+    /// Ends it.
+    AppStop,
+    /// Takes it away.
+    AppRm,
+    /// Writes the tree of an app of a pod that has ended to standard output, as an archive below `rootfs/`, when it is called with
+    /// `--export=APP UUID` in the pod's directory.
+    Export,
+}
+
+impl Entrypoint {
+    const ALL: [Self; 10] = [
+        Self::Run,
+        Self::Enter,
+        Self::Attach,
+        Self::Stop,
+        Self::Gc,
+        Self::AppAdd,
+        Self::AppStart,
+        Self::AppStop,
+        Self::AppRm,
+        Self::Export,
+    ];
+
+    /// What a stage1 has that runs mutable pods.
+    pub const OF_APPS: [Self; 4] = [Self::AppAdd, Self::AppStart, Self::AppStop, Self::AppRm];
+
+    /// The annotation that names its program.
+    #[must_use]
+    pub fn annotation(self) -> &'static str {
+        match self {
+            Self::Run => "coreos.com/rkt/stage1/run",
+            Self::Enter => "coreos.com/rkt/stage1/enter",
+            Self::Attach => "coreos.com/rkt/stage1/attach",
+            Self::Stop => "coreos.com/rkt/stage1/stop",
+            Self::Gc => "coreos.com/rkt/stage1/gc",
+            Self::AppAdd => "coreos.com/rkt/stage1/app/add",
+            Self::AppStart => "coreos.com/rkt/stage1/app/start",
+            Self::AppStop => "coreos.com/rkt/stage1/app/stop",
+            Self::AppRm => "coreos.com/rkt/stage1/app/rm",
+            Self::Export => "bulkhead.dev/stage1/export",
+        }
+    }
 }
 
 /// A stage1 image, unpacked: `manifest` and `rootfs/` in one directory.
@@ -70,39 +134,20 @@ pub enum Stage1ImageError {
 pub struct Stage1Image {
     directory: PathBuf,
     manifest: ImageManifest,
-    run: AbsolutePath,
-    enter: Option<AbsolutePath>,
-    attach: Option<AbsolutePath>,
-    stop: Option<AbsolutePath>,
-    gc: Option<AbsolutePath>,
-    apps: Option<AppEntrypoints>,
-    export: Option<AbsolutePath>,
     interface_version: u32,
+    entrypoints: Vec<(Entrypoint, AbsolutePath)>,
     takes_block_images: bool,
 }
 
-/// By which apps come and go while a pod runs.
-#[derive(Debug, Clone)]
-pub struct AppEntrypoints {
-    /// Makes room for one.
-    pub add: AbsolutePath,
-    /// Runs it.
-    pub start: AbsolutePath,
-    /// Ends it.
-    pub stop: AbsolutePath,
-    /// Takes it away.
-    pub rm: AbsolutePath,
-}
-
 impl Stage1Image {
-    /// Reads the image in this directory.
+    /// Reads the image in this directory. Its programs are looked at by [`Self::check`] and [`Self::program`].
     ///
     /// # Errors
     ///
-    /// When manifest or `run` entrypoint are missing or wrong, or when the image speaks a
-    /// version of the interface that this program does not.
+    /// When the manifest cannot be read, an entrypoint is no absolute path or leads out of the image, there is none to run
+    /// pods with, or the image speaks no version of the interface that we know.
     pub fn open(directory: &Path) -> Result<Self, Stage1ImageError> {
-        let path = directory.join("manifest");
+        let path = directory.join(MANIFEST);
         let bytes = read_bounded(&path).map_err(|source| Stage1ImageError::Read {
             path: path.clone(),
             source,
@@ -117,67 +162,123 @@ impl Stage1Image {
             name,
             problem,
         };
-        let entrypoint = |name| {
-            let path = manifest.annotation(name).map(str::parse::<AbsolutePath>);
-            path.transpose()
-                .map_err(|error| wrong(name, format!("{error}")))
+        let mut entrypoints = Vec::new();
+        for entrypoint in Entrypoint::ALL {
+            let name = entrypoint.annotation();
+            if let Some(value) = manifest.annotation(name) {
+                let value = value.parse::<AbsolutePath>();
+                let value = value.map_err(|error| wrong(name, error.to_string()))?;
+                entrypoints.push((entrypoint, value));
+            }
+        }
+        let version = manifest.annotation(VERSION).unwrap_or(FIRST_VERSION);
+        let interface_version = match version.parse() {
+            Ok(number @ 1..=INTERFACE_VERSION) => number,
+            _ => {
+                let known = format!(
+                    "\"{version}\" is none of 1 to {INTERFACE_VERSION}, which this program speaks"
+                );
+                return Err(wrong(VERSION, known));
+            }
         };
-        let run = entrypoint(RUN)?.ok_or_else(|| wrong(RUN, "is missing".to_owned()))?;
-        let (enter, attach) = (entrypoint(ENTER)?, entrypoint(ATTACH)?);
-        let (stop, gc) = (entrypoint(STOP)?, entrypoint(GC)?);
-        let of_apps = [APP_ADD, APP_START, APP_STOP, APP_RM].map(entrypoint);
-        let [add, start, app_stop, rm] = of_apps;
-        let apps = match (add?, start?, app_stop?, rm?) {
-            (Some(add), Some(start), Some(stop), Some(rm)) => Some(AppEntrypoints {
-                add,
-                start,
-                stop,
-                rm,
-            }),
-            _ => None,
-        };
-        let export = entrypoint(EXPORT)?;
-        let version = manifest.annotation(VERSION).unwrap_or("1");
-        let known = version.parse().ok();
-        let known = known.filter(|version| (1..=INTERFACE_VERSION).contains(version));
-        let interface_version = known.ok_or_else(|| {
-            let problem =
-                format!("\"{version}\", but this program speaks 1 to {INTERFACE_VERSION}");
-            wrong(VERSION, problem)
-        })?;
         let takes_block_images = manifest.annotation(TAKES_BLOCK_IMAGES) == Some("true");
         let image = Self {
             directory: directory.to_owned(),
             manifest,
-            run,
-            enter,
-            attach,
-            stop,
-            gc,
-            apps,
-            export,
             interface_version,
+            entrypoints,
             takes_block_images,
         };
-        image.check_program(
-            &image
-                .rootfs()
-                .join(image.run.as_str().trim_start_matches('/')),
-        )?;
-        Ok(image)
+        match image.entrypoint(Entrypoint::Run) {
+            Some(_) => Ok(image),
+            None => Err(image.lacks(Entrypoint::Run)),
+        }
     }
 
-    fn check_program(&self, path: &Path) -> Result<(), Stage1ImageError> {
-        let metadata = fs::metadata(path).map_err(|source| Stage1ImageError::Read {
-            path: path.to_owned(),
+    /// Whether every program that the manifest names is one, and in the image: before a pod is made of it.
+    ///
+    /// # Errors
+    ///
+    /// Names the first that is not.
+    pub fn check(&self) -> Result<(), Stage1ImageError> {
+        let mut entrypoints = self.entrypoints.iter();
+        entrypoints.try_for_each(|(entrypoint, path)| self.check_program(*entrypoint, path))
+    }
+
+    /// The absolute path of an entrypoint's program.
+    ///
+    /// # Errors
+    ///
+    /// When the manifest names none, or it is no program of the image.
+    pub fn program(&self, entrypoint: Entrypoint) -> Result<PathBuf, Stage1ImageError> {
+        let Some(path) = self.entrypoint(entrypoint) else {
+            return Err(self.lacks(entrypoint));
+        };
+        self.check_program(entrypoint, path)?;
+        let program = self.rootfs().join(below_root(path));
+        std::path::absolute(&program).map_err(|source| Stage1ImageError::Read {
+            path: program,
             source,
-        })?;
-        if !metadata.is_file() || metadata.permissions().mode() & 0o111 == 0 {
-            return Err(Stage1ImageError::NotExecutable {
-                path: path.to_owned(),
-            });
+        })
+    }
+
+    fn lacks(&self, entrypoint: Entrypoint) -> Stage1ImageError {
+        Stage1ImageError::Annotation {
+            path: self.directory.join(MANIFEST),
+            name: entrypoint.annotation(),
+            problem: "is missing".to_owned(),
         }
-        Ok(())
+    }
+
+    /// Links on the way to a program are followed inside the image alone.
+    fn check_program(
+        &self,
+        entrypoint: Entrypoint,
+        path: &AbsolutePath,
+    ) -> Result<(), Stage1ImageError> {
+        let problem = match self.is_program(path) {
+            Ok(true) => return Ok(()),
+            Ok(false) => "is not an executable file",
+            Err(Errno::NOENT | Errno::NOTDIR) => "is not in the image",
+            Err(Errno::XDEV | Errno::LOOP) => "is a link out of the image",
+            Err(errno) => {
+                return Err(Stage1ImageError::Read {
+                    path: self.rootfs().join(below_root(path)),
+                    source: errno.into(),
+                });
+            }
+        };
+        Err(Stage1ImageError::Entrypoint {
+            path: self.directory.join(MANIFEST),
+            name: entrypoint.annotation(),
+            entrypoint: path.clone(),
+            problem,
+        })
+    }
+
+    fn is_program(&self, path: &AbsolutePath) -> Result<bool, Errno> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let root = openat(CWD, self.rootfs(), flags | OFlags::DIRECTORY, Mode::empty())?;
+        let inside = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        let file = openat2(root.as_fd(), below_root(path), flags, Mode::empty(), inside)?;
+        let metadata = File::from(file).metadata();
+        let metadata =
+            metadata.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        Ok(metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+    }
+
+    /// The path of an entrypoint inside the image's file system, if it has it.
+    #[must_use]
+    pub fn entrypoint(&self, wanted: Entrypoint) -> Option<&AbsolutePath> {
+        let mut entrypoints = self.entrypoints.iter();
+        let found = entrypoints.find(|(entrypoint, _)| *entrypoint == wanted);
+        found.map(|(_, path)| path)
+    }
+
+    /// Version of the interface that it speaks, from 1 to [`INTERFACE_VERSION`].
+    #[must_use]
+    pub fn interface_version(&self) -> u32 {
+        self.interface_version
     }
 
     /// Where the image lies.
@@ -198,60 +299,19 @@ impl Stage1Image {
         &self.manifest
     }
 
-    /// Its `run` entrypoint, inside its file system.
-    #[must_use]
-    pub fn run_entrypoint(&self) -> &AbsolutePath {
-        &self.run
-    }
-
-    /// Its `attach` entrypoint, if it has one.
-    #[must_use]
-    pub fn attach_entrypoint(&self) -> Option<&AbsolutePath> {
-        self.attach.as_ref()
-    }
-
-    /// Its `enter` entrypoint, if it has one.
-    #[must_use]
-    pub fn enter_entrypoint(&self) -> Option<&AbsolutePath> {
-        self.enter.as_ref()
-    }
-
-    /// Its `stop` entrypoint, if it has one.
-    #[must_use]
-    pub fn stop_entrypoint(&self) -> Option<&AbsolutePath> {
-        self.stop.as_ref()
-    }
-
-    /// Its `gc` entrypoint, if it has one: what it does on the host besides the pod's directory, and undoes there.
-    #[must_use]
-    pub fn gc_entrypoint(&self) -> Option<&AbsolutePath> {
-        self.gc.as_ref()
-    }
-
-    /// Its entrypoints for apps that come and go, if it has all of them.
-    #[must_use]
-    pub fn app_entrypoints(&self) -> Option<&AppEntrypoints> {
-        self.apps.as_ref()
-    }
-
-    /// What writes the tree of an app of a pod that has ended to standard output, as an archive below `rootfs/`, when it is called with
-    /// `--export=APP UUID` in the pod's directory.
-    #[must_use]
-    pub fn export_entrypoint(&self) -> Option<&AbsolutePath> {
-        self.export.as_ref()
-    }
-
-    /// The version of the interface that it speaks: what an older one lacks is not to be said to it.
-    #[must_use]
-    pub fn interface_version(&self) -> u32 {
-        self.interface_version
-    }
-
     /// Whether an app's image is handed to it as a file (`opt/stage2/APP/rootfs.erofs`) instead of
     /// a mounted directory.
     #[must_use]
     pub fn takes_block_images(&self) -> bool {
         self.takes_block_images
+    }
+}
+
+/// Never empty: an empty path would name the root itself.
+fn below_root(path: &AbsolutePath) -> &str {
+    match path.as_str().trim_start_matches('/') {
+        "" => ".",
+        path => path,
     }
 }
 

@@ -251,15 +251,13 @@ fn one_of_an_older_interface_is_told_what_it_knows() {
     };
     let arguments = || fs::read_to_string(host.directory().join("arguments")).unwrap();
     of_version("2").exits(0).says(
-        "run: warning: --dns-conf-mode=resolv=default,hosts=host is left out: the stage1 image speaks version 2",
+        "speaks version 2 of the interface, and --dns-conf-mode came with version 4: it is left out",
     );
     let expected = format!("--net=none --hostname=box {}\n", host.uuid());
     assert_eq!(arguments(), expected);
     of_version("1").exits(0);
     assert_eq!(arguments(), format!("--net=none {}\n", host.uuid()));
-    of_version("7")
-        .exits(254)
-        .says("\"7\", but this program speaks 1 to 6");
+    of_version("7").exits(254).says("\"7\" is none of 1 to 6");
 }
 
 #[test]

@@ -58,6 +58,7 @@ mod root;
 mod sandbox;
 mod service;
 mod socket_activation;
+mod stage1_choice;
 mod stop;
 mod streams;
 mod syscalls;

@@ -7,6 +7,7 @@ use bulkhead_pod::found::FoundPod;
 use bulkhead_pod::lifecycle::AppImage;
 use bulkhead_pod::manifest::PodManifest;
 use bulkhead_pod::mutable::{Change, records};
+use bulkhead_pod::stage1_image::Entrypoint;
 use clap::Args;
 
 use super::change::MutablePod;
@@ -94,10 +95,10 @@ impl AddRequest {
         change.add(&after, &pod.stage1, &new.image)?;
         let app = &new.image.app;
         let added = prepare(&pod, &change, &after, &new.image)
-            .and_then(|()| pod.succeeds(&pod.entrypoints.add, app, &[&pod.uuid()]));
+            .and_then(|()| pod.succeeds(Entrypoint::AppAdd, app, &[&pod.uuid()]));
         if added.is_err() {
             // The entrypoint may have been killed when the pod had the app already. What is to be told is why there is none.
-            let _ = pod.call(&pod.entrypoints.rm, app, &[]);
+            let _ = pod.call(Entrypoint::AppRm, app, &[]);
             change
                 .remove(&before, app)
                 .with_context(|| format!("take app \"{app}\" back, which could not be added"))?;

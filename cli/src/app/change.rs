@@ -5,9 +5,9 @@ use std::process::{ExitCode, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 use bulkhead_pod::found::FoundPod;
-use bulkhead_pod::manifest::{AbsolutePath, AcName, PodContents, PodManifest};
+use bulkhead_pod::manifest::{AcName, PodContents, PodManifest};
 use bulkhead_pod::mutable::{Change, records};
-use bulkhead_pod::stage1_image::{AppEntrypoints, Stage1Image};
+use bulkhead_pod::stage1_image::{Entrypoint, Stage1Image};
 use bulkhead_pod::state::State;
 use clap::Args;
 
@@ -35,19 +35,19 @@ impl AppName {
         if pod.keeps_records() {
             records::started(pod.directory(), &self.app)?;
         }
-        pod.succeeds(&pod.entrypoints.start, &self.app, &[])?;
+        pod.succeeds(Entrypoint::AppStart, &self.app, &[])?;
         Ok(ExitCode::SUCCESS)
     }
 
     pub(super) fn stop(&self, global: &GlobalOptions) -> Result<ExitCode> {
         let pod = MutablePod::of(self.pod.find(&global.dir)?, global)?;
         pod.has(&self.app)?;
-        match pod.call(&pod.entrypoints.stop, &self.app, &[])? {
+        match pod.call(Entrypoint::AppStop, &self.app, &[])? {
             status if status.success() => Ok(ExitCode::SUCCESS),
             status if status.code() == Some(NOT_RUNNING) => {
                 bail!("app \"{}\" is not running", self.app)
             }
-            status => Err(ended(&pod.entrypoints.stop, status)),
+            status => Err(pod.ended(Entrypoint::AppStop, status)),
         }
     }
 
@@ -57,12 +57,12 @@ impl AppName {
         let manifest = pod.has(&self.app)?;
         // One that the pod does not have, because somebody was killed on the way, needs no stopping.
         if pod.was_added(&self.app) {
-            let stopped = pod.call(&pod.entrypoints.stop, &self.app, &[])?;
+            let stopped = pod.call(Entrypoint::AppStop, &self.app, &[])?;
             if !stopped.success() && stopped.code() != Some(NOT_RUNNING) {
-                return Err(ended(&pod.entrypoints.stop, stopped));
+                return Err(pod.ended(Entrypoint::AppStop, stopped));
             }
         }
-        pod.succeeds(&pod.entrypoints.rm, &self.app, &[])?;
+        pod.succeeds(Entrypoint::AppRm, &self.app, &[])?;
         let mut contents = PodContents::clone(&manifest);
         contents.apps.retain(|app| app.name != self.app);
         let manifest = PodManifest::new(contents)?;
@@ -80,7 +80,6 @@ pub(super) struct MutablePod {
     pid: i32,
     debug: bool,
     pub(super) stage1: Stage1Image,
-    pub(super) entrypoints: AppEntrypoints,
 }
 
 impl MutablePod {
@@ -102,16 +101,11 @@ impl MutablePod {
         }
         let pid = crossing::process(&global.dir, &pod)?;
         let stage1 = Stage1Image::open(&pod.path().join("stage1"))?;
-        let entrypoints = stage1.app_entrypoints().cloned();
-        let entrypoints = entrypoints
-            .context("its stage1 has no entrypoints for apps that come and go")
-            .with_context(whose)?;
         Ok(Self {
             pod,
             pid,
             debug: global.debug,
             stage1,
-            entrypoints,
         })
     }
 
@@ -159,20 +153,20 @@ impl MutablePod {
     /// Calls an entrypoint, which must say that all is well.
     pub(super) fn succeeds(
         &self,
-        entrypoint: &AbsolutePath,
+        entrypoint: Entrypoint,
         app: &AcName,
         more: &[&str],
     ) -> Result<()> {
         match self.call(entrypoint, app, more)? {
             status if status.success() => Ok(()),
-            status => Err(ended(entrypoint, status)),
+            status => Err(self.ended(entrypoint, status)),
         }
     }
 
     /// Calls an entrypoint (rkt: with these variables alone).
     pub(super) fn call(
         &self,
-        entrypoint: &AbsolutePath,
+        entrypoint: Entrypoint,
         app: &AcName,
         more: &[&str],
     ) -> Result<ExitStatus> {
@@ -186,12 +180,14 @@ impl MutablePod {
         let status = command.status();
         status.with_context(|| format!("execute {}", command.get_program().display()))
     }
-}
 
-/// It has said why on stderr.
-fn ended(entrypoint: &AbsolutePath, status: ExitStatus) -> anyhow::Error {
-    let name = Path::new(entrypoint.as_str())
-        .file_name()
-        .unwrap_or_default();
-    anyhow::anyhow!("stage1's {} ended with {status}", name.display())
+    /// It has said why on stderr.
+    fn ended(&self, entrypoint: Entrypoint, status: ExitStatus) -> anyhow::Error {
+        let path = self.stage1.entrypoint(entrypoint);
+        let name = path.and_then(|path| Path::new(path.as_str()).file_name());
+        anyhow::anyhow!(
+            "stage1's {} ended with {status}",
+            name.unwrap_or_default().display()
+        )
+    }
 }

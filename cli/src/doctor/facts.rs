@@ -9,6 +9,7 @@ use bulkhead_pod::stage1_image::Stage1Image;
 use rustix::fs::{Access, access, statvfs};
 
 use super::stage1_files::{self, Defect};
+use crate::arguments::GlobalOptions;
 use crate::stage1;
 
 /// Everything that the checks need.
@@ -77,7 +78,7 @@ pub(super) struct AdviceFacts {
 
 impl Facts {
     /// Reads the host; what cannot be read is a fact too.
-    pub(super) fn read(data: &Path) -> Self {
+    pub(super) fn read(global: &GlobalOptions) -> Self {
         let kvm_device = device("/dev/kvm");
         let kvm = (kvm_device == Device::Opens).then(probe);
         Self {
@@ -86,9 +87,9 @@ impl Facts {
             cpu_flags: cpu_flags(&text("/proc/cpuinfo").unwrap_or_default()),
             tun_device: device("/dev/net/tun"),
             cgroup_controllers: text("/sys/fs/cgroup/cgroup.controllers"),
-            data: data_directory(data),
+            data: data_directory(&global.dir),
             memory_available_kib: text("/proc/meminfo").and_then(|text| memory_available(&text)),
-            stage1: stage1_facts(),
+            stage1: stage1_facts(global),
             advice: AdviceFacts::read(),
         }
     }
@@ -181,8 +182,8 @@ fn data_directory(path: &Path) -> DataDirectory {
     }
 }
 
-fn stage1_facts() -> Stage1Facts {
-    match stage1::open("kvm") {
+fn stage1_facts(global: &GlobalOptions) -> Stage1Facts {
+    match stage1::open_installed(global, "kvm") {
         Ok(image) => Stage1Facts::Opened {
             directory: image.directory().to_owned(),
             defects: defects(&image),

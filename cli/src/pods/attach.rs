@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::str::FromStr;
 
 use anyhow::{Context, Result};
-use bulkhead_pod::stage1_image::Stage1Image;
+use bulkhead_pod::stage1_image::{Entrypoint, Stage1Image};
 use clap::Args;
 
 use super::crossing;
@@ -90,12 +90,11 @@ pub(crate) fn attach(global: &GlobalOptions, options: &AttachOptions) -> Result<
     let (pod, app) = enterable(global, pod, options.app.as_deref())?;
     let uuid = pod.uuid();
     let stage1 = Stage1Image::open(&pod.path().join("stage1"))?;
-    let entrypoint = stage1
-        .attach_entrypoint()
-        .context("its stage1 cannot attach to apps: it has no attach entrypoint")
-        .with_context(|| format!("pod {uuid}"))?;
     let pid = crossing::process(&global.dir, &pod)?;
-    let mut command = crossing::command(&pod, &stage1, entrypoint, pid)?;
+    let command = crossing::command(&pod, &stage1, Entrypoint::Attach, pid);
+    let mut command = command
+        .context("its stage1 cannot attach to apps")
+        .with_context(|| format!("pod {uuid}"))?;
     let error = command
         .args(options.mode.words())
         .arg(format!("--app={app}"))

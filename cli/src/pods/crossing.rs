@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use bulkhead_pod::found::FoundPod;
-use bulkhead_pod::manifest::AbsolutePath;
-use bulkhead_pod::stage1_image::Stage1Image;
+use bulkhead_pod::stage1_image::{Entrypoint, Stage1Image};
 use bulkhead_pod::state::State;
 
 /// Between two looks at a process that is about to have a child, of which nobody gives notice.
@@ -34,20 +33,18 @@ pub(crate) fn process(data: &Path, pod: &FoundPod) -> Result<i32> {
 pub(crate) fn command(
     pod: &FoundPod,
     stage1: &Stage1Image,
-    entrypoint: &AbsolutePath,
+    entrypoint: Entrypoint,
     pid: i32,
 ) -> Result<Command> {
     let directory = std::path::absolute(pod.path()).context("find the working directory")?;
-    let rootfs = directory.join("stage1/rootfs");
-    let program = |path: &AbsolutePath| rootfs.join(path.as_str().trim_start_matches('/'));
-    let mut command = Command::new(program(entrypoint));
+    let mut command = Command::new(stage1.program(entrypoint)?);
     command
         .env_clear()
         .env("RKT_STAGE1_ENTERPID", pid.to_string())
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .current_dir(&directory);
-    if let Some(enter) = stage1.enter_entrypoint() {
-        command.env("RKT_STAGE1_ENTERCMD", program(enter));
+    if stage1.entrypoint(Entrypoint::Enter).is_some() {
+        command.env("RKT_STAGE1_ENTERCMD", stage1.program(Entrypoint::Enter)?);
     }
     Ok(command)
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use bulkhead_pod::found::FoundPod;
 use bulkhead_pod::manifest::AcName;
-use bulkhead_pod::stage1_image::Stage1Image;
+use bulkhead_pod::stage1_image::{Entrypoint, Stage1Image};
 use bulkhead_pod::state::State;
 use bulkhead_pod::wait::{Until, wait};
 use clap::Args;
@@ -50,13 +50,11 @@ pub(crate) fn enter(global: &GlobalOptions, options: &EnterOptions) -> Result<In
     let whose = || format!("pod {uuid}");
     let pid = crossing::process(&global.dir, &pod)?;
     let stage1 = Stage1Image::open(&pod.path().join("stage1"))?;
-    let entrypoint = stage1
-        .enter_entrypoint()
-        .context("its stage1 cannot enter pods: it has no enter entrypoint")
+    let program = stage1.program(Entrypoint::Enter);
+    let program = program
+        .context("its stage1 cannot enter pods")
         .with_context(whose)?;
     let directory = std::path::absolute(pod.path()).context("find the working directory")?;
-    let program = directory.join("stage1/rootfs");
-    let program = program.join(entrypoint.as_str().trim_start_matches('/'));
     let error = Command::new(&program)
         .arg(format!("--pid={pid}"))
         .arg(format!("--appname={app}"))

@@ -6,18 +6,18 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use bulkhead_pod::Uuid;
-use bulkhead_pod::manifest::AbsolutePath;
+use bulkhead_pod::stage1_image::{Entrypoint, Stage1Image};
 
 /// Runs an entrypoint to its end. It has no input, and nothing to say but on stderr.
 pub(crate) fn call(
     pod: &Path,
-    entrypoint: &AbsolutePath,
-    flags: &[&str],
+    stage1: &Stage1Image,
+    entrypoint: Entrypoint,
+    flags: &[String],
     uuid: Uuid,
 ) -> Result<()> {
     let directory = std::path::absolute(pod).context("find the working directory")?;
-    let name = entrypoint.as_str().trim_start_matches('/');
-    let program = directory.join("stage1/rootfs").join(name);
+    let program = stage1.program(entrypoint)?;
     let status = Command::new(&program)
         .args(flags.iter().map(OsString::from))
         .arg(uuid.to_string())
@@ -27,7 +27,8 @@ pub(crate) fn call(
         .status()
         .with_context(|| format!("execute {}", program.display()))?;
     if !status.success() {
-        bail!("stage1's {name} ended with {status}");
+        let name = program.file_name().unwrap_or_default();
+        bail!("stage1's {} ended with {status}", name.display());
     }
     Ok(())
 }

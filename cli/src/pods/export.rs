@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use bulkhead_image::write_aci;
 use bulkhead_pod::found::FoundPod;
 use bulkhead_pod::manifest::{AcName, ImageManifest};
-use bulkhead_pod::stage1_image::Stage1Image;
+use bulkhead_pod::stage1_image::{Entrypoint, Stage1Image};
 use bulkhead_pod::state::State;
 use clap::Args;
 use serde_json::Value;
@@ -83,12 +83,9 @@ fn write(
     debug: bool,
 ) -> Result<()> {
     let stage1 = Stage1Image::open(&pod.path().join("stage1"))?;
-    let entrypoint = stage1
-        .export_entrypoint()
-        .context("its stage1 cannot export: it has no such entrypoint")?;
+    let program = stage1.program(Entrypoint::Export);
+    let program = program.context("its stage1 cannot export")?;
     let directory = std::path::absolute(pod.path()).context("find the working directory")?;
-    let program = directory.join("stage1/rootfs");
-    let program = program.join(entrypoint.as_str().trim_start_matches('/'));
     let mut stage1 = Command::new(&program)
         .args(debug.then_some("--debug"))
         .arg(format!("--export={app}"))

@@ -1,19 +1,29 @@
 //! `bulkhead gc`: pods that have ended are marked, and deleted when they have been marked for long enough.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
+use bulkhead_image::Store;
 use bulkhead_pod::Uuid;
+use bulkhead_pod::found::FoundPod;
 use bulkhead_pod::garbage::{self, Garbage};
 use bulkhead_pod::lifecycle::{Phase, PodError};
-use bulkhead_pod::stage1_image::Stage1Image;
+use bulkhead_pod::stage1_image::{Entrypoint, Stage1Image};
 use clap::Args;
 
 use super::entrypoint;
 use super::time::Period;
 use crate::arguments::GlobalOptions;
 use crate::report;
+
+/// The version of the interface from which on `gc` knows `--local-config`.
+const GC_KNOWS_CONFIGURATION: u32 = 5;
+
+/// How long a stage1 image stays in the store that nobody uses: as long as rkt's `image gc` keeps images.
+const STAGE1_IMAGE_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 
 const EXAMPLES: &str = "\
 Pods that have exited are moved to the garbage by one call, and deleted by a later one, when they have been there for
@@ -73,11 +83,34 @@ pub(crate) fn gc(global: &GlobalOptions, options: &GcOptions) -> Result<ExitCode
             collection.each(Phase::Embryo, |uuid| collect(global, Phase::Embryo, uuid))?;
         }
     }
+    if !options.mark_only {
+        remove_stage1_images(&global.dir).context("remove stage1 images that nobody used")?;
+    }
     match collection.failed {
         0 => Ok(ExitCode::SUCCESS),
         1 => bail!("failed to collect 1 pod"),
         count => bail!("failed to collect {count} pods"),
     }
+}
+
+/// Those that no pod was made of, and that nobody used for a day.
+fn remove_stage1_images(data: &Path) -> Result<()> {
+    let Some(store) = Store::open_existing(data) else {
+        return Ok(());
+    };
+    let mut needed = BTreeSet::new();
+    for phase in Phase::ALL {
+        for uuid in garbage::pods_in(data, phase)? {
+            if let Some(pod) = FoundPod::look_up(data, uuid)? {
+                // Of a pod that is damaged the image is none that can be known.
+                needed.extend(pod.stage1_id().ok().flatten());
+            }
+        }
+    }
+    for id in store.remove_trees(&needed, STAGE1_IMAGE_GRACE)? {
+        eprintln!("gc: removed stage1 image {id}, which nobody used");
+    }
+    Ok(())
 }
 
 struct Collection<'a> {
@@ -147,9 +180,20 @@ pub(crate) fn delete(
 
 fn call_stage1(global: &GlobalOptions, garbage: &Garbage) -> Result<()> {
     let stage1 = Stage1Image::open(&garbage.path().join("stage1"))?;
-    let Some(gc) = stage1.gc_entrypoint() else {
+    if stage1.entrypoint(Entrypoint::Gc).is_none() {
         return Ok(());
-    };
-    let flags: &[&str] = if global.debug { &["--debug"] } else { &[] };
-    entrypoint::call(garbage.path(), gc, flags, garbage.uuid())
+    }
+    let debug = global.debug.then(|| "--debug".to_owned());
+    let knows_configuration = stage1.interface_version() >= GC_KNOWS_CONFIGURATION;
+    let local = global.local_config.as_deref();
+    let local = local.filter(|_| knows_configuration);
+    let local = local.map(|directory| format!("--local-config={}", directory.display()));
+    let flags: Vec<String> = debug.into_iter().chain(local).collect();
+    entrypoint::call(
+        garbage.path(),
+        &stage1,
+        Entrypoint::Gc,
+        &flags,
+        garbage.uuid(),
+    )
 }

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use bulkhead_pod::found::FoundPod;
-use bulkhead_pod::stage1_image::Stage1Image;
+use bulkhead_pod::stage1_image::{Entrypoint, Stage1Image};
 use bulkhead_pod::state::State;
 use clap::Args;
 
@@ -63,9 +63,15 @@ fn stop_one(data: &Path, pod: &FoundPod, force: bool) -> Result<String> {
 
 fn call_stage1(pod: &FoundPod, force: bool) -> Result<()> {
     let stage1 = Stage1Image::open(&pod.path().join("stage1"))?;
-    let stop = stage1
-        .stop_entrypoint()
-        .context("its stage1 cannot stop pods: it has no stop entrypoint")?;
-    let flags: &[&str] = if force { &["--force"] } else { &[] };
-    entrypoint::call(pod.path(), stop, flags, pod.uuid())
+    if stage1.entrypoint(Entrypoint::Stop).is_none() {
+        bail!("its stage1 cannot stop pods: it has no stop entrypoint");
+    }
+    let flags = force.then(|| "--force".to_owned());
+    entrypoint::call(
+        pod.path(),
+        &stage1,
+        Entrypoint::Stop,
+        flags.as_slice(),
+        pod.uuid(),
+    )
 }

@@ -42,7 +42,7 @@ enum Owner {
 const FOR_EVERY_APP: [&str; 1] = ["--mount"];
 
 /// Flags of rkt that are still to come, each with what it belongs to.
-const NOT_SUPPORTED_YET: [(&str, &str); 17] = [
+const NOT_SUPPORTED_YET: [(&str, &str); 9] = [
     ("port", "networking"),
     ("ipc", "sharing of System V IPC"),
     ("no-overlay", "pods without a writable layer"),
@@ -52,29 +52,6 @@ const NOT_SUPPORTED_YET: [(&str, &str); 17] = [
     ("no-store", "fetching of images"),
     ("signature", "verification of signatures"),
     ("trust-keys-from-https", "verification of signatures"),
-    (
-        "stage1-url",
-        "fetching of stage1 images (--stage1 takes a name or directory)",
-    ),
-    (
-        "stage1-path",
-        "packed stage1 images (--stage1 takes a name or directory)",
-    ),
-    (
-        "stage1-name",
-        "stored stage1 images (--stage1 takes a name or directory)",
-    ),
-    (
-        "stage1-hash",
-        "stored stage1 images (--stage1 takes a name or directory)",
-    ),
-    (
-        "stage1-from-dir",
-        "packed stage1 images (--stage1 takes a name or directory)",
-    ),
-    ("system-config", "configuration files"),
-    ("local-config", "configuration files"),
-    ("user-config", "configuration files"),
 ];
 
 impl FlagTable {

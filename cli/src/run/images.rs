@@ -51,12 +51,7 @@ pub(crate) fn open_store(data: &Path) -> Result<Store> {
 }
 
 fn import_one(store: &Store, reference: &str, narration: Narration) -> Result<StoredImage> {
-    let Narration { command, .. } = narration;
-    let mut say = |progress| {
-        if let Some(text) = describe(&progress, narration) {
-            eprintln!("{command}: image \"{reference}\": {text}");
-        }
-    };
+    let mut say = |progress| narrate(narration, "image", reference, &progress);
     let image = store.import(reference, &mut say)?;
     let manifest =
         ImageManifest::parse(&image.manifest).with_context(|| format!("image \"{reference}\""))?;
@@ -82,6 +77,13 @@ pub(crate) fn look_into(erofs: &Path) -> Result<(Filesystem, Accounts), ReadErro
     let files = Filesystem::open(erofs)?;
     let accounts = Accounts::of(&files)?;
     Ok((files, accounts))
+}
+
+/// Says of an image what there is to say to this user.
+pub(crate) fn narrate(narration: Narration, what: &str, name: &str, progress: &Progress) {
+    if let Some(text) = describe(progress, narration) {
+        eprintln!("{}: {what} \"{name}\": {text}", narration.command);
+    }
 }
 
 /// Warnings are for everyone, steps for `--debug`.

@@ -18,6 +18,7 @@ use super::values::{
 use super::volumes;
 use crate::arguments::GlobalOptions;
 use crate::report::UsageError;
+use crate::stage1::Stage1Options;
 
 const EXAMPLES: &str = "\
 Flags before the first image are the pod's; flags after an image are that app's:
@@ -190,10 +191,8 @@ pub(crate) struct StartOptions {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Pod options (before the first image)")]
 pub(crate) struct PodOptions {
-    /// What isolates the pod: the name of an installed stage1 image, or its directory. kvm: a virtual machine. container:
-    /// namespaces of the host's own kernel, which is weaker
-    #[arg(long, value_name = "NAME|DIR", default_value = "kvm")]
-    pub(crate) stage1: String,
+    #[command(flatten)]
+    pub(crate) stage1: Stage1Options,
 
     /// Pass this program's environment on, below what images and flags set
     #[arg(

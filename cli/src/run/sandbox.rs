@@ -9,25 +9,24 @@ use bulkhead_pod::manifest::{
     PodManifest, Quantity, Resource, Text, TextMap, set_annotation,
 };
 use bulkhead_pod::mutable::MUTABLE;
+use bulkhead_pod::stage1_image::{Entrypoint, Stage1Image};
 use clap::Args;
 
+use super::images::Narration;
 use super::names::Names;
 use super::options::StartOptions;
+use super::stage1_arguments::MUTABLE_SINCE;
 use super::values::{MemoryLimit, Pair};
-use super::{become_stage1, make_pod_of, record, to_run};
+use super::{Call, become_stage1, make_pod_of, record, to_run};
 use crate::arguments::GlobalOptions;
-use crate::stage1;
-
-/// The version of stage1's interface with pods whose apps come and go.
-const MUTABLE_SINCE: u32 = 5;
+use crate::stage1::{self, Stage1Options};
 
 /// Options of `app sandbox`.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Pod options")]
 pub(crate) struct SandboxOptions {
-    /// What isolates the pod: the name of an installed stage1 image, or its directory
-    #[arg(long, value_name = "NAME|DIR", default_value = "kvm")]
-    stage1: String,
+    #[command(flatten)]
+    stage1: Stage1Options,
 
     /// Write the pod's UUID to this file
     #[arg(long, value_name = "FILE")]
@@ -68,13 +67,13 @@ pub(crate) fn sandbox(
         bail!("--interactive is for a pod of one app, and the apps of this one come and go");
     }
     let names = Names::of(&options.start)?;
-    let stage1 = stage1::open(&options.stage1)?;
-    if stage1.app_entrypoints().is_none() || stage1.interface_version() < MUTABLE_SINCE {
-        bail!(
-            "stage1 image \"{}\" has no entrypoints for apps that come and go",
-            options.stage1
-        );
-    }
+    let narration = Narration {
+        command: "app sandbox",
+        debug: global.debug,
+        quiet: false,
+    };
+    let stage1 = stage1::choose(global, &options.stage1, narration)?;
+    check_mutable(&stage1.image)?;
     let manifest = manifest(options)?;
     let uuid_file = options.uuid_file_save.as_deref();
     let mut pod = make_pod_of(global, &stage1, uuid_file, &manifest, &[])?;
@@ -87,7 +86,35 @@ pub(crate) fn sandbox(
         );
     }
     let more = ["--mutable"];
-    become_stage1(global, &options.start, &names, &stage1, &pod, &more)
+    let call = Call {
+        command: "app sandbox",
+        options: &options.start,
+        names: &names,
+        more: &more,
+    };
+    become_stage1(global, &call, &stage1.image, &pod)
+}
+
+/// Nothing but `--mutable` makes a pod without apps live.
+fn check_mutable(stage1: &Stage1Image) -> Result<()> {
+    let name = &stage1.manifest().name;
+    let version = stage1.interface_version();
+    if version < MUTABLE_SINCE {
+        bail!(
+            "stage1 image {name} speaks version {version} of the interface, and pods whose apps come and go \
+             (--mutable) came with version {MUTABLE_SINCE}"
+        );
+    }
+    let needed = Entrypoint::OF_APPS.into_iter();
+    let missing = needed.filter(|entrypoint| stage1.entrypoint(*entrypoint).is_none());
+    let missing: Vec<&str> = missing.map(Entrypoint::annotation).collect();
+    if !missing.is_empty() {
+        bail!(
+            "stage1 image {name} cannot run pods whose apps come and go: it has no {}",
+            missing.join(", ")
+        );
+    }
+    Ok(())
 }
 
 fn manifest(options: &SandboxOptions) -> Result<PodManifest> {

@@ -95,6 +95,42 @@ impl Fixture {
         fs::write(self.path("stage1/manifest"), manifest.to_string()).unwrap();
     }
 
+    /// Changes the stage1's manifest.
+    pub(crate) fn change_stage1(&self, change: impl FnOnce(&mut Value)) {
+        let path = self.path("stage1/manifest");
+        let mut manifest = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        change(&mut manifest);
+        fs::write(path, manifest.to_string()).unwrap();
+    }
+
+    /// The stage1 as one file of this name.
+    pub(crate) fn pack_stage1(&self, name: &str) -> PathBuf {
+        let file = self.path(name);
+        let mut tar = Command::new("tar");
+        tar.arg("-C")
+            .arg(self.path("stage1"))
+            .arg("-czf")
+            .arg(&file);
+        let status = tar.args(["manifest", "rootfs"]).status().expect("run tar");
+        assert!(status.success(), "tar: {status}");
+        file
+    }
+
+    /// Writes a configuration file below the directory `name`.
+    pub(crate) fn configure(&self, name: &str, fields: &Value) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let kind = match name.contains("/paths.d/") {
+            true => "paths",
+            false => "stage1",
+        };
+        let mut file = json!({"rktKind": kind, "rktVersion": "v1"});
+        let fields = fields.as_object().unwrap().clone();
+        file.as_object_mut().unwrap().extend(fields);
+        fs::write(&path, file.to_string()).unwrap();
+        path
+    }
+
     /// An ACI that runs `/bin/app from-image`, with `change` applied to its manifest.
     pub(crate) fn aci(&self, name: &str, change: impl FnOnce(&mut Value)) -> String {
         let mut manifest = json!({

@@ -5,6 +5,7 @@
 mod app;
 mod attach;
 mod bad_input;
+mod configuration;
 mod doctor;
 mod ends;
 mod enter;
@@ -13,4 +14,6 @@ mod logs;
 mod pods;
 mod prepared;
 mod run;
+mod stage1_choice;
+mod stage1_versions;
 mod usage;

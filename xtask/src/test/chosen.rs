@@ -27,6 +27,7 @@ const CONTAINER_MODULES: &[&str] = &[
     "sandbox::",
     "service::",
     "socket_activation::",
+    "stage1_choice::",
     "stop::",
     "streams::",
     "volumes::",

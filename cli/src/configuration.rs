@@ -1,0 +1,76 @@
+//! What files say where flags do not: rkt's configuration (docs/configuration.md).
+//!
+//! ```text
+//! DIRECTORY/paths.d/*.json    where data and installed stage1 images are
+//! DIRECTORY/stage1.d/*.json   which stage1 image runs pods
+//! ```
+//!
+//! There are up to three directories; what a later one says takes the place of what an earlier one says, field by field. In one directory a
+//! field is said once. Another kind is a module with its fields, and a line in [`Configuration::take`].
+
+mod command;
+mod files;
+mod paths;
+mod stage1;
+
+use std::path::Path;
+
+pub(crate) use self::command::ConfigOptions;
+pub(crate) use self::files::ConfigurationError;
+use self::files::{File, Problem};
+pub(crate) use self::paths::Paths;
+pub(crate) use self::stage1::{DefaultStage1, Stage1Name};
+
+/// The vendor's directory.
+pub(crate) const SYSTEM_DIRECTORY: &str = "/usr/lib/bulkhead";
+/// The administrator's.
+pub(crate) const LOCAL_DIRECTORY: &str = "/etc/bulkhead";
+
+/// The version of every kind that there is.
+const VERSION: &str = "v1";
+
+/// The subdirectory of files of each kind.
+const KINDS: [(&str, &str); 2] = [("paths.d", paths::KIND), ("stage1.d", stage1::KIND)];
+
+/// What results of all directories.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Configuration {
+    pub(crate) paths: Paths,
+    pub(crate) stage1: DefaultStage1,
+}
+
+impl Configuration {
+    /// Reads directories, the strongest last. One that is not there says nothing.
+    pub(crate) fn read(directories: &[&Path]) -> Result<Self, ConfigurationError> {
+        let mut all = Self::default();
+        for directory in directories {
+            let one = Self::of_directory(directory)?;
+            all.paths.override_with(one.paths);
+            all.stage1.override_with(one.stage1);
+        }
+        Ok(all)
+    }
+
+    fn of_directory(directory: &Path) -> Result<Self, ConfigurationError> {
+        let mut one = Self::default();
+        for (subdirectory, kind) in KINDS {
+            for file in files::list(&directory.join(subdirectory))? {
+                let file = File::read(&file, kind)?;
+                one.take(kind, &file)
+                    .map_err(|problem| file.wrong(problem))?;
+            }
+        }
+        Ok(one)
+    }
+
+    fn take(&mut self, kind: &str, file: &File) -> Result<(), Problem> {
+        match kind {
+            paths::KIND => self.paths.take(file.fields()?),
+            _ => self.stage1.take(file.fields()?),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "configuration_test.rs"]
+mod tests;
