@@ -117,21 +117,22 @@ fn a_manager_that_is_not_there_is_a_warning() {
         .says("nobody will hear that the pod is ready: NOTIFY_SOCKET=/nowhere/notify");
 }
 
-/// The unit of the documentation, with this program and this app.
-fn documented_unit(data: &Path) -> String {
+/// A block of the page about systemd, by its place.
+pub(crate) fn documented(place: usize) -> String {
     let page = include_str!("../../docs/systemd.md");
-    let unit = page.split("```").nth(1).expect("a unit");
-    let unit = unit.strip_prefix("ini\n").expect("a unit");
+    let block = page.split("```").nth(2 * place + 1).expect("a block");
+    let (_, block) = block.split_once('\n').expect("lines");
+    // The files of the units that all others come after are not there.
+    block.replace("[Unit]\n", "[Unit]\nDefaultDependencies=no\n")
+}
+
+/// The unit of the documentation, with this program and these words in place of the image.
+pub(crate) fn documented_unit(data: &Path, words: &str) -> String {
     let program = dist().join("bin/bulkhead").display().to_string();
-    let image = busybox_oci().display().to_string();
     let here = format!("{program} --dir={}", data.display());
     let stage1 = std::env::var("BULKHEAD_TEST_STAGE1").unwrap_or("kvm".to_owned());
-    let app = format!("--stage1={stage1} {image} --exec=/bin/sh -- -c \"{WAITING}\"");
-    let unit = unit
-        .replace("/usr/bin/bulkhead", &here)
-        .replace("/srv/images/web.aci", &app);
-    // The files of the units that all others come after are not there.
-    unit.replace("[Unit]\n", "[Unit]\nDefaultDependencies=no\n")
+    let unit = documented(0).replace("/usr/bin/bulkhead", &here);
+    unit.replace("/srv/images/web.aci", &format!("--stage1={stage1} {words}"))
 }
 
 /// Comes after the pod's unit, looks at it, and stops it; with its own end systemd's comes.
@@ -179,17 +180,16 @@ impl Drop for Group {
     }
 }
 
-#[test]
-fn the_documented_unit_runs_under_systemd_and_stops_in_order() {
+/// Boots a systemd that has these units, and gives what `looking.service` among them has seen before it ended it all; after that, what
+/// systemd itself has said.
+pub(crate) fn under_systemd(units: &[(&str, String)]) -> (String, String) {
     assert!(Path::new(SYSTEMD).exists(), "apt-get install systemd");
-    let units = own_data();
-    let seen = units.path().join("seen");
-    let write = |name: &str, text: &str| fs::write(units.path().join(name), text).expect("a unit");
-    write("web.service", &documented_unit(data()));
-    let directory = units.path().display().to_string();
-    write("looking.service", &LOOKING.replace("DIRECTORY", &directory));
-
-    let group = Group::of(units.path());
+    let directory = own_data();
+    let path = directory.path().display().to_string();
+    for (name, text) in units {
+        let text = text.replace("DIRECTORY", &path);
+        fs::write(directory.path().join(name), text).expect("a unit");
+    }
     let output = Command::new("unshare")
         .args([
             "--uts",
@@ -201,11 +201,21 @@ fn the_documented_unit_runs_under_systemd_and_stops_in_order() {
         ])
         .arg("--kill-child")
         .args(["sh", "-c", BOOT])
-        .args([units.path(), Path::new(SYSTEMD), &group.0])
+        .args([directory.path(), Path::new(SYSTEMD)])
         .output()
         .expect("unshare starts");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let seen = fs::read_to_string(&seen).unwrap_or_default();
+    let seen = fs::read_to_string(directory.path().join("seen")).unwrap_or_default();
+    (seen, String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn the_documented_unit_runs_under_systemd_and_stops_in_order() {
+    let image = busybox_oci().display().to_string();
+    let app = format!("{image} --exec=/bin/sh -- -c \"{WAITING}\"");
+    let (seen, said) = under_systemd(&[
+        ("web.service", documented_unit(data(), &app)),
+        ("looking.service", LOOKING.to_owned()),
+    ]);
     let expected = [
         "ActiveState=active",
         "ActiveState=inactive",

@@ -13,6 +13,7 @@ use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use serde_json::{Value, json};
 
 use crate::bulkhead::{Call, Running, STAGE1_VARIABLE, data, has_machines, image_id, own_data};
+use crate::service::{documented, documented_unit, under_systemd};
 
 /// Sends everybody back what comes, and at its end how much that was and who it came from.
 const ECHO: &str = "\
@@ -63,8 +64,8 @@ fn port(name: &str, number: u16) -> Value {
     json!({"name": name, "protocol": "tcp", "port": number, "socketActivated": true})
 }
 
-/// A pod whose app has these ports and is started with these sockets.
-fn pod(script: &str, ports: &[Value], sockets: &[Named<'_>]) -> Pod {
+/// The manifest of a pod whose app has these ports.
+fn manifest(script: &str, ports: &[Value]) -> String {
     static IMAGE: OnceLock<String> = OnceLock::new();
     let id = IMAGE.get_or_init(|| image_id(&python_docker_archive(), data()));
     let manifest = json!({
@@ -73,9 +74,14 @@ fn pod(script: &str, ports: &[Value], sockets: &[Named<'_>]) -> Pod {
             "exec": ["/usr/bin/python3", "-c", script], "user": "0", "group": "0", "ports": ports,
         }}],
     });
+    manifest.to_string()
+}
+
+/// A pod whose app has these ports and is started with these sockets.
+fn pod(script: &str, ports: &[Value], sockets: &[Named<'_>]) -> Pod {
     let directory = own_data();
     let file = directory.path().join("pod.json");
-    fs::write(&file, manifest.to_string()).expect("the manifest");
+    fs::write(&file, manifest(script, ports)).expect("the manifest");
     let mut words = vec![format!("--dir={}", data().display()), "run".to_owned()];
     if let Ok(stage1) = std::env::var(STAGE1_VARIABLE) {
         words.push(format!("--stage1={stage1}"));
@@ -295,4 +301,47 @@ fn sockets_and_ports_that_do_not_meet_are_named() {
         "it does not listen (Accept=yes is not supported)",
     );
     drop(client);
+}
+
+/// The first client of the documented socket, who then looks at the pod's unit and stops it.
+const FIRST_CLIENT: &str = "\
+[Unit]
+DefaultDependencies=no
+Requires=web.socket
+After=web.socket
+SuccessAction=exit-force
+FailureAction=exit-force
+[Service]
+Type=oneshot
+TimeoutStartSec=600
+StandardOutput=append:DIRECTORY/seen
+StandardError=inherit
+ExecStart=bash -c 'exec 3<>/dev/tcp/127.0.0.1/80; echo hello >&3; head -n 1 <&3'
+ExecStart=systemctl show -p ActiveState,Result web.service
+ExecStart=systemctl stop web.socket web.service
+ExecStart=systemctl show -p ActiveState,Result,ExecMainStatus web.service
+";
+
+#[test]
+fn the_documented_socket_starts_its_pod_under_systemd() {
+    let port: Value = serde_json::from_str(&documented(2)).expect("a port");
+    let (seen, said) = under_systemd(&[
+        ("pod.json", manifest(ECHO, &[port])),
+        ("web.socket", documented(1)),
+        (
+            "web.service",
+            documented_unit(data(), "--pod-manifest=DIRECTORY/pod.json"),
+        ),
+        ("looking.service", FIRST_CLIENT.to_owned()),
+    ]);
+    let expected = [
+        "hello",
+        "ActiveState=active",
+        "ActiveState=inactive",
+        "ExecMainStatus=0",
+    ];
+    for line in expected {
+        assert!(seen.lines().any(|seen| seen == line), "{seen}\n{said}");
+    }
+    assert_eq!(seen.matches("Result=success").count(), 2, "{seen}\n{said}");
 }
