@@ -148,12 +148,16 @@ impl Host {
             let of_interest = all.filter(|path| kind == "file" || path.is_dir());
             of_interest.for_each(|path| note(kind, &path.display()));
         }
-        for entry in fs::read_dir("/sys/class/net")
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            note("interface", &entry.file_name().display());
+        for (kind, directory) in [
+            ("interface", "/sys/class/net"),
+            ("temporary", "/tmp"),
+            ("temporary", "/var/tmp"),
+            ("temporary", "/dev/shm"),
+            ("temporary", "/run"),
+        ] {
+            for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+                note(kind, &entry.path().display());
+            }
         }
         for entry in fs::read_dir("/sys/block").into_iter().flatten().flatten() {
             let backing = fs::read_to_string(entry.path().join("loop/backing_file"));
