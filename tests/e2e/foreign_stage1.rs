@@ -16,9 +16,9 @@ const RUN: &str = r#"#!/bin/sh
 echo "$@" > arguments
 echo "written by a pod" >> stage1/rootfs/own
 trap 'kill $child' TERM
-ln -s ready stage1/rootfs/rkt/supervisor-status
 echo $$ > pid.new
 mv pid.new $(cat stage1/rootfs/pid-file)
+ln -s ready stage1/rootfs/rkt/supervisor-status
 case $* in *--mutable*)
     trap 'exit 0' TERM
     while :; do sleep 0.1; done
