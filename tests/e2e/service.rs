@@ -190,6 +190,7 @@ pub(crate) fn under_systemd(units: &[(&str, String)]) -> (String, String) {
         let text = text.replace("DIRECTORY", &path);
         fs::write(directory.path().join(name), text).expect("a unit");
     }
+    let group = Group::of(directory.path());
     let output = Command::new("unshare")
         .args([
             "--uts",
@@ -201,7 +202,7 @@ pub(crate) fn under_systemd(units: &[(&str, String)]) -> (String, String) {
         ])
         .arg("--kill-child")
         .args(["sh", "-c", BOOT])
-        .args([directory.path(), Path::new(SYSTEMD)])
+        .args([directory.path(), Path::new(SYSTEMD), &group.0])
         .output()
         .expect("unshare starts");
     let seen = fs::read_to_string(directory.path().join("seen")).unwrap_or_default();

@@ -307,7 +307,7 @@ fn sockets_and_ports_that_do_not_meet_are_named() {
 const FIRST_CLIENT: &str = "\
 [Unit]
 DefaultDependencies=no
-Requires=web.socket
+Wants=web.socket
 After=web.socket
 SuccessAction=exit-force
 FailureAction=exit-force
