@@ -6,6 +6,7 @@ use std::process::Command;
 use bulkhead_tests::images::busybox_oci;
 
 use crate::bulkhead::{own_data, pod};
+use crate::lifecycle::call;
 
 #[track_caller]
 fn host(program: &str, arguments: &[&str]) {
@@ -59,8 +60,11 @@ fn streams_go_on_while_the_disk_s_host_file_blocks() {
     std::fs::create_dir(&mounted).unwrap();
     let disk = Frozen::mount(&files.path().join("disk"), &mounted);
 
+    let uuid = files.path().join("uuid");
+    let by_file = format!("--uuid-file={}", path(&uuid));
     let running = pod(&busybox_oci())
         .data(&mounted)
+        .pod_flag(format!("--uuid-file-save={}", path(&uuid)))
         .name("ticks")
         .shell("i=0; while [ $i -lt 300 ]; do i=$((i + 1)); echo tick $i.; sleep 0.05; done")
         .app(busybox_oci())
@@ -68,6 +72,10 @@ fn streams_go_on_while_the_disk_s_host_file_blocks() {
         .shell("dd if=/dev/zero of=/file bs=1M count=64; sync; echo written")
         .start()
         .wait_for("tick 1.");
+    // The sign that all apps run lies on that disk too.
+    call(&mounted, ["status", "--wait-ready", &by_file])
+        .run()
+        .exits(0);
     disk.freeze();
     // Both apps' disks are blocked; ticks touch no disk.
     let running = running.wait_for("tick 300.");
