@@ -7,6 +7,7 @@ use std::process::Command;
 
 use bulkhead_tests::images::busybox_oci;
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use rustix::io::Errno;
 use tempfile::TempDir;
 
 use crate::bulkhead::{Call, Finished, bulkhead, own_data, pod};
@@ -47,10 +48,17 @@ impl Disk {
     /// Takes all of the disk but this room.
     fn fill(&self, room: u64) {
         self.clear();
-        let state = statvfs(self.path()).expect("a file system");
-        let free = state.f_bavail * state.f_frsize;
         let ballast = File::create(self.ballast()).expect("a file");
-        fallocate(ballast, FallocateFlags::empty(), 0, free - room).expect("room that is free");
+        loop {
+            let state = statvfs(self.path()).expect("a file system");
+            let free = state.f_bavail * state.f_frsize;
+            let taken = free.saturating_sub(room);
+            match fallocate(&ballast, FallocateFlags::empty(), 0, taken) {
+                // A pod that runs has written something meanwhile.
+                Err(Errno::NOSPC) => {}
+                result => break result.expect("room that is free"),
+            }
+        }
     }
 
     fn clear(&self) {

@@ -101,13 +101,27 @@ fn parse_file(path: &Path, text: &str) -> Result<Vec<Variable>, EnvironmentError
     Ok(variables)
 }
 
-/// The caller's variables that a manifest can hold. Others (not UTF-8, or of an odd name) are left
+/// What a service manager says to the process that it starts, and to no other (`sd_notify(3)`, `sd_listen_fds(3)`, `sd_watchdog_enabled(3)`).
+const OF_THE_SERVICE: [&str; 6] = [
+    "LISTEN_FDNAMES",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+];
+
+/// The caller's variables that a manifest can hold and that are not [of the service](OF_THE_SERVICE). Others (not UTF-8, or of an odd name) are left
 /// out: the user asked for the environment, not for each of its entries.
 pub(crate) fn inherited(
     variables: impl Iterator<Item = (std::ffi::OsString, std::ffi::OsString)>,
 ) -> Vec<Variable> {
     let variable = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-        let name = name.into_string().ok()?.try_into().ok()?;
+        let name = name.into_string().ok()?;
+        if OF_THE_SERVICE.contains(&name.as_str()) {
+            return None;
+        }
+        let name = name.try_into().ok()?;
         let value = value.into_string().ok()?.try_into().ok()?;
         Some(Variable { name, value })
     };

@@ -78,6 +78,13 @@ fn what_a_manifest_cannot_hold_is_not_inherited() {
 }
 
 #[test]
+fn what_the_service_manager_says_to_us_is_not_inherited() {
+    let own = OF_THE_SERVICE.map(|name| (name.into(), "1".into()));
+    let entries = own.into_iter().chain([("LISTENER".into(), "1".into())]);
+    assert_eq!(inherited(entries), variables(&["LISTENER=1"]));
+}
+
+#[test]
 fn too_many() {
     let many: Vec<Variable> = (0..=ENVIRONMENT_MAX)
         .map(|i| format!("V{i}=").parse().unwrap())
