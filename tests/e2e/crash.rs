@@ -150,7 +150,7 @@ impl Host {
         }
         for (kind, directory) in [
             ("interface", "/sys/class/net"),
-            ("temporary", "/tmp"),
+            // Not /tmp: in the nested machine that of the host shines through.
             ("temporary", "/var/tmp"),
             ("temporary", "/dev/shm"),
             ("temporary", "/run"),
