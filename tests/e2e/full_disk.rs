@@ -16,24 +16,25 @@ use crate::lifecycle::{call, exited, running, state};
 use crate::sandbox::Sandbox;
 
 /// Room for a stage1 image, which is copied here from another file system, an image, and some pods.
-const SIZE: &str = "size=160m";
+const SIZE: u64 = 160 << 20;
 
 /// Bytes that are left on a full disk: none, enough to begin with small files, and with large ones.
 const ROOMS: [u64; 4] = [0, 4096, 128 * 1024, 1024 * 1024];
 
-/// The same where three small files are to be made.
+/// The same where some small files and directories are to be made.
 const SMALL_ROOMS: [u64; 3] = [0, 4096, 8192];
 
-/// A disk of its own, mounted on a data directory.
+/// A disk of its own, mounted on a data directory. Not one of memory, where a program that has holes is killed once there is no room.
 struct Disk(PathBuf);
 
 impl Disk {
     fn on(data: &TempDir) -> Self {
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", SIZE, "tmpfs"])
-            .arg(data.path())
-            .status();
-        assert!(mounted.expect("mount starts").success());
+        let image = data.path().join("disk");
+        let file = File::create(&image).expect("a file");
+        file.set_len(SIZE).expect("a hole");
+        // Nothing is kept for root, and no journal takes room at times.
+        host("mkfs.ext4", &["-q", "-m0", "-O^has_journal", text(&image)]);
+        host("mount", &["-o", "loop", text(&image), text(data.path())]);
         Self(data.path().to_owned())
     }
 
@@ -45,17 +46,18 @@ impl Disk {
         self.path().join("ballast")
     }
 
-    /// Takes all of the disk but this room.
+    /// Takes all of the disk but this room, and some blocks that the file system needs to say so.
     fn fill(&self, room: u64) {
         self.clear();
         let ballast = File::create(self.ballast()).expect("a file");
+        let mut kept = room;
         loop {
             let state = statvfs(self.path()).expect("a file system");
             let free = state.f_bavail * state.f_frsize;
-            let taken = free.saturating_sub(room);
+            let taken = free.saturating_sub(kept);
             match fallocate(&ballast, FallocateFlags::empty(), 0, taken) {
-                // A pod that runs has written something meanwhile.
-                Err(Errno::NOSPC) => {}
+                // It was too much, or a pod that runs has written something meanwhile.
+                Err(Errno::NOSPC) => kept += state.f_frsize,
                 result => break result.expect("room that is free"),
             }
         }
@@ -74,10 +76,23 @@ impl Disk {
 impl Drop for Disk {
     fn drop(&mut self) {
         // What still runs after a failure would keep it.
-        let mut unmount = Command::new("umount");
-        let unmounted = unmount.arg("--lazy").arg(self.path()).status();
-        assert!(unmounted.expect("umount starts").success());
+        host("umount", &["--lazy", text(self.path())]);
+        // Below it lies its image. Who made the directory may have tried before, and be gone.
+        let _ = fs::remove_dir_all(self.path());
     }
+}
+
+#[track_caller]
+fn host(program: &str, arguments: &[&str]) {
+    let status = Command::new(program).args(arguments).status();
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "{program} {arguments:?}"
+    );
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("temporary names are text")
 }
 
 /// One error, its causes below it, the last of which is that there is no room.
