@@ -10,7 +10,7 @@ use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use rustix::io::Errno;
 use tempfile::TempDir;
 
-use crate::bulkhead::{Call, Finished, bulkhead, own_data, pod};
+use crate::bulkhead::{Call, Finished, own_data, pod};
 use crate::leftovers::{Mounts, files};
 use crate::lifecycle::{call, exited, running, state};
 use crate::sandbox::Sandbox;
@@ -55,10 +55,17 @@ impl Disk {
             let state = statvfs(self.path()).expect("a file system");
             let free = state.f_bavail * state.f_frsize;
             let taken = free.saturating_sub(kept);
+            // What did not fit as a whole was taken in part.
+            if taken == 0 {
+                break;
+            }
             match fallocate(&ballast, FallocateFlags::empty(), 0, taken) {
                 // It was too much, or a pod that runs has written something meanwhile.
                 Err(Errno::NOSPC) => kept += state.f_frsize,
-                result => break result.expect("room that is free"),
+                result => {
+                    result.expect("room that is free");
+                    break;
+                }
             }
         }
     }
@@ -122,14 +129,14 @@ fn prepare(disk: &Disk) -> Call {
 fn an_image_that_does_not_fit_leaves_nothing() {
     let data = own_data();
     let disk = Disk::on(&data);
-    // Makes the store's directories.
-    bulkhead(["list"]).data(disk.path()).run().exits(0);
-    let mut left = None;
+    // Directories of the store, and its lock, may be made.
+    let has_bytes =
+        |path: &PathBuf| path.is_file() && path.metadata().is_ok_and(|file| file.len() > 0);
     for room in ROOMS {
         disk.fill(room);
         has_no_room(prepare(&disk).run());
-        let files = disk.files();
-        assert_eq!(*left.get_or_insert(files.clone()), files, "room of {room}");
+        let left: Vec<_> = disk.files().into_iter().filter(has_bytes).collect();
+        assert_eq!(left, [disk.ballast()], "room of {room}");
     }
     disk.clear();
     exited(disk.path(), 0);
