@@ -8,8 +8,9 @@ use bulkhead_tests::images::busybox_oci;
 use crate::bulkhead::{own_data, pod};
 use crate::lifecycle::call;
 
+/// Runs a program of the host to its good end.
 #[track_caller]
-fn host(program: &str, arguments: &[&str]) {
+pub(crate) fn host(program: &str, arguments: &[&str]) {
     let status = Command::new(program).args(arguments).status();
     assert!(
         status.is_ok_and(|status| status.success()),
@@ -49,7 +50,7 @@ impl Drop for Frozen<'_> {
     }
 }
 
-fn path(path: &Path) -> &str {
+pub(crate) fn path(path: &Path) -> &str {
     path.to_str().expect("temporary names are text")
 }
 

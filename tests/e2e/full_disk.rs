@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use bulkhead_tests::images::busybox_oci;
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
@@ -11,6 +10,7 @@ use rustix::io::Errno;
 use tempfile::TempDir;
 
 use crate::bulkhead::{Call, Finished, own_data, pod};
+use crate::disk::{host, path};
 use crate::leftovers::{Mounts, files};
 use crate::lifecycle::{call, exited, running, state};
 use crate::sandbox::Sandbox;
@@ -33,8 +33,8 @@ impl Disk {
         let file = File::create(&image).expect("a file");
         file.set_len(SIZE).expect("a hole");
         // Nothing is kept for root, and no journal takes room at times.
-        host("mkfs.ext4", &["-q", "-m0", "-O^has_journal", text(&image)]);
-        host("mount", &["-o", "loop", text(&image), text(data.path())]);
+        host("mkfs.ext4", &["-q", "-m0", "-O^has_journal", path(&image)]);
+        host("mount", &["-o", "loop", path(&image), path(data.path())]);
         Self(data.path().to_owned())
     }
 
@@ -83,23 +83,10 @@ impl Disk {
 impl Drop for Disk {
     fn drop(&mut self) {
         // What still runs after a failure would keep it.
-        host("umount", &["--lazy", text(self.path())]);
+        host("umount", &["--lazy", path(self.path())]);
         // Below it lies its image. Who made the directory may have tried before, and be gone.
         let _ = fs::remove_dir_all(self.path());
     }
-}
-
-#[track_caller]
-fn host(program: &str, arguments: &[&str]) {
-    let status = Command::new(program).args(arguments).status();
-    assert!(
-        status.is_ok_and(|status| status.success()),
-        "{program} {arguments:?}"
-    );
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("temporary names are text")
 }
 
 /// One error, its causes below it, the last of which is that there is no room.
