@@ -9,7 +9,7 @@
 //! * [`arguments`]: what stage0 calls the `run` entrypoint with;
 //! * [`plan`]: pure; manifests in, what the agent runs and what the machine has out;
 //! * [`scratch`]: the apps' writable disks; [`hosts`]: the pod's name in their `/etc/hosts`;
-//! * [`group`]: the control group of a pod without a machine;
+//! * [`group`]: the control group of a pod without a machine; [`load`]: whether the host is overloaded;
 //! * `bin/run`: the supervisor, which opens, spawns, waits and ends;
 //! * [`relay`]: the process that speaks to the guest.
 //!
@@ -20,6 +20,7 @@ pub mod arguments;
 pub mod command_line;
 pub mod group;
 pub mod hosts;
+pub mod load;
 pub mod plan;
 pub mod relay;
 pub mod scratch;

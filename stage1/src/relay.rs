@@ -22,7 +22,6 @@ pub mod event_loop;
 pub mod inlet;
 pub mod kernel;
 pub mod label;
-pub mod load;
 pub mod log;
 pub mod metadata;
 pub mod outlet;

@@ -4,18 +4,15 @@ use std::fs;
 
 use bulkhead_tests::images::busybox_oci;
 
-use crate::bulkhead::{Call, has_machines, own_data, pod};
+use crate::bulkhead::{Call, own_data, pod};
 use crate::leftovers::{Mounts, no_processes};
 use crate::lifecycle::{call, exited, state};
 
 /// As many as the design names.
 const APPS: usize = 20;
 
-/// Containers that start and stop at once.
+/// Pods that start and stop at once.
 const PODS: usize = 50;
-
-/// The same of machines: on a software processor each takes two seconds of it, and when stopped all have to end within 15.
-const MACHINES: usize = 16;
 
 #[test]
 fn twenty_apps_run_in_one_pod() {
@@ -39,10 +36,6 @@ fn twenty_apps_run_in_one_pod() {
 
 #[test]
 fn many_pods_start_at_once_and_stop_at_once() {
-    let count = match has_machines() {
-        true => MACHINES,
-        false => PODS,
-    };
     let data = own_data();
     let mounts = Mounts::now();
     exited(data.path(), 0);
@@ -55,11 +48,11 @@ fn many_pods_start_at_once_and_stop_at_once() {
             .shell("trap 'exit 7' TERM; echo ready; sleep 1000 & wait")
             .start()
     };
-    let pods: Vec<_> = (0..count).map(start).collect();
+    let pods: Vec<_> = (0..PODS).map(start).collect();
     let pods: Vec<_> = pods.into_iter().map(|pod| pod.wait_for("ready")).collect();
 
     let uuid = |number| fs::read_to_string(file(number)).expect("a UUID");
-    let uuids: Vec<_> = (0..count)
+    let uuids: Vec<_> = (0..PODS)
         .map(|number| uuid(number).trim().to_owned())
         .collect();
     for uuid in &uuids {

@@ -26,7 +26,6 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::descriptors::Descriptors;
 use super::kernel;
-use super::load;
 use super::log::Log;
 use super::metadata::{MetadataError, Service};
 use super::outlet::Report;
@@ -34,7 +33,7 @@ use super::readable;
 use super::session::{Action, INTERACTIVE, Session};
 use super::status::StatusDirectory;
 use super::vmm_link::{Received, VmmLink};
-use crate::trace;
+use crate::{load, trace};
 use agent_link::AgentLink;
 use clients::{Awaited, Clients};
 use commands::{Command, Commands};

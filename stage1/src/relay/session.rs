@@ -25,6 +25,7 @@ mod output;
 mod passed_on;
 mod process;
 mod readiness;
+mod time_limit;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -42,6 +43,7 @@ use failure::Failure;
 use input::Input;
 use inputs::Inputs;
 use mutable::{FIRST_ENTERED, Mutable};
+use time_limit::TimeLimit;
 
 pub use action::{Action, Answer, AppChange, News, Outgoing};
 pub use attach::Offer;
@@ -84,9 +86,7 @@ pub struct Session {
     // Volatile state.
     phase: Phase,
     /// When the phase, or the wait in it, has lasted too long.
-    until: Option<Duration>,
-    /// How often the agent's time began.
-    waits: u32,
+    until: Option<TimeLimit>,
     link: Link,
     /// Until when a lost agent may come back.
     redial_until: Option<Duration>,
@@ -132,8 +132,7 @@ impl Session {
             power_off_grace: milliseconds(spec.power_off_grace_ms),
             debug: spec.debug,
             phase: Phase::Booting,
-            until: Some(now + ready_timeout),
-            waits: 1,
+            until: Some(TimeLimit::after(now, ready_timeout)),
             link: Link::Down,
             redial_until: None,
             control: VecDeque::new(),
@@ -162,7 +161,8 @@ impl Session {
     pub fn deadline(&self) -> Option<Duration> {
         let of_apps = self.mutable.as_ref().and_then(Mutable::deadline);
         let of_entered = self.entered.deadline();
-        let all = [self.until, self.redial_until, of_entered, of_apps];
+        let of_phase = self.until.map(|until| until.at());
+        let all = [of_phase, self.redial_until, of_entered, of_apps];
         all.into_iter().flatten().min()
     }
 

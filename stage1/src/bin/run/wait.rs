@@ -1,7 +1,7 @@
 //! From the start to the end: signals in, commands and kills out.
 //!
 //! * The first SIGTERM, SIGINT or SIGHUP stops the pod in order: the relay passes it on to the guest, and all must have
-//!   ended within [`STOP_LIMIT`].
+//!   ended within [`STOP_LIMIT`], which begins anew up to [`PATIENCE`] times on a host that has more to do than it can.
 //! * The second one kills both helpers at once.
 //! * SIGUSR1 stops it in order too, however often it comes: two callers of the `stop` entrypoint do not know of each other.
 //! * The relay's end is the pod's end, and its exit code the pod's.
@@ -15,6 +15,7 @@ use anyhow::{Context, Result};
 use bulkhead_jail::{Child, Ended};
 use bulkhead_protocol::exit::{CODE_RUNTIME_FAILED, Exit};
 use bulkhead_protocol::relay::{MAX_TO_RELAY, ToRelay};
+use bulkhead_stage1::load;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -33,6 +34,9 @@ pub(crate) const POWER_OFF_GRACE_MS: u32 = 3_000;
 
 /// From the first signal to the end, whatever the guest does. 15 s is what rkt's own tests give a pod to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
+
+/// How often at most.
+const PATIENCE: u32 = 7;
 
 /// What the relay gets after the VMM's end: it has output to pass on and a reason to tell.
 const RELAY_END_LIMIT: Duration = Duration::from_secs(5);
@@ -69,6 +73,7 @@ pub(crate) fn wait(
         manager,
         stopping: false,
         deadline: None,
+        patience: PATIENCE,
     };
     let end = loop {
         if let Some(end) = pod.step(signals, commands, mutable.as_deref_mut()) {
@@ -104,6 +109,7 @@ struct Running {
     manager: Option<ServiceManager>,
     stopping: bool,
     deadline: Option<Instant>,
+    patience: u32,
 }
 
 /// How the wait ended.
@@ -147,7 +153,7 @@ impl Running {
             .map(|at| at.saturating_duration_since(Instant::now()));
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         match poll(&mut wanted, left.as_ref()) {
-            Ok(0) => return Some(End::Late),
+            Ok(0) => return self.late(),
             Ok(_) => {}
             // Interrupted: look again.
             Err(_) => return None,
@@ -196,6 +202,16 @@ impl Running {
             report("VMM", vmm);
         }
         self.limit(RELAY_END_LIMIT);
+    }
+
+    /// Nothing ended in time. On an overloaded host it may not have had its turn.
+    fn late(&mut self) -> Option<End> {
+        if self.patience == 0 || !load::is_high() {
+            return Some(End::Late);
+        }
+        self.patience -= 1;
+        self.deadline = Some(Instant::now() + STOP_LIMIT);
+        None
     }
 
     fn limit(&mut self, within: Duration) {

@@ -22,8 +22,8 @@ use supervisor::Supervisor;
 /// As from any entrypoint of ours: an error that is not an app's.
 const EXIT_ERROR: u8 = 254;
 
-/// The supervisor gives a pod 15 s to stop, and then kills it: past that and some, nobody will.
-const STOP_LIMIT: Duration = Duration::from_secs(20);
+/// The supervisor gives a pod 15 s to stop, eight times that on an overloaded host, and then kills it: past that and some, nobody will.
+const STOP_LIMIT: Duration = Duration::from_secs(125);
 
 /// From SIGKILL to the end: what the kernel takes to free a large machine's memory on a busy host.
 const KILL_LIMIT: Duration = Duration::from_secs(15);

@@ -8,6 +8,7 @@ use bulkhead_protocol::vmm::ExitReason;
 
 use super::action::{Action, Outgoing};
 use super::failure::Failure;
+use super::time_limit::TimeLimit;
 use super::{Link, Phase, Session};
 
 /// What the guest gets beyond the grace period to report that its apps are dead.
@@ -22,9 +23,6 @@ pub(super) const LINGER_LIMIT: Duration = Duration::from_secs(5);
 
 /// Between asking the VMM to stop and its last word.
 const VMM_END_LIMIT: Duration = Duration::from_secs(2);
-
-/// How often an agent gets the time to be ready in, on a host that has more to do than it can.
-const PATIENCE: u32 = 8;
 
 /// SIGTERM: how a pod ends that was stopped before its apps ran.
 const SIGTERM: u8 = 15;
@@ -49,7 +47,7 @@ impl Session {
         self.stopping = true;
         let grace_ms = self.stop_grace_ms;
         let grace = Duration::from_millis(u64::from(grace_ms));
-        self.until = Some(now + grace + STOP_MARGIN);
+        self.until = Some(TimeLimit::after(now, grace + STOP_MARGIN));
         self.control
             .push_back(Outgoing::Message(ToAgent::Stop { grace_ms }));
         self.look_for_the_end(now);
@@ -74,28 +72,29 @@ impl Session {
             // However long the reader of our output takes: that is between it and whoever started it.
             self.until = None;
         } else {
-            self.until = Some(now + DRAIN_LIMIT);
+            self.until = Some(TimeLimit::after(now, DRAIN_LIMIT));
         }
     }
 
     /// What apps have written to their clients is on its way, once the apps have ended.
     fn linger(&mut self, now: Duration) {
         if !std::mem::replace(&mut self.lingers, true) {
-            let until = now + LINGER_LIMIT;
-            self.until = Some(self.until.map_or(until, |earlier| earlier.min(until)));
+            let limit = TimeLimit::after(now, LINGER_LIMIT);
+            let earlier = self.until.filter(|until| until.at() <= limit.at());
+            self.until = Some(earlier.unwrap_or(limit));
         }
     }
 
     fn power_off(&mut self, now: Duration) {
         self.phase = Phase::PoweringOff;
-        self.until = Some(now + self.power_off_grace);
+        self.until = Some(TimeLimit::after(now, self.power_off_grace));
         self.control.push_back(Outgoing::Message(ToAgent::Shutdown));
     }
 
     /// The guest has nothing left to do.
     pub(super) fn end(&mut self, now: Duration) {
         self.phase = Phase::Ending;
-        self.until = Some(now + VMM_END_LIMIT);
+        self.until = Some(TimeLimit::after(now, VMM_END_LIMIT));
         self.redial_until = None;
         self.link = Link::Down;
         self.actions.push(Action::StopVmm);
@@ -109,16 +108,16 @@ impl Session {
         }
     }
 
-    /// Whether the agent has not come in time. The next [`tick`](Self::tick) gives it up.
+    /// Whether the machine or its agent has not done in time what is waited for. The next [`tick`](Self::tick) gives it up.
+    /// Clients who stand still are not waited for longer, whatever the host has to do.
     pub fn is_late(&self, now: Duration) -> bool {
-        self.phase == Phase::Booting && self.until.is_some_and(|until| now >= until)
+        !self.lingers && self.until.is_some_and(|until| until.is_over(now))
     }
 
-    /// The agent gets as much time again, for the host has more to do than it can. No more than [`PATIENCE`] times in all.
+    /// They get as much time again, for the host has more to do than it can; but not for ever.
     pub fn wait_longer(&mut self, now: Duration) {
-        if self.waits < PATIENCE {
-            self.waits += 1;
-            self.until = Some(now + self.ready_timeout);
+        if let Some(until) = &mut self.until {
+            until.extend(now);
         }
     }
 
@@ -133,18 +132,17 @@ impl Session {
         }
         self.entered_tick(now);
         self.apps_tick(now);
-        if self.until.is_none_or(|until| now < until) {
+        let Some(until) = self.until.filter(|until| until.is_over(now)) else {
             return;
-        }
+        };
+        let seconds = until.given().as_secs();
         match self.phase {
             Phase::Booting => {
-                let seconds = self.ready_timeout.as_secs() * u64::from(self.waits);
                 let text = format!("the machine was not ready after {seconds} s");
                 self.fail(now, Failure::no_agent(text));
             }
             Phase::Running => self.power_off(now),
             Phase::PoweringOff => {
-                let seconds = self.power_off_grace.as_secs();
                 let text = format!("the guest did not power off within {seconds} s");
                 self.actions.push(Action::Say(text));
                 self.end(now);
