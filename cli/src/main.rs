@@ -9,6 +9,7 @@ mod configuration;
 mod doctor;
 mod generated;
 mod pods;
+mod programs;
 mod report;
 mod run;
 mod stage1;

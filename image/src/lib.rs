@@ -3,7 +3,7 @@
 //! [`Store::import`] takes a local ACI, OCI layout, OCI archive or `docker save` archive and gives
 //! a [`StoredImage`]: an ACI manifest and one EROFS image. Nothing of an archive is unpacked
 //! onto the host's file system: its entries become a tree in memory (metadata only) and blocks of
-//! the image. The one exception is a stage1 image, which runs on the host: [`Store::unpack`].
+//! the image, in a process of its own without rights ([`Importer`]). The one exception is a stage1 image, which runs on the host: [`Store::unpack`].
 
 mod accounts;
 mod aci;
@@ -13,6 +13,7 @@ mod decompress;
 mod digest;
 mod erofs;
 mod export;
+mod import;
 mod limits;
 mod oci;
 mod source;
@@ -30,6 +31,9 @@ pub use convert::ConvertError;
 pub use digest::{BadDigest, Digest, ImageId};
 pub use erofs::{ErofsError, Filesystem, Found, Lookup, ReadError, RenderError};
 pub use export::{ExportError, write_aci};
+pub use import::{
+    ChannelError, ConfineError, Importer, ImporterError, ProcessError, Told, import_for_another,
+};
 pub use oci::OciError;
 pub use source::SourceError;
 pub use store::{

@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use bulkhead_image::{Progress, Store, StoredImage};
+use bulkhead_image::{Importer, Progress, Store, StoredImage};
 
 /// Set for the process that imports: the store's directory and the image.
 const STORE: &str = "BULKHEAD_TEST_STORE";
@@ -34,7 +34,9 @@ fn importer() {
         std::io::stdout().flush().unwrap();
         let _ = lines.next();
     };
-    store.import(image.to_str().unwrap(), &mut step).unwrap();
+    store
+        .import(image.to_str().unwrap(), &Importer::Here, &mut step)
+        .unwrap();
     println!("\n{REACHED} the end");
     std::io::stdout().flush().unwrap();
     let _ = lines.next();
@@ -132,7 +134,9 @@ fn wait_for_step(output: &mut impl Iterator<Item = std::io::Result<String>>) -> 
 fn import(dir: &Path) -> StoredImage {
     let store = Store::open(dir).unwrap();
     let image = dir.join("app.aci");
-    store.import(image.to_str().unwrap(), &mut |_| {}).unwrap()
+    store
+        .import(image.to_str().unwrap(), &Importer::Here, &mut |_| {})
+        .unwrap()
 }
 
 fn names(dir: &Path) -> Vec<String> {

@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use bulkhead_image::Store;
+use bulkhead_image::{Importer, Store};
 
 const IMAGE_BYTES: u64 = 32 << 20;
 
@@ -24,7 +24,9 @@ fn memory_does_not_grow_with_the_image() {
     let import = |name: &str, size: u64| {
         let path = dir.path().join(name);
         write_aci(&path, size);
-        let image = store.import(path.to_str().unwrap(), &mut |_| {}).unwrap();
+        let image = store
+            .import(path.to_str().unwrap(), &Importer::Here, &mut |_| {})
+            .unwrap();
         assert!(image.size >= size, "{}", image.size);
     };
     import("small.aci", 1 << 20);

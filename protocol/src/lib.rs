@@ -1,6 +1,6 @@
 //! Every byte that crosses a process or VM boundary: message types and framing, nothing else.
 //!
-//! Four conversations, each in a module of its own, and what one of them carries:
+//! The conversations, each in a module of its own, and what one of them carries:
 //!
 //! * [`agent`]: relay ↔ guest agent, over one vsock connection, in [`frame`]s;
 //! * [`vmm`]: supervisor and relay ↔ VMM, one message a `SOCK_SEQPACKET` packet, file descriptors beside it;
@@ -8,7 +8,8 @@
 //! * [`relay`]: supervisor → relay, one way: the supervisor reads nothing that a guest can influence;
 //! * [`control`]: `enter` ↔ relay, programs that are started in the apps of a running pod;
 //! * [`metadata`]: what apps ask of the metadata service, part of [`agent`];
-//! * [`mutable`]: apps that are added to a running pod, part of several.
+//! * [`mutable`]: apps that are added to a running pod, part of several;
+//! * [`import`]: who keeps the image store ↔ the process that reads images.
 //!
 //! Host and agent are built together, so there is one version and no negotiation ([`VERSION`]).
 //!
@@ -22,6 +23,7 @@ pub mod container;
 pub mod control;
 pub mod exit;
 pub mod frame;
+pub mod import;
 mod listeners;
 pub mod metadata;
 pub mod mutable;

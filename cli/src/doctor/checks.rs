@@ -1,5 +1,7 @@
 //! The checks on which running a pod depends.
 
+use std::path::Path;
+
 use bulkhead_kvm::probe::Verdict;
 
 use super::Check;
@@ -20,6 +22,7 @@ pub(super) fn all(facts: &Facts) -> Vec<Check> {
         kvm_device(&facts.kvm_device, &facts.cpu_flags),
         kvm_runs_code(facts.kvm.as_ref(), &facts.cpu_flags),
         stage1(&facts.stage1),
+        importer(&facts.importer.0, facts.importer.1.as_deref()),
         data_directory(&facts.data),
         disk_space(&facts.data),
         memory(facts.memory_available_kib),
@@ -86,9 +89,11 @@ fn kvm_runs_code(verdict: Option<&Verdict>, flags: &[String]) -> Check {
     }
 }
 
+/// How what belongs to an installation comes to be there.
+const REMEDY: &str = "install it: cargo xtask demo builds one under target/dist";
+
 fn stage1(facts: &Stage1Facts) -> Check {
     const NAME: &str = "stage1";
-    const REMEDY: &str = "install it: cargo xtask demo builds one under target/dist";
     match facts {
         Stage1Facts::Unusable(reasons) => Check::problem(NAME, reasons.join(": "), REMEDY),
         Stage1Facts::Opened { directory, defects } if defects.is_empty() => Check::ok(
@@ -103,6 +108,14 @@ fn stage1(facts: &Stage1Facts) -> Check {
             let finding = format!("{}: {}", directory.display(), list.join(", "));
             Check::problem(NAME, finding, REMEDY)
         }
+    }
+}
+
+fn importer(path: &Path, problem: Option<&str>) -> Check {
+    const NAME: &str = "importer";
+    match problem {
+        None => Check::ok(NAME, format!("{} reads images", path.display())),
+        Some(problem) => Check::problem(NAME, format!("{} {problem}", path.display()), REMEDY),
     }
 }
 

@@ -54,6 +54,16 @@ fn the_kvm_device() {
 }
 
 #[test]
+fn what_reads_images() {
+    let check = |problem| line(&importer(Path::new("/lib/import"), problem));
+    assert_eq!(check(None), "ok /lib/import reads images");
+    assert_eq!(
+        check(Some("is missing")),
+        "problem /lib/import is missing; install it: cargo xtask demo builds one under target/dist"
+    );
+}
+
+#[test]
 fn what_the_probe_found() {
     let check = |verdict: Option<Verdict>| line(&kvm_runs_code(verdict.as_ref(), &[]));
     assert_eq!(

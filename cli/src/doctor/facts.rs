@@ -10,7 +10,7 @@ use rustix::fs::{Access, access, statvfs};
 
 use super::stage1_files::{self, Defect};
 use crate::arguments::GlobalOptions;
-use crate::stage1;
+use crate::{programs, stage1};
 
 /// Everything that the checks need.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub(super) struct Facts {
     /// `MemAvailable` of `/proc/meminfo`, in KiB.
     pub(super) memory_available_kib: Option<u64>,
     pub(super) stage1: Stage1Facts,
+    /// What reads images, and what is wrong with it, if something is.
+    pub(super) importer: (PathBuf, Option<String>),
     pub(super) advice: AdviceFacts,
 }
 
@@ -90,9 +92,16 @@ impl Facts {
             data: data_directory(&global.dir),
             memory_available_kib: text("/proc/meminfo").and_then(|text| memory_available(&text)),
             stage1: stage1_facts(global),
+            importer: importer_facts(),
             advice: AdviceFacts::read(),
         }
     }
+}
+
+fn importer_facts() -> (PathBuf, Option<String>) {
+    let path = programs::importer();
+    let problem = stage1_files::examine_program(&path);
+    (path, problem)
 }
 
 impl AdviceFacts {

@@ -46,16 +46,24 @@ const FILES: [(&str, Form); 10] = [
 /// Looks at every file that a start of a pod needs.
 pub(super) fn examine(rootfs: &Path) -> Vec<Defect> {
     let defect = |(file, form): (&'static str, Form)| {
-        let problem = match check(&rootfs.join(file), form) {
-            Ok(None) => return None,
-            Ok(Some(problem)) => problem,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => "is missing".to_owned(),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => "is cut off".to_owned(),
-            Err(error) => format!("cannot be read ({error})"),
-        };
+        let problem = problem(&rootfs.join(file), form)?;
         Some(Defect { file, problem })
     };
     FILES.into_iter().filter_map(defect).collect()
+}
+
+/// What is wrong with a program, if something is.
+pub(super) fn examine_program(path: &Path) -> Option<String> {
+    problem(path, Form::Program)
+}
+
+fn problem(path: &Path, form: Form) -> Option<String> {
+    match check(path, form) {
+        Ok(problem) => problem,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Some("is missing".to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Some("is cut off".to_owned()),
+        Err(error) => Some(format!("cannot be read ({error})")),
+    }
 }
 
 fn check(path: &Path, form: Form) -> io::Result<Option<String>> {

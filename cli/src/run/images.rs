@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use bulkhead_image::{Accounts, Filesystem, Progress, ReadError, Store};
+use bulkhead_image::{Accounts, Filesystem, Importer, Progress, ReadError, Store};
 use bulkhead_pod::manifest::{ImageId, ImageManifest};
 
 use super::options::AppRequest;
+use crate::programs::importer;
 
 /// An image that is in the store and whose manifest is valid.
 #[derive(Debug)]
@@ -52,7 +53,7 @@ pub(crate) fn open_store(data: &Path) -> Result<Store> {
 
 fn import_one(store: &Store, reference: &str, narration: Narration) -> Result<StoredImage> {
     let mut say = |progress| narrate(narration, "image", reference, &progress);
-    let image = store.import(reference, &mut say)?;
+    let image = store.import(reference, &Importer::Process(importer()), &mut say)?;
     let manifest =
         ImageManifest::parse(&image.manifest).with_context(|| format!("image \"{reference}\""))?;
     let (files, accounts) =

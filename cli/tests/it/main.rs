@@ -10,6 +10,7 @@ mod doctor;
 mod ends;
 mod enter;
 mod fixture;
+mod importer;
 mod logs;
 mod pods;
 mod prepared;

@@ -14,9 +14,7 @@ use crate::tree::{Kind, NodeId, Tree};
 /// A written image.
 #[derive(Debug)]
 pub(crate) struct Summary {
-    /// The image file, complete but not synced.
-    pub(crate) file: File,
-    /// Its size, a multiple of the block size.
+    /// The image's size, a multiple of the block size.
     pub(crate) bytes: u64,
     /// Files, directories, links and devices.
     pub(crate) inodes: u64,
@@ -64,7 +62,6 @@ pub(crate) fn write(
     Ok(Summary {
         bytes,
         inodes: superblock.inodes,
-        file: image,
     })
 }
 

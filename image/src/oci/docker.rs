@@ -13,7 +13,7 @@ use crate::source::Container;
 const MANIFEST: &str = "manifest.json";
 
 pub(super) fn resolve(
-    container: &Container,
+    container: &Container<'_>,
     tag: Option<&str>,
     fallback_name: &str,
 ) -> Result<Resolved, OciError> {
@@ -53,7 +53,7 @@ pub(super) fn resolve(
         .map(|(member, diff_id)| {
             Ok(Layer {
                 name: Escaped::new(member.as_bytes()).to_string(),
-                blob: container.open(member)?,
+                member: member.clone(),
                 descriptor: None,
                 diff_id,
             })
@@ -67,7 +67,7 @@ pub(super) fn resolve(
 }
 
 fn select<'a>(
-    container: &Container,
+    container: &Container<'_>,
     images: &'a [DockerImage],
     tag: Option<&str>,
 ) -> Result<&'a DockerImage, OciError> {

@@ -7,10 +7,16 @@ use super::{Layer, OciError};
 use crate::convert::{Conversion, ConvertError};
 use crate::decompress::decompress;
 use crate::digest::Hashing;
+use crate::source::Container;
 use crate::tar::{Stream, TarReader};
 
 /// Applies one layer. On an error the conversion is worthless.
-pub(crate) fn apply(conversion: &mut Conversion, layer: Layer) -> Result<(), OciError> {
+pub(crate) fn apply(
+    conversion: &mut Conversion,
+    container: &Container<'_>,
+    layer: Layer,
+) -> Result<(), OciError> {
+    let blob = container.open(&layer.member)?;
     let read_error = |source| OciError::Read {
         layer: layer.name.clone(),
         source,
@@ -23,16 +29,19 @@ pub(crate) fn apply(conversion: &mut Conversion, layer: Layer) -> Result<(), Oci
     let mut hashers = Hashers::of(&layer);
     if let Some((_, size)) = &layer.descriptor {
         // Before anything is read: a blob of another size cannot be the right one.
-        check_size(&what, layer.blob.len(), *size)?;
+        check_size(&what, blob.len(), *size)?;
     }
     let applied = {
-        let Hashers { blob, content } = &mut hashers;
-        let source: Box<dyn Read> = match blob {
+        let Hashers {
+            blob: of_blob,
+            content,
+        } = &mut hashers;
+        let source: Box<dyn Read> = match of_blob {
             Some(hasher) => Box::new(Hashing {
-                inner: layer.blob,
+                inner: blob,
                 hasher,
             }),
-            None => Box::new(layer.blob),
+            None => Box::new(blob),
         };
         let (_, plain) = decompress(source).map_err(read_error)?;
         let mut reader = TarReader::new(Stream(Hashing {

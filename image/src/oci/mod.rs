@@ -18,7 +18,7 @@ pub(crate) use layers::apply;
 pub(crate) use platform::{host as host_platform, suits_appc};
 
 use crate::digest::{Digest, ImageId};
-use crate::source::{Container, Section};
+use crate::source::Container;
 
 /// An image that was found and whose documents are checked; its layers are not read yet.
 #[derive(Debug)]
@@ -35,7 +35,8 @@ pub(crate) struct Resolved {
 pub(crate) struct Layer {
     /// Its name in messages.
     pub(crate) name: String,
-    pub(crate) blob: Section,
+    /// The member of its container.
+    pub(crate) member: String,
     /// Digest and size of the blob; a docker archive has none.
     pub(crate) descriptor: Option<(Digest, u64)>,
     /// Digest of the uncompressed archive.
@@ -44,7 +45,7 @@ pub(crate) struct Layer {
 
 /// Finds the image in an OCI layout.
 pub(crate) fn resolve_layout(
-    container: &Container,
+    container: &Container<'_>,
     tag: Option<&str>,
     fallback_name: &str,
 ) -> Result<Resolved, OciError> {
@@ -53,7 +54,7 @@ pub(crate) fn resolve_layout(
 
 /// Finds the image in a docker archive.
 pub(crate) fn resolve_docker(
-    container: &Container,
+    container: &Container<'_>,
     tag: Option<&str>,
     fallback_name: &str,
 ) -> Result<Resolved, OciError> {

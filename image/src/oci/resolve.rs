@@ -28,7 +28,7 @@ const LAYER_TYPES: [&str; 4] = [
 ];
 
 pub(super) fn resolve(
-    container: &Container,
+    container: &Container<'_>,
     tag: Option<&str>,
     fallback_name: &str,
 ) -> Result<Resolved, OciError> {
@@ -58,7 +58,7 @@ pub(super) fn resolve(
     }
     let layers = manifest.layers.into_iter().zip(diff_ids);
     let layers = layers
-        .map(|(descriptor, diff_id)| layer(container, &descriptor, diff_id))
+        .map(|(descriptor, diff_id)| layer(&descriptor, diff_id))
         .collect::<Result<_, _>>()?;
     Ok(Resolved {
         id: ImageId::of(&config_bytes),
@@ -69,7 +69,7 @@ pub(super) fn resolve(
 
 /// The top-level entry that the reference means.
 fn select(
-    container: &Container,
+    container: &Container<'_>,
     entries: Vec<Descriptor>,
     tag: Option<&str>,
 ) -> Result<Descriptor, OciError> {
@@ -111,7 +111,7 @@ fn select(
 
 /// Goes through nested indexes to an image manifest; returns its descriptor and its bytes.
 fn follow(
-    container: &Container,
+    container: &Container<'_>,
     mut descriptor: Descriptor,
 ) -> Result<(Descriptor, Vec<u8>), OciError> {
     for _ in 0..=MAX_INDEX_DEPTH {
@@ -131,7 +131,7 @@ fn follow(
 }
 
 fn best_platform<'a>(
-    container: &Container,
+    container: &Container<'_>,
     entries: &[&'a Descriptor],
 ) -> Result<&'a Descriptor, OciError> {
     if entries.is_empty() {
@@ -191,11 +191,7 @@ fn image_name(entry: &Descriptor, fallback: &str) -> String {
     }
 }
 
-fn layer(
-    container: &Container,
-    descriptor: &Descriptor,
-    diff_id: Digest,
-) -> Result<Layer, OciError> {
+fn layer(descriptor: &Descriptor, diff_id: Digest) -> Result<Layer, OciError> {
     let digest = parse_digest("manifest", "layers.digest", &descriptor.digest)?;
     let base = descriptor.media_type.split('+').next().unwrap_or_default();
     let base = base.strip_suffix(".gzip").unwrap_or(base);
@@ -208,7 +204,7 @@ fn layer(
     }
     Ok(Layer {
         name: digest.to_string(),
-        blob: container.open(&blob_name(&digest))?,
+        member: blob_name(&digest),
         descriptor: Some((digest, descriptor.size)),
         diff_id,
     })
@@ -216,7 +212,7 @@ fn layer(
 
 /// A small blob, with its size and digest checked.
 fn blob(
-    container: &Container,
+    container: &Container<'_>,
     what: &str,
     descriptor: &Descriptor,
 ) -> Result<(Digest, Vec<u8>), OciError> {

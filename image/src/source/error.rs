@@ -3,12 +3,16 @@
 use std::io;
 
 use crate::bytes::Escaped;
+use crate::import::Told;
 use crate::limits::{MAX_ARCHIVE_MEMBERS, MAX_JSON_BYTES};
 use crate::tar::TarError;
 
 /// An image that cannot be found or opened.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
+    /// As another process says it.
+    #[error(transparent)]
+    Told(#[from] Told),
     /// A reference that needs a network.
     #[error(
         "{scheme} references are not supported yet; \

@@ -6,7 +6,8 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags, ResolveFlags, fstat, openat2};
+use rustix::io::Errno;
 
 use super::SourceError;
 use crate::tar::Skip;
@@ -34,6 +35,38 @@ pub(crate) fn open_regular(path: &Path) -> Result<File, SourceError> {
     Ok(file)
 }
 
+/// Opens a member of a layout's directory. Neither its name nor a link leads out of the directory.
+pub(crate) fn open_member(layout: &Path, name: &str) -> Result<File, SourceError> {
+    let io_error = |source: io::Error| SourceError::Io {
+        what: "read",
+        path: format!("{}: {name}", layout.display()),
+        source,
+    };
+    let directory = File::open(layout).map_err(io_error)?;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = match openat2(
+        &directory,
+        name,
+        flags,
+        Mode::empty(),
+        ResolveFlags::BENEATH,
+    ) {
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT) => {
+            return Err(SourceError::Missing {
+                path: layout.display().to_string(),
+                member: name.to_owned(),
+            });
+        }
+        Err(error) => return Err(io_error(error.into())),
+    };
+    if !file.metadata().map_err(io_error)?.is_file() {
+        let path = layout.join(name).display().to_string();
+        return Err(SourceError::NotRegular { path });
+    }
+    Ok(file)
+}
+
 /// A range of a file, read with its own position, so that many can share the file.
 #[derive(Debug, Clone)]
 pub(crate) struct Section {
@@ -44,7 +77,8 @@ pub(crate) struct Section {
 
 /// The whole file as it is now.
 pub(crate) fn section_of(file: File) -> io::Result<Section> {
-    let end = file.metadata()?.len();
+    // Not by the standard library, which makes system calls that an importer has not.
+    let end = u64::try_from(fstat(&file)?.st_size).map_err(io::Error::other)?;
     Ok(Section {
         file: Arc::new(file),
         position: 0,

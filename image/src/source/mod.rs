@@ -9,5 +9,5 @@ mod reference;
 pub(crate) use archive::{Content, first_entry, unpack_stream};
 pub(crate) use container::Container;
 pub use error::SourceError;
-pub(crate) use file::{Section, open_regular, section_of};
-pub(crate) use reference::{Form, Reference};
+pub(crate) use file::{Section, open_member, open_regular, section_of};
+pub(crate) use reference::Reference;

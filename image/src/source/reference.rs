@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use bulkhead_protocol::import::Form;
+
 use super::SourceError;
 
 /// A local image.
@@ -11,16 +13,6 @@ pub(crate) struct Reference {
     pub(crate) path: PathBuf,
     /// Which image of several.
     pub(crate) tag: Option<String>,
-}
-
-/// What the reference says about the format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// Nothing: the content decides.
-    Any,
-    OciLayout,
-    OciArchive,
-    DockerArchive,
 }
 
 /// Transports as `skopeo` and `podman` write them.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::aci::AciError;
 use crate::erofs::ErofsError;
+use crate::import::ProcessError;
 use crate::oci::OciError;
 use crate::source::SourceError;
 
@@ -52,4 +53,7 @@ pub enum ImportCause {
     /// The store fails.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The process that reads images does not work.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
 }

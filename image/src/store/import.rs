@@ -1,23 +1,20 @@
-//! From a reference to an image in the store.
+//! From a reference to an image in the store: what the store does for an import, which reads no image itself.
 
+use std::cell::RefCell;
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+use bulkhead_protocol::import::{Form, Summary};
 
 use super::error::ImportCause;
 use super::hints::Identity;
 use super::turn::Turn;
 use super::workspace::Workspace;
 use super::{ImportError, Store, StoreError, StoredImage};
-use crate::convert::Conversion;
-use crate::decompress::{Compression, decompress};
 use crate::digest::ImageId;
-use crate::oci::{self, Resolved};
-use crate::source::{
-    Container, Content, Form, Reference, Section, SourceError, first_entry, open_regular,
-    section_of, unpack_stream,
-};
-use crate::{aci, erofs};
+use crate::import::{self, Imported, Importer, Owner, Request};
+use crate::source::{Reference, SourceError, open_member, open_regular};
 
 /// What an import is doing; for the user's eyes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,10 +44,16 @@ pub enum Progress {
 pub(super) fn import(
     store: &Store,
     reference: &str,
+    importer: &Importer,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<StoredImage, ImportError> {
     let parsed = Reference::parse(reference).map_err(ImportCause::from);
-    let imported = parsed.and_then(|reference| Import { store, progress }.run(&reference));
+    let mut import = Import {
+        store,
+        importer,
+        progress,
+    };
+    let imported = parsed.and_then(|reference| import.run(&reference));
     imported.map_err(|source| ImportError {
         reference: reference.to_owned(),
         source: Box::new(source),
@@ -59,19 +62,32 @@ pub(super) fn import(
 
 struct Import<'a> {
     store: &'a Store,
+    importer: &'a Importer,
     progress: &'a mut dyn FnMut(Progress),
 }
 
 impl Import<'_> {
-    fn run(mut self, reference: &Reference) -> Result<StoredImage, ImportCause> {
+    fn run(&mut self, reference: &Reference) -> Result<StoredImage, ImportCause> {
         let name = name_of(&reference.path);
         let directory = fs::metadata(&reference.path).is_ok_and(|m| m.is_dir());
         if directory && matches!(reference.form, Form::Any | Form::OciLayout) {
-            let container = Container::directory(&reference.path)?;
-            let resolved = oci::resolve_layout(&container, reference.tag.as_deref(), &name)?;
-            return self.convert_layers(resolved, None);
+            return self.import_layout(reference, &name);
         }
         self.import_file(reference, &name)
+    }
+
+    fn import_layout(
+        &mut self,
+        reference: &Reference,
+        name: &str,
+    ) -> Result<StoredImage, ImportCause> {
+        let path = &reference.path;
+        if !path.join("index.json").exists() {
+            let path = path.display().to_string();
+            return Err(SourceError::NotLayout { path }.into());
+        }
+        let request = request(reference, name, None);
+        self.convert(request, Some(path))
     }
 
     fn import_file(
@@ -94,181 +110,182 @@ impl Import<'_> {
         if let Some(image) = self.store.recall(&before) {
             return Ok(image);
         }
-        let _turn = self.take_turn(&before.key())?;
+        let _turn = Turn::take(self.store, &before.key(), || {
+            (self.progress)(Progress::Waiting);
+        })?;
         if let Some(image) = self.store.recall(&before) {
             return Ok(image);
         }
         let again = file.try_clone().map_err(unreadable)?;
-        let archive = section_of(file).map_err(unreadable)?;
-        let (image, own_manifest) = match recognize(reference, &archive)? {
-            Content::Aci => (self.import_aci(archive)?, true),
-            Content::Members => (self.import_members(reference, name, archive)?, false),
-        };
+        let request = request(reference, name, Some(file));
+        let image = self.convert(request, None)?;
         if before.is_settled(started) && identity(&again)? == before {
-            let manifest = (!own_manifest).then_some(image.manifest.as_slice());
-            self.store.remember(before, &image.id, manifest);
+            self.store
+                .remember(before, &image.id, Some(&image.manifest));
         }
         Ok(image)
     }
 
-    fn import_aci(&mut self, archive: Section) -> Result<StoredImage, ImportCause> {
-        let workspace = Workspace::create(self.store)?;
-        let mut conversion = Conversion::new(workspace.spool()?);
-        (self.progress)(Progress::Layer {
-            number: 1,
-            count: 1,
-        });
-        let (id, manifest) = aci::read(&mut conversion, archive)?;
-        if let Some(image) = self.store.get(&id)? {
-            return Ok(image);
-        }
-        self.finish(workspace, conversion, &id, manifest)
-    }
-
-    fn import_members(
+    /// Has the image made, unless it is there.
+    fn convert(
         &mut self,
-        reference: &Reference,
-        name: &str,
-        archive: Section,
+        request: Request,
+        layout: Option<&Path>,
     ) -> Result<StoredImage, ImportCause> {
-        let path = &reference.path;
-        let (archive, workspace) = self.uncompressed(path, archive)?;
-        let container = Container::archive(path, archive)?;
-        let tag = reference.tag.as_deref();
-        let is_layout = container.has("index.json") && container.has("oci-layout");
-        let is_docker = container.has("manifest.json");
-        let wrong_kind = |member, what| SourceError::WrongKind {
-            path: path.display().to_string(),
-            member,
-            what,
+        let keeper = Keeper {
+            store: self.store,
+            layout,
+            progress: RefCell::new(&mut *self.progress),
+            state: RefCell::default(),
         };
-        let resolved = match reference.form {
-            Form::OciArchive if !is_layout => {
-                return Err(wrong_kind("index.json", "an OCI archive").into());
-            }
-            Form::DockerArchive if !is_docker => {
-                return Err(wrong_kind("manifest.json", "a docker archive").into());
-            }
-            // New `docker save` archives are both; the docker manifest has the names.
-            Form::DockerArchive => oci::resolve_docker(&container, tag, name)?,
-            Form::Any if is_docker => oci::resolve_docker(&container, tag, name)?,
-            _ if is_layout => oci::resolve_layout(&container, tag, name)?,
-            _ => {
-                return Err(SourceError::NotImage {
-                    path: path.display().to_string(),
-                    source: None,
-                }
-                .into());
-            }
+        let imported = match self.importer {
+            Importer::Process(program) => import::import(program, request, &keeper)?,
+            Importer::Here => import::run(request, &keeper)?,
         };
-        self.convert_layers(resolved, workspace)
+        keeper.finish(imported)
+    }
+}
+
+fn request(reference: &Reference, name: &str, archive: Option<File>) -> Request {
+    Request {
+        form: reference.form,
+        tag: reference.tag.clone(),
+        path: reference.path.display().to_string(),
+        name: name.to_owned(),
+        archive,
+    }
+}
+
+/// The store's part in one import.
+struct Keeper<'a> {
+    store: &'a Store,
+    /// Where the members of a layout are.
+    layout: Option<&'a Path>,
+    progress: RefCell<&'a mut dyn FnMut(Progress)>,
+    state: RefCell<State>,
+}
+
+#[derive(Default)]
+struct State {
+    workspace: Option<Workspace>,
+    /// The image's file, as the importer has it.
+    image: Option<File>,
+    /// What the image was said to be, and the right to convert it.
+    identified: Option<Identified>,
+}
+
+struct Identified {
+    id: ImageId,
+    manifest: Vec<u8>,
+    known: Option<StoredImage>,
+    _turn: Option<Turn>,
+}
+
+impl Keeper<'_> {
+    fn say(&self, progress: Progress) {
+        (self.progress.borrow_mut())(progress);
     }
 
-    /// A compressed archive is unpacked into a workspace: its members are needed in another order.
-    fn uncompressed(
-        &mut self,
-        path: &Path,
-        archive: Section,
-    ) -> Result<(Section, Option<Workspace>), ImportCause> {
-        let unreadable = |source| SourceError::Io {
-            what: "decompress",
-            path: path.display().to_string(),
-            source,
-        };
-        let (compression, mut plain) = decompress(archive.clone()).map_err(unreadable)?;
-        if compression == Compression::None {
-            return Ok((archive, None));
-        }
-        (self.progress)(Progress::Unpacking);
-        let workspace = Workspace::create(self.store)?;
-        let mut scratch = workspace.archive()?;
-        unpack_stream(&mut plain, &mut scratch).map_err(unreadable)?;
-        let section = section_of(scratch).map_err(unreadable)?;
-        Ok((section, Some(workspace)))
-    }
-
-    fn convert_layers(
-        &mut self,
-        resolved: Resolved,
-        workspace: Option<Workspace>,
-    ) -> Result<StoredImage, ImportCause> {
-        if let Some(image) = self.known(&resolved)? {
-            return Ok(image);
-        }
-        let _turn = self.take_turn(resolved.id.as_str())?;
-        if let Some(image) = self.known(&resolved)? {
-            return Ok(image);
-        }
-        let workspace = match workspace {
+    fn in_workspace<T>(
+        &self,
+        make: impl FnOnce(&Workspace) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut state = self.state.borrow_mut();
+        let workspace = match state.workspace.take() {
             Some(workspace) => workspace,
             None => Workspace::create(self.store)?,
         };
-        let mut conversion = Conversion::new(workspace.spool()?);
-        let count = resolved.layers.len();
-        for (number, layer) in (1..).zip(resolved.layers) {
-            (self.progress)(Progress::Layer { number, count });
-            oci::apply(&mut conversion, layer)?;
-        }
-        self.finish(workspace, conversion, &resolved.id, resolved.manifest)
+        make(state.workspace.insert(workspace))
     }
 
-    fn known(&self, resolved: &Resolved) -> Result<Option<StoredImage>, StoreError> {
-        self.store
-            .with_manifest(&resolved.id, resolved.manifest.clone())
-    }
-
-    fn take_turn(&mut self, key: &str) -> Result<Turn, StoreError> {
-        Turn::take(self.store, key, || (self.progress)(Progress::Waiting))
-    }
-
-    fn finish(
-        &mut self,
-        workspace: Workspace,
-        mut conversion: Conversion,
-        id: &ImageId,
-        manifest: Vec<u8>,
-    ) -> Result<StoredImage, ImportCause> {
-        if conversion.dropped_xattrs > 0 {
-            (self.progress)(Progress::Warning(format!(
-                "{} extended attributes were left out: \
-                 only user., trusted., security. and POSIX ACLs can be stored",
-                conversion.dropped_xattrs
-            )));
-        }
-        let summary = erofs::write(&mut conversion.tree, conversion.spool, id.uuid())?;
-        (self.progress)(Progress::Storing {
+    fn finish(self, imported: Imported) -> Result<StoredImage, ImportCause> {
+        let state = self.state.into_inner();
+        let identified = state.identified.expect("every import says what it is");
+        let Identified { id, manifest, .. } = &identified;
+        let summary = match imported {
+            Imported::Known => return Ok(identified.known.expect("it was said to be known")),
+            Imported::Written(summary) => summary,
+        };
+        let mut say = self.progress.into_inner();
+        warn_of_dropped(&mut say, &summary);
+        say(Progress::Storing {
             bytes: summary.bytes,
             inodes: summary.inodes,
         });
-        workspace.commit(self.store, id, &summary.file, &manifest)?;
-        let image = self.store.with_manifest(id, manifest)?;
+        let workspace = state.workspace.expect("the importer asked for files");
+        let image = state.image.expect("the importer asked for files");
+        workspace.commit(self.store, id, &image, manifest)?;
+        let image = self.store.with_manifest(id, manifest.clone())?;
         Ok(image
             .expect("an image that was committed is there; only a garbage collection removes it"))
     }
 }
 
-/// Tells an ACI from an archive of members by what comes first in it.
-fn recognize(reference: &Reference, archive: &Section) -> Result<Content, ImportCause> {
-    if reference.form != Form::Any {
-        return Ok(Content::Members);
+impl Owner for Keeper<'_> {
+    fn open(&self, name: &str) -> Result<File, SourceError> {
+        match self.layout {
+            Some(layout) => open_member(layout, name),
+            None => Err(SourceError::Missing {
+                path: "the archive".to_owned(),
+                member: name.to_owned(),
+            }),
+        }
     }
-    let not_image = |source| SourceError::NotImage {
-        path: reference.path.display().to_string(),
-        source,
-    };
-    let (_, plain) = decompress(archive.clone()).map_err(|source| SourceError::Io {
-        what: "decompress",
-        path: reference.path.display().to_string(),
-        source,
-    })?;
-    let content = first_entry(plain).map_err(|e| not_image(Some(e)))?;
-    Ok(content.ok_or_else(|| not_image(None))?)
+
+    fn files(&self) -> Result<[File; 2], ImportCause> {
+        let [image, tails] = self.in_workspace(Workspace::image_files)?;
+        let io = |source| SourceError::Io {
+            what: "share",
+            path: "the image's file".to_owned(),
+            source,
+        };
+        self.state.borrow_mut().image = Some(image.try_clone().map_err(io)?);
+        Ok([image, tails])
+    }
+
+    fn scratch(&self) -> Result<File, ImportCause> {
+        Ok(self.in_workspace(Workspace::archive)?)
+    }
+
+    fn is_known(&self, id: &ImageId, manifest: &[u8]) -> Result<bool, ImportCause> {
+        let look = || self.store.with_manifest(id, manifest.to_vec());
+        let mut known = look()?;
+        let mut turn = None;
+        if known.is_none() {
+            turn = Some(Turn::take(self.store, id.as_str(), || {
+                self.say(Progress::Waiting);
+            })?);
+            known = look()?;
+        }
+        let is_known = known.is_some();
+        self.state.borrow_mut().identified = Some(Identified {
+            id: id.clone(),
+            manifest: manifest.to_vec(),
+            known,
+            _turn: turn,
+        });
+        Ok(is_known)
+    }
+
+    fn tell(&self, progress: Progress) {
+        self.say(progress);
+    }
+}
+
+fn warn_of_dropped(say: &mut dyn FnMut(Progress), summary: &Summary) {
+    if summary.dropped_xattrs > 0 {
+        say(Progress::Warning(format!(
+            "{} extended attributes were left out: \
+             only user., trusted., security. and POSIX ACLs can be stored",
+            summary.dropped_xattrs
+        )));
+    }
 }
 
 /// What an image without a name is called: its file's name without the usual endings.
 fn name_of(path: &Path) -> String {
     let absolute = fs::canonicalize(path);
-    let path = absolute.as_deref().unwrap_or(path);
+    let path: PathBuf = absolute.unwrap_or_else(|_| path.to_owned());
     let mut name = path
         .file_name()
         .unwrap_or_default()

@@ -29,6 +29,7 @@ pub use import::Progress;
 pub use trees::{StoredTree, UnpackedImage};
 
 use crate::digest::ImageId;
+use crate::import::Importer;
 
 const IMAGE_FILE: &str = "rootfs.erofs";
 const MANIFEST_FILE: &str = "manifest";
@@ -79,13 +80,15 @@ impl Store {
     ///
     /// `reference` is the path of an ACI (plain, gzip, bzip2, xz or zstd), of an OCI layout
     /// directory, of an OCI archive or of a `docker save` archive, or one of the last three as
-    /// skopeo writes it (`oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]`).
+    /// skopeo writes it (`oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]`). What is in it, the
+    /// importer reads.
     pub fn import(
         &self,
         reference: &str,
+        importer: &Importer,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<StoredImage, ImportError> {
-        import::import(self, reference, progress)
+        import::import(self, reference, importer, progress)
     }
 
     /// The image of this id, if it is in the store.

@@ -42,7 +42,7 @@ impl Bench {
     }
 
     fn try_import(&self, reference: &str) -> Result<StoredImage, String> {
-        let imported = self.store.import(reference, &mut |_| {});
+        let imported = self.store.import(reference, &Importer::Here, &mut |_| {});
         imported.map_err(|error| self.chain(&error))
     }
 

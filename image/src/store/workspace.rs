@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use super::{IMAGE_FILE, MANIFEST_FILE, Store, StoreError};
 use crate::digest::ImageId;
-use crate::erofs::Spool;
 
 /// Where file tails lie while an image is built.
 const TAILS_FILE: &str = "tails";
@@ -43,12 +42,9 @@ impl Workspace {
         })
     }
 
-    /// The files that an image is written to.
-    pub(super) fn spool(&self) -> Result<Spool, StoreError> {
-        Ok(Spool::new(
-            self.create_file(IMAGE_FILE)?,
-            self.create_file(TAILS_FILE)?,
-        ))
+    /// The file that an image is written to, and one for its files' tails.
+    pub(super) fn image_files(&self) -> Result<[File; 2], StoreError> {
+        Ok([self.create_file(IMAGE_FILE)?, self.create_file(TAILS_FILE)?])
     }
 
     /// A file for an unpacked archive.

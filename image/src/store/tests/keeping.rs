@@ -23,7 +23,7 @@ fn a_second_import_does_nothing() {
         let mut seen = Vec::new();
         let second = bench
             .store
-            .import(reference, &mut |p| seen.push(p))
+            .import(reference, &Importer::Here, &mut |p| seen.push(p))
             .unwrap();
         assert_eq!(second.id, first.id);
         let after = fs::metadata(&first.erofs_path).unwrap();
@@ -92,7 +92,10 @@ fn an_image_that_many_want_is_converted_once() {
     let conversions = || {
         let mut count = 0;
         let mut step = |p| count += u32::from(matches!(p, Progress::Storing { .. }));
-        bench.store.import(&layout, &mut step).unwrap();
+        bench
+            .store
+            .import(&layout, &Importer::Here, &mut step)
+            .unwrap();
         count
     };
     let counts = std::thread::scope(|scope| {

@@ -1,0 +1,285 @@
+//! The keeper's end: starts an importer, and gives it what it asks for.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use bulkhead_jail::{
+    Child, Descriptor, Ended, Identity, Jail, Namespaces, Program, SpawnError, WaitError, spawn,
+};
+use bulkhead_protocol::bounded::{BoundError, Text};
+use bulkhead_protocol::import::{self as protocol, FromImporter, SOCKET, ToImporter};
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+use super::channel::{Channel, ChannelError};
+use super::told::{Told, chain};
+use super::{Imported, Owner, Request};
+use crate::digest::{BadDigest, ImageId};
+use crate::limits::{MAX_INDEX_DEPTH, MAX_JSON_BYTES, MAX_LAYERS};
+use crate::source::SourceError;
+use crate::store::{ImportCause, Progress};
+
+/// Who the importer is when its keeper is root: neither a pod's VMM nor its relay, which are just above.
+const IDENTITY: Identity = Identity {
+    uid: 65_531,
+    gid: 65_531,
+};
+
+/// Descriptors that an importer may have open: its streams, socket, manifest, archive and files, and the member that it reads.
+const OPEN_FILES: u64 = 16;
+
+/// Members that one image can need: index, nested indexes, manifest, configuration and layers.
+const MAX_OPENED: usize = 3 + MAX_INDEX_DEPTH + MAX_LAYERS;
+
+/// Signals that a terminal sends to the whole process group: the keeper answers them, and takes the importer along.
+const IGNORED_SIGNALS: &[i32] = &[2, 15, 1];
+
+/// An importer that does not work.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// It cannot be opened.
+    #[error("open the importer {path}")]
+    Open {
+        /// Its executable.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The kernel refuses something.
+    #[error("{what}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// It cannot be started.
+    #[error("start the importer")]
+    Spawn(#[from] SpawnError),
+    /// It could not be confined or run.
+    #[error("the importer")]
+    Wait(#[from] WaitError),
+    /// What it says makes no sense.
+    #[error("what the importer says")]
+    Channel(#[from] ChannelError),
+    /// It said nothing before its end.
+    #[error("the importer {0} before it was done")]
+    Died(String),
+    /// A name is too long to be told.
+    #[error("the reference")]
+    Bound(#[from] BoundError),
+    /// It names no image.
+    #[error("what the importer says")]
+    Id(#[from] BadDigest),
+}
+
+/// Imports in a confined process.
+pub(crate) fn import(
+    program: &Path,
+    request: Request,
+    owner: &dyn Owner,
+) -> Result<Imported, ImportCause> {
+    let manifest = memfd_create("manifest", MemfdFlags::CLOEXEC)
+        .map(File::from)
+        .map_err(io("make a file for the manifest"))?;
+    let (ours, theirs) = socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .map_err(io("make the importer's socket"))?;
+    let child = start(program, theirs)?;
+    let mut keeper = Keeper {
+        channel: Channel::new(ours),
+        owner,
+        manifest,
+        opened: 0,
+        identified: false,
+        gave_files: false,
+        gave_scratch: false,
+    };
+    let served = keeper.ask(request).and_then(|()| keeper.serve());
+    match served {
+        Err(ImportCause::Process(ProcessError::Channel(ChannelError::End))) => {
+            Err(how(child.wait()).into())
+        }
+        // What it has left to do, nobody waits for: it is killed.
+        served => served,
+    }
+}
+
+fn start(program: &Path, socket: OwnedFd) -> Result<Child, ProcessError> {
+    let executable = File::open(program).map_err(|source| ProcessError::Open {
+        path: program.to_owned(),
+        source,
+    })?;
+    let program = Program {
+        executable: executable.as_fd(),
+        arguments: vec![CString::from(c"bulkhead-import")],
+        environment: Vec::new(),
+        descriptors: vec![
+            Descriptor {
+                number: 2,
+                file: rustix::stdio::stderr(),
+            },
+            Descriptor {
+                number: SOCKET,
+                file: socket.as_fd(),
+            },
+        ],
+        mounts: Vec::new(),
+    };
+    let jail = Jail {
+        identity: rustix::process::geteuid().is_root().then_some(IDENTITY),
+        open_files: OPEN_FILES,
+        ignored_signals: IGNORED_SIGNALS,
+        namespaces: Namespaces::Parents,
+        gains_privileges: false,
+    };
+    Ok(spawn(&program, &jail)?)
+}
+
+fn how(ended: Result<Ended, WaitError>) -> ProcessError {
+    match ended {
+        Ok(Ended::Code(code)) => ProcessError::Died(format!("ended with {code}")),
+        Ok(Ended::Signal(signal)) => ProcessError::Died(format!("was killed by signal {signal}")),
+        Err(error) => error.into(),
+    }
+}
+
+struct Keeper<'a> {
+    channel: Channel,
+    owner: &'a dyn Owner,
+    manifest: File,
+    opened: usize,
+    identified: bool,
+    gave_files: bool,
+    gave_scratch: bool,
+}
+
+impl Keeper<'_> {
+    fn ask(&self, request: Request) -> Result<(), ImportCause> {
+        let text = |text: &str| Text::try_from(text).map_err(ProcessError::from);
+        let message = ToImporter::Import(protocol::Request {
+            form: request.form,
+            tag: request.tag.as_deref().map(text).transpose()?,
+            path: text(&request.path)?,
+            name: text(&request.name)?,
+        });
+        let mut descriptors = vec![self.manifest.as_fd()];
+        descriptors.extend(request.archive.as_ref().map(AsFd::as_fd));
+        self.send(&message, &descriptors)
+    }
+
+    fn serve(&mut self) -> Result<Imported, ImportCause> {
+        loop {
+            let (message, descriptors) = self.channel.receive().map_err(ProcessError::from)?;
+            // It has nothing to give.
+            drop(descriptors);
+            match message {
+                FromImporter::Open(name) if self.opened < MAX_OPENED => {
+                    self.opened += 1;
+                    let file = self.owner.open(&name).map_err(ImportCause::from);
+                    self.give(file.map(|file| [file]))?;
+                }
+                FromImporter::Files if !self.gave_files => {
+                    self.gave_files = true;
+                    self.give(self.owner.files())?;
+                }
+                FromImporter::Scratch if !self.gave_scratch => {
+                    self.gave_scratch = true;
+                    self.give(self.owner.scratch().map(|file| [file]))?;
+                }
+                FromImporter::Identified(id) if !self.identified => {
+                    self.identified = true;
+                    if self.is_known(&id)? {
+                        return Ok(Imported::Known);
+                    }
+                }
+                FromImporter::Unpacking => self.owner.tell(Progress::Unpacking),
+                FromImporter::Layer { number, count } => {
+                    let size = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
+                    self.owner.tell(Progress::Layer {
+                        number: size(number),
+                        count: size(count),
+                    });
+                }
+                FromImporter::Done(summary) if self.identified && self.gave_files => {
+                    return Ok(Imported::Written(summary));
+                }
+                FromImporter::Failed(why) => return Err(SourceError::from(Told::from(why)).into()),
+                other => {
+                    let error = ChannelError::OutOfTurn(format!("{other:?}"));
+                    return Err(ProcessError::from(error).into());
+                }
+            }
+        }
+    }
+
+    fn is_known(&mut self, id: &str) -> Result<bool, ImportCause> {
+        let id: ImageId = id.parse().map_err(ProcessError::from)?;
+        let manifest = self
+            .read_manifest()
+            .map_err(io("read the image's manifest"))?;
+        let known = self.owner.is_known(&id, &manifest);
+        let answer = match &known {
+            Ok(known) => ToImporter::Known(*known),
+            Err(error) => ToImporter::Refused(chain(error)),
+        };
+        self.send(&answer, &[])?;
+        known
+    }
+
+    fn read_manifest(&mut self) -> io::Result<Vec<u8>> {
+        let length = self.manifest.metadata()?.len();
+        let mut manifest = Vec::new();
+        if length > MAX_JSON_BYTES {
+            return Err(io::Error::other(format!(
+                "{length} bytes, more than {MAX_JSON_BYTES}"
+            )));
+        }
+        manifest.resize(usize::try_from(length).expect("bounded"), 0);
+        self.manifest.read_exact_at(&mut manifest, 0)?;
+        Ok(manifest)
+    }
+
+    /// What is refused is told to the importer, which knows what it was for, and says so in its last message.
+    fn give<const N: usize>(
+        &self,
+        files: Result<[File; N], ImportCause>,
+    ) -> Result<(), ImportCause> {
+        match files {
+            Ok(files) => self.send(&ToImporter::Given, &files.each_ref().map(AsFd::as_fd)),
+            Err(error) => self.send(&ToImporter::Refused(chain(&error)), &[]),
+        }
+    }
+
+    fn send(
+        &self,
+        message: &ToImporter,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), ImportCause> {
+        match self.channel.send(message, descriptors) {
+            Ok(()) => Ok(()),
+            // It has gone; why, the next attempt to hear it says.
+            Err(ChannelError::Socket(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Err(error) => Err(ProcessError::from(error).into()),
+        }
+    }
+}
+
+fn io<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> ProcessError {
+    move |source| ProcessError::Io {
+        what,
+        source: source.into(),
+    }
+}
+
+#[cfg(test)]
+#[path = "process_test.rs"]
+mod tests;
