@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::bounded::{List, Text};
 
-/// Longest packet, either way: well below what a socket's buffer holds by default.
-pub const MAX_PACKET: usize = 64 << 10;
+/// Longest packet, either way: [`MAX_BLOBS`] digests, with room. A socket's buffer holds twice that by default.
+pub const MAX_PACKET: usize = 96 << 10;
 
 /// Most descriptors beside a packet.
 pub const MAX_DESCRIPTORS: usize = 2;
@@ -35,7 +35,13 @@ pub type Chain = List<Text<MAX_ERROR>, MAX_CAUSES>;
 /// The number of the socket in the importer.
 pub const SOCKET: i32 = 3;
 
-/// Longest name of a member, tag or path: Linux's `PATH_MAX`.
+/// Blobs that one image can have: its layers, and its configuration.
+pub const MAX_BLOBS: usize = 513;
+
+/// Longest digest: `sha512:` and its digits.
+pub const MAX_DIGEST: usize = 7 + 128;
+
+/// Longest tag or path: Linux's `PATH_MAX`.
 pub const MAX_NAME: usize = 4096;
 
 /// Longest id of an image: `sha512-` and its digits.
@@ -80,11 +86,29 @@ pub enum ToImporter {
     Known(bool),
 }
 
+/// A part of an image that is not in one archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Member {
+    /// What says which images there are.
+    Index,
+    /// A manifest, or an index of several, by its digest.
+    Manifest(Text<MAX_DIGEST>),
+    /// A configuration or a layer.
+    Blob {
+        /// Its digest.
+        digest: Text<MAX_DIGEST>,
+        /// Its size in bytes.
+        size: u64,
+    },
+}
+
 /// From the importer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromImporter {
-    /// A member of the layout. One descriptor.
-    Open(Text<MAX_NAME>),
+    /// A member of the layout. One descriptor: a file, or a pipe that ends with it.
+    Open(Member),
+    /// The blobs that will be opened, in this order. Once.
+    Expect(List<Member, MAX_BLOBS>),
     /// The image's file and one for the ends of its files, both empty. Two descriptors, once.
     Files,
     /// An empty file for an archive that must be unpacked. One descriptor, once.

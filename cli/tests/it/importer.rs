@@ -9,7 +9,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use bulkhead_jail::{Child, Descriptor, Identity, Jail, Namespaces, Program, spawn};
 use bulkhead_protocol::bounded::Text;
 use bulkhead_protocol::frame;
-use bulkhead_protocol::import::{Form, FromImporter, MAX_PACKET, Request, SOCKET, ToImporter};
+use bulkhead_protocol::import::{
+    Form, FromImporter, MAX_PACKET, Member, Request, SOCKET, ToImporter,
+};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
@@ -34,8 +36,7 @@ fn it_has_no_rights_before_it_reads_a_byte_of_an_image() {
     drop(theirs);
     ask_for_a_layout(&ours);
     // Asked for, and not given yet: it waits.
-    let index = Text::try_from("index.json").unwrap();
-    assert_eq!(hear(&ours), FromImporter::Open(index));
+    assert_eq!(hear(&ours), FromImporter::Open(Member::Index));
 
     let process = format!("/proc/{}", pid(&importer));
     let status = fs::read_to_string(format!("{process}/status")).unwrap();

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Write};
 
 use bulkhead_jail::InheritError;
-use bulkhead_protocol::bounded::{BoundError, Text};
+use bulkhead_protocol::bounded::{BoundError, List, Text};
 use bulkhead_protocol::import::{self as protocol, FromImporter, SOCKET, ToImporter};
 
 use super::channel::{Channel, ChannelError};
@@ -13,7 +13,7 @@ use super::confine::{ConfineError, confine};
 use super::told::{Told, chain};
 use super::{Imported, Owner, Request, run};
 use crate::digest::ImageId;
-use crate::source::SourceError;
+use crate::source::{Member, SourceError};
 use crate::store::{ImportCause, Progress};
 
 /// An importer that cannot do its work at all. What is wrong with an image is told to who asked.
@@ -91,10 +91,21 @@ impl Asked {
 }
 
 impl Owner for Asked {
-    fn open(&self, name: &str) -> Result<File, SourceError> {
-        let name = Text::try_from(name).map_err(told_bound)?;
-        let [file] = self.ask(&FromImporter::Open(name))?;
+    fn open(&self, member: &Member) -> Result<File, SourceError> {
+        let member = member.to_protocol().ok_or_else(|| SourceError::Missing {
+            path: "the layout".to_owned(),
+            member: member.name(),
+        })?;
+        let [file] = self.ask(&FromImporter::Open(member))?;
         Ok(file)
+    }
+
+    fn expect(&self, members: &[Member]) {
+        let members: Vec<_> = members.iter().filter_map(Member::to_protocol).collect();
+        if let Ok(members) = List::try_from(members) {
+            // Who does not hear it brings them one by one.
+            let _ = self.channel.send(&FromImporter::Expect(members), &[]);
+        }
     }
 
     fn files(&self) -> Result<[File; 2], ImportCause> {

@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use bulkhead_protocol::import::Form;
 
 use crate::digest::ImageId;
-use crate::source::SourceError;
+use crate::source::{Member, SourceError};
 use crate::store::{ImportCause, Progress};
 
 pub use asked::{ImporterError, import_for_another};
@@ -57,8 +57,10 @@ pub(crate) struct Request {
 
 /// Whom the importer asks for everything that it cannot have by itself.
 pub(crate) trait Owner {
-    /// A member of the layout, by its name: relative, without `..`.
-    fn open(&self, name: &str) -> Result<File, SourceError>;
+    /// A member of the layout, never [`Member::Named`].
+    fn open(&self, member: &Member) -> Result<File, SourceError>;
+    /// What will be opened, in this order.
+    fn expect(&self, members: &[Member]);
     /// The image's file and one for the ends of its files, both empty. Once.
     fn files(&self) -> Result<[File; 2], ImportCause>;
     /// An empty file for an archive that must be unpacked. Once.

@@ -20,7 +20,7 @@ use super::told::{Told, chain};
 use super::{Imported, Owner, Request};
 use crate::digest::{BadDigest, ImageId};
 use crate::limits::{MAX_INDEX_DEPTH, MAX_JSON_BYTES, MAX_LAYERS};
-use crate::source::SourceError;
+use crate::source::{Member, SourceError};
 use crate::store::{ImportCause, Progress};
 
 /// Who the importer is when its keeper is root: neither a pod's VMM nor its relay, which are just above.
@@ -99,6 +99,7 @@ pub(crate) fn import(
         owner,
         manifest,
         opened: 0,
+        expected: false,
         identified: false,
         gave_files: false,
         gave_scratch: false,
@@ -157,6 +158,7 @@ struct Keeper<'a> {
     owner: &'a dyn Owner,
     manifest: File,
     opened: usize,
+    expected: bool,
     identified: bool,
     gave_files: bool,
     gave_scratch: bool,
@@ -182,10 +184,16 @@ impl Keeper<'_> {
             // It has nothing to give.
             drop(descriptors);
             match message {
-                FromImporter::Open(name) if self.opened < MAX_OPENED => {
+                FromImporter::Open(member) if self.opened < MAX_OPENED => {
                     self.opened += 1;
-                    let file = self.owner.open(&name).map_err(ImportCause::from);
+                    let member = Member::try_from(&member).map_err(ProcessError::from)?;
+                    let file = self.owner.open(&member).map_err(ImportCause::from);
                     self.give(file.map(|file| [file]))?;
+                }
+                FromImporter::Expect(members) if !self.expected => {
+                    self.expected = true;
+                    let members: Result<Vec<_>, _> = members.iter().map(Member::try_from).collect();
+                    self.owner.expect(&members.map_err(ProcessError::from)?);
                 }
                 FromImporter::Files if !self.gave_files => {
                     self.gave_files = true;

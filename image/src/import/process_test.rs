@@ -22,12 +22,12 @@ use Word::{Bytes, Manifest, Say};
 struct Empty;
 
 impl Owner for Empty {
-    fn open(&self, name: &str) -> Result<File, SourceError> {
-        match name {
-            "index.json" => Ok(tempfile::tempfile().unwrap()),
-            name => panic!("{name}"),
-        }
+    fn open(&self, member: &Member) -> Result<File, SourceError> {
+        assert_eq!(*member, Member::Index);
+        Ok(tempfile::tempfile().unwrap())
     }
+
+    fn expect(&self, _members: &[Member]) {}
 
     fn files(&self) -> Result<[File; 2], ImportCause> {
         Ok([tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap()])
@@ -65,6 +65,7 @@ fn served(words: Vec<Word>) -> Result<Imported, String> {
         owner: &Empty,
         manifest,
         opened: 0,
+        expected: false,
         identified: false,
         gave_files: false,
         gave_scratch: false,
@@ -89,6 +90,10 @@ fn speak(socket: &OwnedFd, manifest: &mut File, word: Word) {
     let _ = send(socket, &packet, SendFlags::NOSIGNAL);
 }
 
+fn protocol_list() -> bulkhead_protocol::bounded::List<protocol::Member, { protocol::MAX_BLOBS }> {
+    Default::default()
+}
+
 fn id() -> FromImporter {
     FromImporter::Identified(Text::try_from(ImageId::of(b"").as_str()).unwrap())
 }
@@ -109,8 +114,8 @@ fn refuses(words: Vec<Word>, expected: &str) {
 
 #[test]
 fn what_is_said_in_order_is_served() {
-    let index = Text::try_from("index.json").unwrap();
-    let words = [FromImporter::Open(index), id(), FromImporter::Files, done()];
+    let index = FromImporter::Open(protocol::Member::Index);
+    let words = [index, id(), FromImporter::Files, done()];
     let imported = served(words.into_iter().map(Say).collect()).unwrap();
     assert!(matches!(imported, Imported::Written(summary) if summary.bytes == 4096));
 }
@@ -134,13 +139,15 @@ fn what_is_said_out_of_turn_ends_it() {
     let twice = |message: FromImporter| vec![Say(message.clone()), Say(message)];
     refuses(twice(FromImporter::Files), "Files out of turn");
     refuses(twice(FromImporter::Scratch), "Scratch out of turn");
+    let nothing = FromImporter::Expect(protocol_list());
+    refuses(twice(nothing), "Expect([]) out of turn");
 }
 
 #[test]
 fn no_more_members_are_opened_than_an_image_can_have() {
-    let open = || Say(FromImporter::Open(Text::try_from("index.json").unwrap()));
+    let open = || Say(FromImporter::Open(protocol::Member::Index));
     let words = (0..=MAX_OPENED).map(|_| open()).collect();
-    refuses(words, "Open(\"index.json\") out of turn");
+    refuses(words, "Open(Index) out of turn");
 }
 
 #[test]
@@ -148,10 +155,12 @@ fn what_is_no_message_or_too_long_ends_it() {
     refuses(vec![Bytes(vec![0xff; 8])], "cannot be decoded");
     refuses(
         vec![Bytes(vec![0; protocol::MAX_PACKET + 1])],
-        "a message of more than 65536 bytes",
+        "a message of more than 98304 bytes",
     );
     let no_id = FromImporter::Identified(Text::truncated("sha512-0"));
     refuses(vec![Say(no_id)], "\"sha512-0\" is not");
+    let no_digest = protocol::Member::Manifest(Text::truncated("../../etc/shadow"));
+    refuses(vec![Say(FromImporter::Open(no_digest))], "is not a sha256");
     refuses(Vec::new(), "without an answer");
 }
 

@@ -10,7 +10,7 @@ use crate::digest::ImageId;
 use crate::erofs::{self, Spool};
 use crate::oci::{self, Resolved};
 use crate::source::{
-    Container, Content, Section, SourceError, first_entry, section_of, unpack_stream,
+    Container, Content, Member, Section, SourceError, first_entry, section_of, unpack_stream,
 };
 use crate::store::{ImportCause, Progress};
 
@@ -111,6 +111,8 @@ fn convert_layers(
     if owner.is_known(&resolved.id, &resolved.manifest)? {
         return Ok(Imported::Known);
     }
+    let layers: Vec<Member> = resolved.layers.iter().map(|l| l.member.clone()).collect();
+    container.expect(&layers);
     let mut conversion = conversion(owner)?;
     let count = resolved.layers.len();
     for (number, layer) in (1..).zip(resolved.layers) {

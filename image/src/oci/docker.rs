@@ -8,7 +8,7 @@ use super::{Layer, OciError, Resolved, config, manifest};
 use crate::bytes::Escaped;
 use crate::digest::{Digest, ImageId};
 use crate::limits::{MAX_INDEX_ENTRIES, MAX_LAYERS};
-use crate::source::Container;
+use crate::source::{Container, Member};
 
 const MANIFEST: &str = "manifest.json";
 
@@ -17,7 +17,7 @@ pub(super) fn resolve(
     tag: Option<&str>,
     fallback_name: &str,
 ) -> Result<Resolved, OciError> {
-    let bytes = container.document(MANIFEST)?;
+    let bytes = container.document(&Member::Named(MANIFEST.to_owned()))?;
     let images: Vec<DockerImage> = parse(MANIFEST, &bytes)?;
     if images.len() > MAX_INDEX_ENTRIES {
         return Err(OciError::TooManyEntries {
@@ -33,7 +33,7 @@ pub(super) fn resolve(
         });
     }
 
-    let config_bytes = container.document(&image.config)?;
+    let config_bytes = container.document(&Member::Named(image.config.clone()))?;
     let digest = config_digest(&image.config, &config_bytes)?;
     let config: Config = parse(&format!("configuration {digest}"), &config_bytes)?;
     let diff_ids = config::check(&config, &digest.to_string())?;
@@ -53,7 +53,7 @@ pub(super) fn resolve(
         .map(|(member, diff_id)| {
             Ok(Layer {
                 name: Escaped::new(member.as_bytes()).to_string(),
-                member: member.clone(),
+                member: Member::Named(member.clone()),
                 descriptor: None,
                 diff_id,
             })

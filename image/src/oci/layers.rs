@@ -27,9 +27,9 @@ pub(crate) fn apply(
     };
     let what = format!("layer {}", layer.name);
     let mut hashers = Hashers::of(&layer);
-    if let Some((_, size)) = &layer.descriptor {
+    if let (Some((_, expected)), Some(size)) = (&layer.descriptor, blob.size()) {
         // Before anything is read: a blob of another size cannot be the right one.
-        check_size(&what, blob.len(), *size)?;
+        check_size(&what, size, *expected)?;
     }
     let applied = {
         let Hashers {

@@ -18,7 +18,7 @@ pub(crate) use layers::apply;
 pub(crate) use platform::{host as host_platform, suits_appc};
 
 use crate::digest::{Digest, ImageId};
-use crate::source::Container;
+use crate::source::{Container, Member};
 
 /// An image that was found and whose documents are checked; its layers are not read yet.
 #[derive(Debug)]
@@ -35,8 +35,8 @@ pub(crate) struct Resolved {
 pub(crate) struct Layer {
     /// Its name in messages.
     pub(crate) name: String,
-    /// The member of its container.
-    pub(crate) member: String,
+    /// Where it is in its container.
+    pub(crate) member: Member,
     /// Digest and size of the blob; a docker archive has none.
     pub(crate) descriptor: Option<(Digest, u64)>,
     /// Digest of the uncompressed archive.

@@ -7,7 +7,7 @@ use super::{Layer, OciError, Resolved, config, manifest, platform};
 use crate::bytes::Escaped;
 use crate::digest::{Digest, Hasher, ImageId};
 use crate::limits::{MAX_INDEX_DEPTH, MAX_INDEX_ENTRIES, MAX_LAYERS};
-use crate::source::Container;
+use crate::source::{Container, Member};
 
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// containerd and Docker keep the full name here.
@@ -32,7 +32,7 @@ pub(super) fn resolve(
     tag: Option<&str>,
     fallback_name: &str,
 ) -> Result<Resolved, OciError> {
-    let index = container.document("index.json")?;
+    let index = container.document(&Member::Index)?;
     let index: Index = parse("index.json", &index)?;
     let chosen = select(container, index.manifests, tag)?;
     let name = image_name(&chosen, fallback_name);
@@ -46,7 +46,7 @@ pub(super) fn resolve(
         });
     }
 
-    let (config_digest, config_bytes) = blob(container, "config", &manifest.config)?;
+    let (config_digest, config_bytes) = checked(container, "config", &manifest.config)?;
     let config: Config = parse(&format!("configuration {config_digest}"), &config_bytes)?;
     let diff_ids = config::check(&config, &config_digest.to_string())?;
     if diff_ids.len() != manifest.layers.len() {
@@ -115,7 +115,7 @@ fn follow(
     mut descriptor: Descriptor,
 ) -> Result<(Descriptor, Vec<u8>), OciError> {
     for _ in 0..=MAX_INDEX_DEPTH {
-        let (digest, bytes) = blob(container, "manifest", &descriptor)?;
+        let (digest, bytes) = checked(container, "manifest", &descriptor)?;
         if !INDEX_TYPES.contains(&descriptor.media_type.as_str()) {
             return Ok((descriptor, bytes));
         }
@@ -204,20 +204,30 @@ fn layer(descriptor: &Descriptor, diff_id: Digest) -> Result<Layer, OciError> {
     }
     Ok(Layer {
         name: digest.to_string(),
-        member: blob_name(&digest),
+        member: Member::Blob {
+            digest: digest.clone(),
+            size: descriptor.size,
+        },
         descriptor: Some((digest, descriptor.size)),
         diff_id,
     })
 }
 
-/// A small blob, with its size and digest checked.
-fn blob(
+/// A manifest or configuration, with its size and digest checked.
+fn checked(
     container: &Container<'_>,
     what: &str,
     descriptor: &Descriptor,
 ) -> Result<(Digest, Vec<u8>), OciError> {
     let digest = parse_digest(what, "digest", &descriptor.digest)?;
-    let bytes = container.document(&blob_name(&digest))?;
+    let member = match what {
+        "manifest" => Member::Manifest(digest.clone()),
+        _ => Member::Blob {
+            digest: digest.clone(),
+            size: descriptor.size,
+        },
+    };
+    let bytes = container.document(&member)?;
     check_size(
         &format!("{what} {digest}"),
         bytes.len() as u64,
@@ -227,10 +237,6 @@ fn blob(
     hasher.update(&bytes);
     check_digest(&format!("{what} {digest}"), hasher, &digest)?;
     Ok((digest, bytes))
-}
-
-fn blob_name(digest: &Digest) -> String {
-    format!("blobs/{}/{}", digest.algorithm(), digest.hex())
 }
 
 pub(super) fn check_size(what: &str, found: u64, expected: u64) -> Result<(), OciError> {

@@ -4,10 +4,12 @@ mod archive;
 mod container;
 mod error;
 mod file;
+mod member;
 mod reference;
 
 pub(crate) use archive::{Content, first_entry, unpack_stream};
 pub(crate) use container::Container;
 pub use error::SourceError;
 pub(crate) use file::{Section, open_member, open_regular, section_of};
+pub(crate) use member::Member;
 pub(crate) use reference::Reference;

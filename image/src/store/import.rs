@@ -14,7 +14,7 @@ use super::workspace::Workspace;
 use super::{ImportError, Store, StoreError, StoredImage};
 use crate::digest::ImageId;
 use crate::import::{self, Imported, Importer, Owner, Request};
-use crate::source::{Reference, SourceError, open_member, open_regular};
+use crate::source::{Member, Reference, SourceError, open_member, open_regular};
 
 /// What an import is doing; for the user's eyes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -222,14 +222,18 @@ impl Keeper<'_> {
 }
 
 impl Owner for Keeper<'_> {
-    fn open(&self, name: &str) -> Result<File, SourceError> {
+    fn open(&self, member: &Member) -> Result<File, SourceError> {
         match self.layout {
-            Some(layout) => open_member(layout, name),
+            Some(layout) => open_member(layout, &member.name()),
             None => Err(SourceError::Missing {
                 path: "the archive".to_owned(),
-                member: name.to_owned(),
+                member: member.name(),
             }),
         }
+    }
+
+    fn expect(&self, _members: &[Member]) {
+        // They are there.
     }
 
     fn files(&self) -> Result<[File; 2], ImportCause> {
