@@ -9,7 +9,7 @@
 //! * [`control`]: `enter` ↔ relay, programs that are started in the apps of a running pod;
 //! * [`metadata`]: what apps ask of the metadata service, part of [`agent`];
 //! * [`mutable`]: apps that are added to a running pod, part of several;
-//! * [`import`]: who keeps the image store ↔ the process that reads images.
+//! * [`import`] and [`fetch`]: who keeps the image store ↔ the process that reads images, and the one that brings them.
 //!
 //! Host and agent are built together, so there is one version and no negotiation ([`VERSION`]).
 //!
@@ -22,6 +22,7 @@ pub mod bounded;
 pub mod container;
 pub mod control;
 pub mod exit;
+pub mod fetch;
 pub mod frame;
 pub mod import;
 mod listeners;
