@@ -9,6 +9,7 @@ use crate::configuration::{
     ConfigOptions, Configuration, ConfigurationError, LOCAL_DIRECTORY, SYSTEM_DIRECTORY,
 };
 use crate::doctor::DoctorOptions;
+use crate::fetch::FetchOptions;
 use crate::generated::{CompletionOptions, ManOptions};
 use crate::pods::PodCommand;
 use crate::report::UsageError;
@@ -132,6 +133,14 @@ impl GlobalOptions {
         Ok(())
     }
 
+    /// Whether this check of fetching (`Image`, `Tls`, `Http`, `Pubkey`) is to be left out.
+    pub(crate) fn leaves_out_of_fetching(&self, check: InsecureOption) -> bool {
+        let all = [InsecureOption::AllFetch, InsecureOption::All];
+        self.insecure_options
+            .iter()
+            .any(|option| *option == check || all.contains(option))
+    }
+
     /// Whether this check of running (`Capabilities`, `Paths`, `Seccomp`) is to be left out.
     pub(crate) fn leaves_out(&self, check: InsecureOption) -> bool {
         let all = [InsecureOption::AllRun, InsecureOption::All];
@@ -155,6 +164,8 @@ enum Command {
     App(AppArguments),
     /// Print the configuration that results of all files and flags
     Config(ConfigOptions),
+    /// Bring images into the store
+    Fetch(FetchOptions),
     /// Say whether this host can run pods, and what to do where it cannot
     Doctor(DoctorOptions),
     /// Print the versions of bulkhead and of what it implements
@@ -182,6 +193,8 @@ pub(crate) enum Request {
     AddApp(GlobalOptions, Box<AddRequest>),
     /// Print the configuration.
     Config(GlobalOptions, ConfigOptions),
+    /// Bring images.
+    Fetch(GlobalOptions, FetchOptions),
     /// Examine the host.
     Doctor(GlobalOptions, DoctorOptions),
     /// Print versions.
@@ -203,6 +216,7 @@ impl Request {
             | Self::App(global, _)
             | Self::AddApp(global, _)
             | Self::Config(global, _)
+            | Self::Fetch(global, _)
             | Self::Doctor(global, _) => global.configure(),
             Self::Version | Self::Completion(_) | Self::ManPages(_) => Ok(()),
         }
@@ -293,6 +307,7 @@ fn parse_plain(words: &[String]) -> Result<Request, UsageError> {
         Some(Command::Pods(command)) => Ok(Request::Pods(command_line.global, command)),
         Some(Command::App(app)) => Ok(Request::App(command_line.global, app.command)),
         Some(Command::Config(options)) => Ok(Request::Config(command_line.global, options)),
+        Some(Command::Fetch(options)) => Ok(Request::Fetch(command_line.global, options)),
         Some(Command::Doctor(options)) => Ok(Request::Doctor(command_line.global, options)),
         Some(Command::Version) => Ok(Request::Version),
         Some(Command::Completion(options)) => Ok(Request::Completion(options)),

@@ -7,9 +7,12 @@ mod app;
 mod arguments;
 mod configuration;
 mod doctor;
+mod fetch;
 mod generated;
 mod pods;
 mod programs;
+mod progress;
+mod registries;
 mod report;
 mod run;
 mod stage1;
@@ -52,6 +55,10 @@ fn execute(request: Request, start: i128) -> ExitCode {
         Request::Config(global, options) => match options.text(&global) {
             Ok(text) => print(&text, ExitCode::SUCCESS),
             Err(error) => fail("config", &error),
+        },
+        Request::Fetch(global, options) => match options.run(&global) {
+            Ok(text) => print(&text, ExitCode::SUCCESS),
+            Err(error) => fail("fetch", &error),
         },
         Request::Doctor(global, options) => match doctor::doctor(&global, &options) {
             Ok((text, usable)) => print(

@@ -13,6 +13,11 @@ pub(crate) fn importer() -> PathBuf {
     find("import")
 }
 
+/// What speaks to registries.
+pub(crate) fn fetcher() -> PathBuf {
+    find("fetch")
+}
+
 /// The program `NAME` of `lib/bulkhead`, or `bulkhead-NAME` in the directory of this one, where cargo builds it; the place where it
 /// should be when it is nowhere.
 fn find(name: &str) -> PathBuf {

@@ -197,7 +197,12 @@ fn make_manifest(
     narration: Narration,
 ) -> Result<(PodManifest, Vec<StoredImage>)> {
     let environment = pod_environment(&request.options)?;
-    let images = images::import(&global.dir, &request.apps, narration)?;
+    let images = images::import(
+        global,
+        &request.apps,
+        request.options.pull_policy,
+        narration,
+    )?;
     let for_apps: Vec<ImageForApp<'_>> = images
         .iter()
         .zip(&request.apps)

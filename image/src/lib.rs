@@ -8,36 +8,46 @@
 mod accounts;
 mod aci;
 mod bytes;
+mod channel;
 mod convert;
 mod decompress;
 mod digest;
 mod erofs;
 mod export;
+mod helper;
 mod import;
 mod limits;
 mod oci;
+mod registry;
 mod source;
 mod store;
 mod tar;
 #[cfg(test)]
 mod test_archive;
+mod told;
 mod tree;
 mod unpack;
 
 pub use accounts::{Accounts, User};
 pub use aci::AciError;
 pub use bytes::Escaped;
+pub use channel::ChannelError;
 pub use convert::ConvertError;
 pub use digest::{BadDigest, Digest, ImageId};
 pub use erofs::{ErofsError, Filesystem, Found, Lookup, ReadError, RenderError};
 pub use export::{ExportError, write_aci};
-pub use import::{
-    ChannelError, ConfineError, Importer, ImporterError, ProcessError, Told, import_for_another,
-};
+pub use helper::HelperError;
+pub use import::{ConfineError, Importer, ImporterError, ProcessError, import_for_another};
 pub use oci::OciError;
-pub use source::SourceError;
+pub use registry::{
+    Access, BadReference, Credentials, FetchError, Observer, Registries, RegistryReference,
+    Transfer,
+};
+pub use source::{Source, SourceError};
 pub use store::{
-    ImportCause, ImportError, Progress, Store, StoreError, StoredImage, StoredTree, UnpackedImage,
+    ImportCause, ImportError, NamedImage, Progress, Store, StoreError, StoredImage, StoredTree,
+    UnpackedImage,
 };
 pub use tar::TarError;
+pub use told::Told;
 pub use tree::TreeError;

@@ -28,7 +28,7 @@ pub const DESCRIPTORS: usize = 1;
 /// The number of the socket in the fetcher.
 pub const SOCKET: i32 = 3;
 
-/// Longest name of a host with its port, of a repository, of a tag, and of a media type.
+/// Longest name of a host with its port, of a repository, and of a tag.
 pub const MAX_NAME: usize = 512;
 
 /// Longest user name, password or token: those of clouds have some 2 KiB.
@@ -113,10 +113,7 @@ pub enum ToFetcher {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromFetcher {
     /// The manifest is in its file.
-    Manifest {
-        /// What the registry says that it is.
-        media_type: Text<MAX_NAME>,
-    },
+    Manifest,
     /// So many bytes of a blob are in its file, from its start. Fewer than before when the registry began anew.
     Progress {
         /// Which.

@@ -30,13 +30,13 @@ pub(crate) fn kernel() -> Result<Kernel> {
     )?)
 }
 
-/// Builds everything and returns the root of the tree: `bin/bulkhead`, `lib/bulkhead/import`, `lib/bulkhead/stage1/{kvm,container}` and the same as
+/// Builds everything and returns the root of the tree: `bin/bulkhead`, `lib/bulkhead/{import,fetch}`, `lib/bulkhead/stage1/{kvm,container}` and the same as
 /// `.aci`, and what `bulkhead` generates for `share`.
 pub(crate) fn build(kernel: &Kernel) -> Result<PathBuf> {
     progress("building bulkhead, stage1 and vmm");
     run(cargo("build")
         .args(["--quiet", "--release", "--bins"])
-        .args(["--package", "bulkhead"]))?;
+        .args(["--package", "bulkhead", "--package", "bulkhead-fetch"]))?;
     run(cargo("build")
         .args(["--quiet", "--release", "--bins"])
         .args(["--package", "bulkhead-machine"])
@@ -73,8 +73,10 @@ pub(crate) fn build(kernel: &Kernel) -> Result<PathBuf> {
     fs::create_dir_all(&bin).context("make the dist tree")?;
     let bulkhead = bin.join("bulkhead");
     replace(&release.join("bulkhead"), &bulkhead)?;
-    let import = dist().join("lib/bulkhead/import");
-    replace(&release.join("bulkhead-import"), &import)?;
+    for helper in ["import", "fetch"] {
+        let installed = dist().join("lib/bulkhead").join(helper);
+        replace(&release.join(format!("bulkhead-{helper}")), &installed)?;
+    }
     share::generate(&bulkhead, &dist().join("share"))?;
     Ok(dist())
 }

@@ -10,6 +10,7 @@ use super::images::{self, Narration};
 use super::manifest::{ImageForApp, runtime_app};
 use super::options::AppRequest;
 use crate::arguments::GlobalOptions;
+use crate::fetch::PullPolicy;
 
 /// An app with its image, to be added to any pod.
 pub(crate) struct NewApp {
@@ -27,7 +28,7 @@ impl NewApp {
             quiet: false,
         };
         let requests = std::slice::from_ref(request);
-        let mut images = images::import(&global.dir, requests, narration)?;
+        let mut images = images::import(global, requests, PullPolicy::New, narration)?;
         let Some(image) = images.pop() else {
             bail!("there is no image");
         };

@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use bulkhead_image::{Accounts, Filesystem, Importer, Progress, ReadError, Store};
+use anyhow::{Context, Result, bail};
+use bulkhead_image::{Accounts, Filesystem, Importer, Progress, ReadError, Source, Store};
 use bulkhead_pod::manifest::{ImageId, ImageManifest};
 
 use super::options::AppRequest;
+use crate::arguments::GlobalOptions;
+use crate::fetch::PullPolicy;
 use crate::programs::importer;
+use crate::registries::registries;
 
 /// An image that is in the store and whose manifest is valid.
 #[derive(Debug)]
@@ -35,15 +38,16 @@ pub(crate) struct Narration {
     pub(crate) quiet: bool,
 }
 
-/// Imports the image of each app, in order.
+/// Brings the image of each app into the store, in order.
 pub(crate) fn import(
-    data: &Path,
+    global: &GlobalOptions,
     apps: &[AppRequest],
+    policy: PullPolicy,
     narration: Narration,
 ) -> Result<Vec<StoredImage>> {
-    let store = open_store(data)?;
+    let store = open_store(&global.dir)?;
     apps.iter()
-        .map(|app| import_one(&store, &app.image, narration))
+        .map(|app| import_one(global, &store, &app.image, policy, narration))
         .collect()
 }
 
@@ -51,9 +55,46 @@ pub(crate) fn open_store(data: &Path) -> Result<Store> {
     Store::open(data).with_context(|| format!("open the image store of {}", data.display()))
 }
 
-fn import_one(store: &Store, reference: &str, narration: Narration) -> Result<StoredImage> {
-    let mut say = |progress| narrate(narration, "image", reference, &progress);
-    let image = store.import(reference, &Importer::Process(importer()), &mut say)?;
+/// A local image, or one of a registry, which is asked for it when the policy says so.
+pub(crate) fn bring(
+    global: &GlobalOptions,
+    store: &Store,
+    image: &str,
+    policy: PullPolicy,
+    narration: Narration,
+) -> Result<bulkhead_image::StoredImage> {
+    let importer = Importer::Process(importer());
+    let mut say = |progress| narrate(narration, "image", image, &progress);
+    let reference = match Source::parse(image)? {
+        Source::Local => return Ok(store.import(image, &importer, &mut say)?),
+        Source::Registry(reference) => reference,
+    };
+    let known = match policy {
+        PullPolicy::New | PullPolicy::Never => store.named(&reference),
+        PullPolicy::Update => None,
+    };
+    match (known, policy) {
+        (Some(image), _) => Ok(image),
+        (None, PullPolicy::Never) => {
+            bail!(
+                "image {reference} is not in the store, and --pull-policy=never forbids to fetch it"
+            )
+        }
+        (None, _) => {
+            let registries = registries(global, &reference)?;
+            Ok(store.fetch(&reference, &registries, &importer, &mut say)?)
+        }
+    }
+}
+
+fn import_one(
+    global: &GlobalOptions,
+    store: &Store,
+    reference: &str,
+    policy: PullPolicy,
+    narration: Narration,
+) -> Result<StoredImage> {
+    let image = bring(global, store, reference, policy, narration)?;
     let manifest =
         ImageManifest::parse(&image.manifest).with_context(|| format!("image \"{reference}\""))?;
     let (files, accounts) =

@@ -17,6 +17,7 @@ use super::values::{
 };
 use super::volumes;
 use crate::arguments::GlobalOptions;
+use crate::fetch::PullPolicy;
 use crate::report::UsageError;
 use crate::stage1::Stage1Options;
 
@@ -32,8 +33,8 @@ A volume is what apps of a pod can share, or have of the host:
 -- begins the arguments of an image's program, --- ends them:
   bulkhead run worker.aci -- --queue=fast --- redis.oci -- --port 6380
 
-An image is a file or directory: an ACI, an OCI layout, or an archive of an OCI layout or of
-`docker save`. The pod's exit status is 0 when all apps end with 0, else that of the first app that
+An image is a name of a registry (docker://redis:7, quay.io/prometheus/prometheus), or a file or
+directory: an ACI, an OCI layout, or an archive of an OCI layout or of `docker save`. The pod's exit status is 0 when all apps end with 0, else that of the first app that
 failed (128+n when signal n killed it); an app that fails stops the others. Errors of bulkhead
 itself end with 254.";
 
@@ -221,6 +222,10 @@ pub(crate) struct PodOptions {
     /// written %2C
     #[arg(long, value_name = "NAME,kind=KIND,...", value_parser = volumes::volume)]
     pub(crate) volume: Vec<Volume>,
+
+    /// When to ask a registry for an image: new (when it is not in the store), update (always), never
+    #[arg(long, value_name = "POLICY", default_value = "new")]
+    pub(crate) pull_policy: PullPolicy,
 
     /// Run the pod of this manifest; its images are in the store already, and no other flag says
     /// what runs

@@ -8,13 +8,13 @@ use bulkhead_jail::InheritError;
 use bulkhead_protocol::bounded::{BoundError, List, Text};
 use bulkhead_protocol::import::{self as protocol, FromImporter, SOCKET, ToImporter};
 
-use super::channel::{Channel, ChannelError};
 use super::confine::{ConfineError, confine};
-use super::told::{Told, chain};
 use super::{Imported, Owner, Request, run};
+use crate::channel::{Channel, ChannelError};
 use crate::digest::ImageId;
 use crate::source::{Member, SourceError};
 use crate::store::{ImportCause, Progress};
+use crate::told::{Told, chain};
 
 /// An importer that cannot do its work at all. What is wrong with an image is told to who asked.
 #[derive(Debug, thiserror::Error)]

@@ -7,13 +7,11 @@
 //!
 //! * [`work`]: what the importer does; it reaches nothing but through its [`Owner`];
 //! * [`process`] and [`asked`]: the same in a process of its own, which has no files, no privileges and few system calls
-//!   ([`confine`]), and the two ends of its [`channel`].
+//!   ([`confine`]), and asks by a [`crate::channel`].
 
 mod asked;
-mod channel;
 mod confine;
 mod process;
-mod told;
 mod work;
 
 use std::fs::File;
@@ -26,11 +24,9 @@ use crate::source::{Member, SourceError};
 use crate::store::{ImportCause, Progress};
 
 pub use asked::{ImporterError, import_for_another};
-pub use channel::ChannelError;
 pub use confine::ConfineError;
 pub use process::ProcessError;
 pub(crate) use process::import;
-pub use told::Told;
 pub(crate) use work::{Imported, run};
 
 /// Where images are converted.

@@ -1,33 +1,26 @@
 //! The keeper's end: starts an importer, and gives it what it asks for.
 
-use std::ffi::CString;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use bulkhead_jail::{
-    Child, Descriptor, Ended, Identity, Jail, Namespaces, Program, SpawnError, WaitError, spawn,
-};
 use bulkhead_protocol::bounded::{BoundError, Text};
-use bulkhead_protocol::import::{self as protocol, FromImporter, SOCKET, ToImporter};
+use bulkhead_protocol::import::{self as protocol, FromImporter, ToImporter};
 use rustix::fs::{MemfdFlags, memfd_create};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
-use super::channel::{Channel, ChannelError};
-use super::told::{Told, chain};
 use super::{Imported, Owner, Request};
+use crate::channel::{Channel, ChannelError};
 use crate::digest::{BadDigest, ImageId};
+use crate::helper::{Helper, HelperError, how};
 use crate::limits::{MAX_INDEX_DEPTH, MAX_JSON_BYTES, MAX_LAYERS};
 use crate::source::{Member, SourceError};
 use crate::store::{ImportCause, Progress};
+use crate::told::{Told, chain};
 
 /// Who the importer is when its keeper is root: neither a pod's VMM nor its relay, which are just above.
-const IDENTITY: Identity = Identity {
-    uid: 65_531,
-    gid: 65_531,
-};
+const ID: u32 = 65_531;
 
 /// Descriptors that an importer may have open: its streams, socket, manifest, archive and files, and the member that it reads.
 const OPEN_FILES: u64 = 16;
@@ -35,20 +28,12 @@ const OPEN_FILES: u64 = 16;
 /// Members that one image can need: index, nested indexes, manifest, configuration and layers.
 const MAX_OPENED: usize = 3 + MAX_INDEX_DEPTH + MAX_LAYERS;
 
-/// Signals that a terminal sends to the whole process group: the keeper answers them, and takes the importer along.
-const IGNORED_SIGNALS: &[i32] = &[2, 15, 1];
-
 /// An importer that does not work.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
-    /// It cannot be opened.
-    #[error("open the importer {path}")]
-    Open {
-        /// Its executable.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    /// It cannot be started.
+    #[error("start the importer")]
+    Start(#[from] HelperError),
     /// The kernel refuses something.
     #[error("{what}")]
     Io {
@@ -57,17 +42,11 @@ pub enum ProcessError {
         /// Why not.
         source: io::Error,
     },
-    /// It cannot be started.
-    #[error("start the importer")]
-    Spawn(#[from] SpawnError),
-    /// It could not be confined or run.
-    #[error("the importer")]
-    Wait(#[from] WaitError),
     /// What it says makes no sense.
     #[error("what the importer says")]
     Channel(#[from] ChannelError),
     /// It said nothing before its end.
-    #[error("the importer {0} before it was done")]
+    #[error("the importer {0}")]
     Died(String),
     /// A name is too long to be told.
     #[error("the reference")]
@@ -86,16 +65,16 @@ pub(crate) fn import(
     let manifest = memfd_create("manifest", MemfdFlags::CLOEXEC)
         .map(File::from)
         .map_err(io("make a file for the manifest"))?;
-    let (ours, theirs) = socketpair(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .map_err(io("make the importer's socket"))?;
-    let child = start(program, theirs)?;
+    let helper = Helper {
+        program,
+        name: c"bulkhead-import",
+        id: ID,
+        open_files: OPEN_FILES,
+        environment: Vec::new(),
+    };
+    let (channel, child) = helper.start().map_err(ProcessError::from)?;
     let mut keeper = Keeper {
-        channel: Channel::new(ours),
+        channel,
         owner,
         manifest,
         opened: 0,
@@ -107,49 +86,10 @@ pub(crate) fn import(
     let served = keeper.ask(request).and_then(|()| keeper.serve());
     match served {
         Err(ImportCause::Process(ProcessError::Channel(ChannelError::End))) => {
-            Err(how(child.wait()).into())
+            Err(ProcessError::Died(how(child.wait())).into())
         }
         // What it has left to do, nobody waits for: it is killed.
         served => served,
-    }
-}
-
-fn start(program: &Path, socket: OwnedFd) -> Result<Child, ProcessError> {
-    let executable = File::open(program).map_err(|source| ProcessError::Open {
-        path: program.to_owned(),
-        source,
-    })?;
-    let program = Program {
-        executable: executable.as_fd(),
-        arguments: vec![CString::from(c"bulkhead-import")],
-        environment: Vec::new(),
-        descriptors: vec![
-            Descriptor {
-                number: 2,
-                file: rustix::stdio::stderr(),
-            },
-            Descriptor {
-                number: SOCKET,
-                file: socket.as_fd(),
-            },
-        ],
-        mounts: Vec::new(),
-    };
-    let jail = Jail {
-        identity: rustix::process::geteuid().is_root().then_some(IDENTITY),
-        open_files: OPEN_FILES,
-        ignored_signals: IGNORED_SIGNALS,
-        namespaces: Namespaces::Parents,
-        gains_privileges: false,
-    };
-    Ok(spawn(&program, &jail)?)
-}
-
-fn how(ended: Result<Ended, WaitError>) -> ProcessError {
-    match ended {
-        Ok(Ended::Code(code)) => ProcessError::Died(format!("ended with {code}")),
-        Ok(Ended::Signal(signal)) => ProcessError::Died(format!("was killed by signal {signal}")),
-        Err(error) => error.into(),
     }
 }
 

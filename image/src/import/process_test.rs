@@ -2,7 +2,7 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 
 use bulkhead_protocol::import::Summary;
-use rustix::net::{SendFlags, send};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
 
 use super::*;
 use crate::digest::ImageId;

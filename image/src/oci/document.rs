@@ -97,3 +97,10 @@ pub(super) struct DockerImage {
     #[serde(default)]
     pub(super) layers: Option<Vec<String>>,
 }
+
+/// An index or a manifest.
+#[derive(Debug, Deserialize)]
+pub(super) struct AnyDocument {
+    /// Only an index has them.
+    pub(super) manifests: Option<serde::de::IgnoredAny>,
+}

@@ -2,7 +2,7 @@
 
 use sha2::digest::Update as _;
 
-use super::document::{Config, Descriptor, Index, Manifest};
+use super::document::{AnyDocument, Config, Descriptor, Index, Manifest};
 use super::{Layer, OciError, Resolved, config, manifest, platform};
 use crate::bytes::Escaped;
 use crate::digest::{Digest, Hasher, ImageId};
@@ -116,7 +116,7 @@ fn follow(
 ) -> Result<(Descriptor, Vec<u8>), OciError> {
     for _ in 0..=MAX_INDEX_DEPTH {
         let (digest, bytes) = checked(container, "manifest", &descriptor)?;
-        if !INDEX_TYPES.contains(&descriptor.media_type.as_str()) {
+        if !is_index(&descriptor, &bytes) {
             return Ok((descriptor, bytes));
         }
         let document = format!("index {digest}");
@@ -128,6 +128,17 @@ fn follow(
     Err(OciError::TooDeep {
         document: "index.json".to_owned(),
     })
+}
+
+/// A registry does not say beforehand what a name stands for: then the content tells.
+fn is_index(descriptor: &Descriptor, bytes: &[u8]) -> bool {
+    if !descriptor.media_type.is_empty() {
+        return INDEX_TYPES.contains(&descriptor.media_type.as_str());
+    }
+    let has_manifests =
+        serde_json::from_slice(bytes).map(|any: AnyDocument| any.manifests.is_some());
+    // One that cannot be read is refused as a manifest.
+    has_manifests.unwrap_or(false)
 }
 
 fn best_platform<'a>(

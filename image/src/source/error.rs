@@ -3,9 +3,9 @@
 use std::io;
 
 use crate::bytes::Escaped;
-use crate::import::Told;
 use crate::limits::{MAX_ARCHIVE_MEMBERS, MAX_JSON_BYTES};
 use crate::tar::TarError;
+use crate::told::Told;
 
 /// An image that cannot be found or opened.
 #[derive(Debug, thiserror::Error)]
@@ -21,12 +21,6 @@ pub enum SourceError {
     Remote {
         /// "docker://" and the like.
         scheme: &'static str,
-    },
-    /// What looks like an image name, and is no file.
-    #[error("there is no file {name}, and image names (discovery) are not supported yet")]
-    Name {
-        /// As it was written.
-        name: String,
     },
     /// A reference without a path.
     #[error("the reference names no file")]

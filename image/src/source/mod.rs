@@ -13,3 +13,4 @@ pub use error::SourceError;
 pub(crate) use file::{Section, open_member, open_regular, section_of};
 pub(crate) use member::Member;
 pub(crate) use reference::Reference;
+pub use reference::Source;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use bulkhead_protocol::import::Form;
 
 use super::SourceError;
+use crate::registry::{BadReference, RegistryReference};
 
 /// A local image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +23,40 @@ const LOCAL: [(&str, Form); 3] = [
     ("docker-archive:", Form::DockerArchive),
 ];
 
-/// Schemes that need a network.
-const REMOTE: [&str; 4] = ["docker://", "oci://", "http://", "https://"];
+/// Schemes that need a network, and are not understood.
+const REMOTE: [&str; 3] = ["oci://", "http://", "https://"];
+
+/// What may stand before an image of a registry.
+const REGISTRY: &str = "docker://";
+
+/// Endings of files, which no name of a registry needs.
+const FILES: [&str; 4] = [".aci", ".tar", ".oci", ".tgz"];
+
+/// Where an image comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A file or directory, see [`crate::Store::import`].
+    Local,
+    /// A registry, see [`crate::Store::fetch`].
+    Registry(RegistryReference),
+}
+
+impl Source {
+    /// Tells by what a user writes. What is there as a file is a file; so is what begins as a path or ends as a file of an image does.
+    pub fn parse(text: &str) -> Result<Self, BadReference> {
+        if let Some(name) = text.strip_prefix(REGISTRY) {
+            return Ok(Self::Registry(name.parse()?));
+        }
+        let has_scheme =
+            text.contains("://") || LOCAL.iter().any(|(scheme, _)| text.starts_with(scheme));
+        let is_path = text.is_empty() || text.starts_with(['/', '.']) || Path::new(text).exists();
+        let is_file = FILES.iter().any(|ending| text.ends_with(ending));
+        match has_scheme || is_path || is_file {
+            true => Ok(Self::Local),
+            false => Ok(Self::Registry(text.parse()?)),
+        }
+    }
+}
 
 impl Reference {
     pub(crate) fn parse(text: &str) -> Result<Self, SourceError> {
@@ -37,14 +70,6 @@ impl Reference {
             }
         }
         let path = text.strip_prefix("file://").unwrap_or(text);
-        let looks_local = path.starts_with(['/', '.']) || Path::new(path).exists();
-        if !looks_local && path.contains('/') && !path.ends_with(".aci") && !path.ends_with(".tar")
-        {
-            // "example.com/app" may be meant as a name.
-            return Err(SourceError::Name {
-                name: path.to_owned(),
-            });
-        }
         Self::new(Form::Any, path, None)
     }
 

@@ -34,7 +34,7 @@ fn transports_as_skopeo_writes_them() {
 
 #[test]
 fn what_needs_a_network_says_so() {
-    for remote in ["docker://redis", "https://a/b.aci", "example.com/app"] {
+    for remote in ["oci://redis", "https://a/b.aci"] {
         let error = Reference::parse(remote).unwrap_err().to_string();
         assert!(error.contains("not supported yet"), "{remote}: {error}");
     }
@@ -42,4 +42,34 @@ fn what_needs_a_network_says_so() {
         Reference::parse("oci::v1"),
         Err(SourceError::Empty)
     ));
+}
+
+#[test]
+fn what_is_no_file_is_of_a_registry() {
+    let of_registry = |text: &str| match Source::parse(text).unwrap() {
+        Source::Registry(reference) => Some(reference.to_string()),
+        Source::Local => None,
+    };
+    for (text, expected) in [
+        ("docker://redis", "docker.io/library/redis:latest"),
+        ("redis:7", "docker.io/library/redis:7"),
+        ("quay.io/a/b", "quay.io/a/b:latest"),
+        ("127.0.0.1:5000/a:v1", "127.0.0.1:5000/a:v1"),
+    ] {
+        assert_eq!(of_registry(text).as_deref(), Some(expected), "{text}");
+    }
+    for local in [
+        "./redis",
+        "/redis",
+        "absent.aci",
+        "a/b.tar",
+        "oci:redis",
+        "docker-archive:a:b",
+        "src",
+        "https://a/b",
+    ] {
+        assert_eq!(of_registry(local), None, "{local}");
+    }
+    assert!(Source::parse("docker://Redis").is_err());
+    assert!(Source::parse("no such image").is_err());
 }

@@ -7,6 +7,7 @@ use crate::aci::AciError;
 use crate::erofs::ErofsError;
 use crate::import::ProcessError;
 use crate::oci::OciError;
+use crate::registry::FetchError;
 use crate::source::SourceError;
 
 /// The store's own files fail.
@@ -53,6 +54,9 @@ pub enum ImportCause {
     /// The store fails.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A registry does not give it.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
     /// The process that reads images does not work.
     #[error(transparent)]
     Process(#[from] ProcessError),

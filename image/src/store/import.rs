@@ -14,6 +14,7 @@ use super::workspace::Workspace;
 use super::{ImportError, Store, StoreError, StoredImage};
 use crate::digest::ImageId;
 use crate::import::{self, Imported, Importer, Owner, Request};
+use crate::registry::{Download, Registries, RegistryReference};
 use crate::source::{Member, Reference, SourceError, open_member, open_regular};
 
 /// What an import is doing; for the user's eyes.
@@ -60,6 +61,26 @@ pub(super) fn import(
     })
 }
 
+/// Of a registry.
+pub(super) fn fetch(
+    store: &Store,
+    reference: &RegistryReference,
+    registries: &Registries,
+    importer: &Importer,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<StoredImage, ImportError> {
+    let mut import = Import {
+        store,
+        importer,
+        progress,
+    };
+    let fetched = import.fetch(reference, registries);
+    fetched.map_err(|source| ImportError {
+        reference: reference.to_string(),
+        source: Box::new(source),
+    })
+}
+
 struct Import<'a> {
     store: &'a Store,
     importer: &'a Importer,
@@ -87,7 +108,7 @@ impl Import<'_> {
             return Err(SourceError::NotLayout { path }.into());
         }
         let request = request(reference, name, None);
-        self.convert(request, Some(path))
+        self.convert(request, Members::Layout(path))
     }
 
     fn import_file(
@@ -118,7 +139,7 @@ impl Import<'_> {
         }
         let again = file.try_clone().map_err(unreadable)?;
         let request = request(reference, name, Some(file));
-        let image = self.convert(request, None)?;
+        let image = self.convert(request, Members::InArchive)?;
         if before.is_settled(started) && identity(&again)? == before {
             self.store
                 .remember(before, &image.id, Some(&image.manifest));
@@ -126,15 +147,41 @@ impl Import<'_> {
         Ok(image)
     }
 
+    fn fetch(
+        &mut self,
+        reference: &RegistryReference,
+        registries: &Registries,
+    ) -> Result<StoredImage, ImportCause> {
+        let download = Download::begin(reference, registries, &self.store.blobs())?;
+        let name = reference.to_string();
+        let request = Request {
+            form: Form::OciLayout,
+            tag: None,
+            path: name.clone(),
+            name,
+            archive: None,
+        };
+        let converted = self.convert(request, Members::Registry(&download));
+        // What did not come is why the rest makes no sense.
+        match (download.end(), converted) {
+            (Some(failure), Err(_)) => Err(failure.into()),
+            (_, converted) => {
+                let image = converted?;
+                self.store.name(reference, &image)?;
+                Ok(image)
+            }
+        }
+    }
+
     /// Has the image made, unless it is there.
     fn convert(
         &mut self,
         request: Request,
-        layout: Option<&Path>,
+        members: Members<'_>,
     ) -> Result<StoredImage, ImportCause> {
         let keeper = Keeper {
             store: self.store,
-            layout,
+            members,
             progress: RefCell::new(&mut *self.progress),
             state: RefCell::default(),
         };
@@ -156,11 +203,21 @@ fn request(reference: &Reference, name: &str, archive: Option<File>) -> Request 
     }
 }
 
+/// Where the members of an image are.
+#[derive(Clone, Copy)]
+enum Members<'a> {
+    /// In the archive that the importer has.
+    InArchive,
+    /// In a directory.
+    Layout(&'a Path),
+    /// In a registry.
+    Registry(&'a Download<'a>),
+}
+
 /// The store's part in one import.
 struct Keeper<'a> {
     store: &'a Store,
-    /// Where the members of a layout are.
-    layout: Option<&'a Path>,
+    members: Members<'a>,
     progress: RefCell<&'a mut dyn FnMut(Progress)>,
     state: RefCell<State>,
 }
@@ -223,17 +280,21 @@ impl Keeper<'_> {
 
 impl Owner for Keeper<'_> {
     fn open(&self, member: &Member) -> Result<File, SourceError> {
-        match self.layout {
-            Some(layout) => open_member(layout, &member.name()),
-            None => Err(SourceError::Missing {
+        match self.members {
+            Members::Layout(layout) => open_member(layout, &member.name()),
+            Members::Registry(download) => download.open(member),
+            Members::InArchive => Err(SourceError::Missing {
                 path: "the archive".to_owned(),
                 member: member.name(),
             }),
         }
     }
 
-    fn expect(&self, _members: &[Member]) {
-        // They are there.
+    fn expect(&self, members: &[Member]) {
+        // Others are there.
+        if let Members::Registry(download) = self.members {
+            download.expect(members);
+        }
     }
 
     fn files(&self) -> Result<[File; 2], ImportCause> {

@@ -3,6 +3,8 @@
 //! ```text
 //! cas/images/sha512-…/rootfs.erofs   the file tree, read-only
 //! cas/images/sha512-…/manifest       the ACI manifest
+//! cas/names/…                        what images of registries are called, see `names`
+//! cas/blobs/sha256-…                 blobs of registries on their way, see `registry::blobs`
 //! cas/hints/…                        "this file is that image", see `hints`
 //! cas/tree/sha512-…/{manifest,rootfs}  a stage1 image, unpacked, see `trees`
 //! cas/tmp/…                          imports that are going on, each under locks of its own
@@ -17,6 +19,7 @@
 mod error;
 mod hints;
 mod import;
+mod names;
 mod trees;
 mod turn;
 mod workspace;
@@ -26,10 +29,12 @@ use std::path::{Path, PathBuf};
 
 pub use error::{ImportCause, ImportError, StoreError};
 pub use import::Progress;
+pub use names::NamedImage;
 pub use trees::{StoredTree, UnpackedImage};
 
 use crate::digest::ImageId;
 use crate::import::Importer;
+use crate::registry::{Registries, RegistryReference};
 
 const IMAGE_FILE: &str = "rootfs.erofs";
 const MANIFEST_FILE: &str = "manifest";
@@ -63,7 +68,7 @@ impl Store {
         let store = Self {
             cas: dir.join("cas"),
         };
-        for directory in [store.images(), store.hints(), store.tmp()] {
+        for directory in [store.images(), store.hints(), store.tmp(), store.blobs()] {
             fs::create_dir_all(&directory).map_err(StoreError::io("create", &directory))?;
         }
         Ok(store)
@@ -89,6 +94,17 @@ impl Store {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<StoredImage, ImportError> {
         import::import(self, reference, importer, progress)
+    }
+
+    /// Brings an image of a registry into the store, or finds out that it is there; and gives it its name.
+    pub fn fetch(
+        &self,
+        reference: &RegistryReference,
+        registries: &Registries,
+        importer: &Importer,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<StoredImage, ImportError> {
+        import::fetch(self, reference, registries, importer, progress)
     }
 
     /// The image of this id, if it is in the store.
@@ -128,6 +144,10 @@ impl Store {
 
     fn image(&self, id: &ImageId) -> PathBuf {
         self.images().join(id.as_str())
+    }
+
+    fn blobs(&self) -> PathBuf {
+        self.cas.join("blobs")
     }
 
     fn hints(&self) -> PathBuf {

@@ -4,7 +4,7 @@ use bulkhead_protocol::bounded::{List, Text};
 use bulkhead_protocol::import::{Chain, MAX_CAUSES};
 
 /// An error as another process says it, with its causes.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{text}")]
 pub struct Told {
     text: String,
@@ -13,7 +13,7 @@ pub struct Told {
 
 impl Told {
     /// As this process says it.
-    pub(super) fn of(error: &dyn std::error::Error) -> Self {
+    pub(crate) fn of(error: &dyn std::error::Error) -> Self {
         Self::from(chain(error))
     }
 }
@@ -35,7 +35,7 @@ impl From<Chain> for Told {
 }
 
 /// An error and its causes, to be told.
-pub(super) fn chain(error: &dyn std::error::Error) -> Chain {
+pub(crate) fn chain(error: &dyn std::error::Error) -> Chain {
     let causes = std::iter::successors(Some(error), |error| error.source());
     let texts = causes.map(|error| Text::truncated(&error.to_string()));
     List::try_from(texts.take(MAX_CAUSES).collect::<Vec<_>>()).expect("no more than the bound")

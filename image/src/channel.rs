@@ -1,4 +1,4 @@
-//! One end of the socket between store and importer.
+//! One end of the socket between the store and a process that works for it.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -34,16 +34,27 @@ pub enum ChannelError {
     OutOfTurn(String),
 }
 
+impl ChannelError {
+    /// The same, for another who waits.
+    pub(crate) fn again(&self) -> Self {
+        match self {
+            Self::End => Self::End,
+            Self::Cut => Self::Cut,
+            other => Self::OutOfTurn(other.to_string()),
+        }
+    }
+}
+
 /// A connected `SOCK_SEQPACKET` socket.
 #[derive(Debug)]
-pub(super) struct Channel(OwnedFd);
+pub(crate) struct Channel(OwnedFd);
 
 impl Channel {
-    pub(super) fn new(socket: OwnedFd) -> Self {
+    pub(crate) fn new(socket: OwnedFd) -> Self {
         Self(socket)
     }
 
-    pub(super) fn send<M: Serialize>(
+    pub(crate) fn send<M: Serialize>(
         &self,
         message: &M,
         descriptors: &[BorrowedFd<'_>],
@@ -62,7 +73,7 @@ impl Channel {
     }
 
     /// Waits for the next message.
-    pub(super) fn receive<M: DeserializeOwned>(&self) -> Result<(M, Vec<OwnedFd>), ChannelError> {
+    pub(crate) fn receive<M: DeserializeOwned>(&self) -> Result<(M, Vec<OwnedFd>), ChannelError> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let mut packet = vec![0; MAX_PACKET];

@@ -1,0 +1,76 @@
+//! `bulkhead fetch`: images into the store, before anything runs.
+
+use anyhow::Result;
+use bulkhead_image::ImageId;
+use clap::{Args, ValueEnum};
+
+use crate::arguments::GlobalOptions;
+use crate::run::images::{self, Narration};
+
+/// Digits of an id without `--full` (rkt).
+const SHORT: usize = "sha512-".len() + 32;
+
+const EXAMPLES: &str = "\
+Fetch an image of a registry, and print its id:
+  bulkhead fetch docker://redis:7
+  bulkhead fetch quay.io/prometheus/prometheus
+
+Bring a local image into the store:
+  bulkhead fetch ./app.aci
+
+What was begun and could not be finished is gone on with by the next fetch within a day.";
+
+/// When a registry is asked for an image that is in the store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PullPolicy {
+    /// When the image is not in the store.
+    #[default]
+    New,
+    /// Always.
+    Update,
+    /// Never.
+    Never,
+}
+
+/// `fetch`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct FetchOptions {
+    /// Images: names of a registry, files or directories
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<String>,
+
+    /// Print ids in full
+    #[arg(long)]
+    full: bool,
+
+    /// When to ask the registry: new (when the image is not in the store), update (always), never
+    #[arg(long, value_name = "POLICY", default_value = "update")]
+    pull_policy: PullPolicy,
+}
+
+impl FetchOptions {
+    /// Fetches one image after the other, and gives a line for each.
+    pub(crate) fn run(&self, global: &GlobalOptions) -> Result<String> {
+        let narration = Narration {
+            command: "fetch",
+            debug: global.debug,
+            quiet: false,
+        };
+        let store = images::open_store(&global.dir)?;
+        let mut lines = String::new();
+        for image in &self.images {
+            let stored = images::bring(global, &store, image, self.pull_policy, narration)?;
+            lines.push_str(&self.shown(&stored.id));
+            lines.push('\n');
+        }
+        Ok(lines)
+    }
+
+    fn shown(&self, id: &ImageId) -> String {
+        match self.full {
+            true => id.to_string(),
+            false => id.as_str().chars().take(SHORT).collect(),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What a user sees while an image comes: a bar for each layer on a terminal, and nothing elsewhere.
+
+use std::collections::HashMap;
+use std::io::{IsTerminal, stderr};
+use std::sync::{Mutex, PoisonError};
+
+use bulkhead_image::Transfer;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+/// Digits of a digest that are shown.
+const SHOWN: usize = 12;
+
+const TEMPLATE: &str =
+    "{prefix} {bar:30} {binary_bytes:>11} of {binary_total_bytes} {binary_bytes_per_sec}";
+
+/// Takes what is told of blobs on their way.
+pub(crate) fn bars() -> impl Fn(Transfer<'_>) + Send + Sync {
+    let bars = stderr().is_terminal().then(Bars::new);
+    move |transfer| {
+        if let Some(bars) = &bars {
+            bars.show(transfer);
+        }
+    }
+}
+
+struct Bars {
+    all: MultiProgress,
+    by_digest: Mutex<HashMap<String, ProgressBar>>,
+}
+
+impl Bars {
+    fn new() -> Self {
+        Self {
+            all: MultiProgress::new(),
+            by_digest: Mutex::default(),
+        }
+    }
+
+    fn show(&self, transfer: Transfer<'_>) {
+        let mut bars = self
+            .by_digest
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let bar = bars
+            .entry(transfer.digest.to_owned())
+            .or_insert_with(|| self.add(transfer));
+        bar.set_position(transfer.bytes);
+        if transfer.bytes >= transfer.size {
+            bar.finish();
+        }
+    }
+
+    fn add(&self, transfer: Transfer<'_>) -> ProgressBar {
+        let bar = self.all.add(ProgressBar::new(transfer.size));
+        let style = ProgressStyle::with_template(TEMPLATE).expect("the template is valid");
+        bar.set_style(style);
+        let hex = transfer.digest.split(':').next_back().unwrap_or_default();
+        bar.set_prefix(hex.chars().take(SHOWN).collect::<String>());
+        bar
+    }
+}

@@ -1,0 +1,49 @@
+//! How often something is tried, and after how long.
+
+use std::future::Future;
+use std::time::Duration;
+
+use crate::registry::RegistryError;
+
+/// Attempts in a row of which none came further than the one before.
+const ATTEMPTS: u32 = 6;
+
+/// The wait after the first; each further one is twice as long: 15 s in all.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+
+/// Attempts that did not come further.
+#[derive(Debug, Default)]
+pub(crate) struct Attempts {
+    failed: u32,
+}
+
+impl Attempts {
+    /// Something has come.
+    pub(crate) fn came_further(&mut self) {
+        self.failed = 0;
+    }
+
+    /// Waits for the next attempt, if there is to be one after this error.
+    pub(crate) async fn after(&mut self, error: RegistryError) -> Result<(), RegistryError> {
+        self.failed += 1;
+        if !error.may_pass() || self.failed >= ATTEMPTS {
+            return Err(error);
+        }
+        tokio::time::sleep(FIRST_WAIT * 2_u32.pow(self.failed - 1)).await;
+        Ok(())
+    }
+}
+
+/// Tries until it succeeds, or fails for good.
+pub(crate) async fn until_done<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, RegistryError>
+where
+    F: Future<Output = Result<T, RegistryError>>,
+{
+    let mut attempts = Attempts::default();
+    loop {
+        match attempt().await {
+            Ok(done) => return Ok(done),
+            Err(error) => attempts.after(error).await?,
+        }
+    }
+}

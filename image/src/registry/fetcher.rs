@@ -1,0 +1,311 @@
+//! The process that speaks to a registry, and what it has brought so far.
+
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use bulkhead_jail::Child;
+use bulkhead_protocol::bounded::{BoundError, Text};
+use bulkhead_protocol::fetch::{self as protocol, FromFetcher, MAX_PENDING, ToFetcher};
+use bulkhead_protocol::import::MAX_DIGEST;
+
+use super::{Observer, Registries, RegistryReference, Transfer};
+use crate::channel::{Channel, ChannelError};
+use crate::helper::{Helper, HelperError, how};
+use crate::told::Told;
+
+/// Who the fetcher is when its keeper is root.
+const ID: u32 = 65_530;
+
+/// Descriptors that a fetcher may have open: a file for each blob that is asked for, its connections, and its own few.
+const OPEN_FILES: u64 = MAX_PENDING as u64 + 256;
+
+/// What tells programs how to reach the world, and whom to trust there.
+const PASSED_ON: &[&str] = &[
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
+
+/// What a registry does not give.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The fetcher cannot be started.
+    #[error("start the fetcher")]
+    Start(#[from] HelperError),
+    /// It makes no sense.
+    #[error("what the fetcher says")]
+    Channel(#[from] ChannelError),
+    /// It said nothing before its end.
+    #[error("the fetcher {0}")]
+    Died(String),
+    /// A name is longer than any registry's.
+    #[error("what the registry is asked for")]
+    Bound(#[from] BoundError),
+    /// The registry's word, or the way to it.
+    #[error(transparent)]
+    Told(#[from] Told),
+    /// A file cannot be made or read.
+    #[error("{what}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Another image than the reference names.
+    #[error("the registry sent {found} where {expected} was asked for")]
+    Digest {
+        /// The digest of what came.
+        found: String,
+        /// The reference's.
+        expected: String,
+    },
+    /// More than an image may be.
+    #[error(
+        "the image's blobs are {bytes} bytes, more than {} bytes",
+        crate::limits::MAX_IMAGE_BYTES
+    )]
+    TooLarge {
+        /// All of them.
+        bytes: u64,
+    },
+}
+
+impl FetchError {
+    pub(super) fn io(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { what, source }
+    }
+}
+
+/// How far a blob is.
+#[derive(Debug, Clone)]
+pub(super) enum State {
+    /// So many bytes are in its file.
+    Coming(u64),
+    /// All of it.
+    There,
+}
+
+type Digest = Text<MAX_DIGEST>;
+
+/// A blob that was asked for.
+struct Blob {
+    state: State,
+    size: u64,
+}
+
+/// A running fetcher.
+pub(crate) struct Fetcher {
+    channel: Arc<Channel>,
+    child: Mutex<Option<Child>>,
+    pub(super) progress: Arc<Progress>,
+}
+
+/// What has been brought, told by the fetcher and waited for by others.
+#[derive(Default)]
+pub(super) struct Progress {
+    table: Mutex<Table>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Table {
+    blobs: HashMap<String, Blob>,
+    manifests: u32,
+    failed: Option<Told>,
+    /// It has ended, or makes no sense.
+    ended: Option<ChannelError>,
+}
+
+impl Fetcher {
+    /// Starts one for a repository.
+    pub(super) fn start(
+        reference: &RegistryReference,
+        registries: &Registries,
+    ) -> Result<Self, FetchError> {
+        let variable = |name: &&str| {
+            let value = std::env::var(name).ok()?;
+            CString::new(format!("{name}={value}")).ok()
+        };
+        let helper = Helper {
+            program: &registries.fetcher,
+            name: c"bulkhead-fetch",
+            id: ID,
+            open_files: OPEN_FILES,
+            environment: PASSED_ON.iter().filter_map(variable).collect(),
+        };
+        let (channel, child) = helper.start()?;
+        let fetcher = Self {
+            channel: Arc::new(channel),
+            child: Mutex::new(Some(child)),
+            progress: Arc::default(),
+        };
+        let access = &registries.access;
+        let registry = protocol::Registry {
+            host: Text::try_from(reference.host())?,
+            repository: Text::try_from(reference.repository())?,
+            plain_http: access.plain_http,
+            any_certificate: access.any_certificate,
+            authorities: Text::try_from(access.authorities.as_str())?,
+            credentials: access.credentials.clone(),
+        };
+        fetcher.channel.send(&ToFetcher::Open(registry), &[])?;
+        let (channel, progress) = (Arc::clone(&fetcher.channel), Arc::clone(&fetcher.progress));
+        // It ends with the fetcher.
+        let observer = Arc::clone(&registries.observer);
+        std::thread::spawn(move || progress.listen(&channel, &observer));
+        Ok(fetcher)
+    }
+
+    /// A manifest by its tag or digest.
+    pub(super) fn manifest(&self, wanted: &str, file: &File) -> Result<(), FetchError> {
+        let before = self.progress.table().manifests;
+        let message = ToFetcher::Manifest(Text::try_from(wanted)?);
+        self.channel.send(&message, &[file.as_fd()])?;
+        let waited = self
+            .progress
+            .wait(|table| (table.manifests > before).then_some(()));
+        waited.map_err(|error| self.explain(error))
+    }
+
+    /// Asks for a blob; [`Progress`] knows of it from now on.
+    pub(super) fn ask(&self, blob: &protocol::Blob, file: &File) -> Result<(), FetchError> {
+        let digest = blob.digest.to_string();
+        self.progress.table().blobs.insert(
+            digest,
+            Blob {
+                state: State::Coming(blob.have),
+                size: blob.size,
+            },
+        );
+        self.channel
+            .send(&ToFetcher::Blob(blob.clone()), &[file.as_fd()])?;
+        Ok(())
+    }
+
+    /// Why something did not come.
+    pub(super) fn explain(&self, error: FetchError) -> FetchError {
+        if let FetchError::Channel(ChannelError::End) = error {
+            let child = self
+                .child
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            if let Some(child) = child {
+                return FetchError::Died(how(child.wait()));
+            }
+        }
+        error
+    }
+}
+
+impl Progress {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // Whoever panicked left whole entries.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn listen(&self, channel: &Channel, observer: &Observer) {
+        loop {
+            let heard = channel.receive();
+            let mut table = self.table();
+            match heard {
+                Ok((message, _)) => {
+                    let news = table.take(message);
+                    drop(table);
+                    if let Some((digest, bytes, size)) = news {
+                        let digest = digest.as_str();
+                        observer(Transfer {
+                            digest,
+                            bytes,
+                            size,
+                        });
+                    }
+                }
+                Err(error) => {
+                    table.ended = Some(error);
+                    self.changed.notify_all();
+                    return;
+                }
+            }
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits for something that the fetcher tells.
+    fn wait<T>(&self, mut look: impl FnMut(&Table) -> Option<T>) -> Result<T, FetchError> {
+        let mut table = self.table();
+        loop {
+            if let Some(found) = look(&table) {
+                return Ok(found);
+            }
+            if let Some(failed) = &table.failed {
+                return Err(failed.clone().into());
+            }
+            if let Some(ended) = &table.ended {
+                return Err(ended.again().into());
+            }
+            let waited = self.changed.wait(table);
+            table = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Waits until more than `position` bytes of a blob are there, or all.
+    pub(super) fn beyond(&self, digest: &str, position: u64) -> Result<State, FetchError> {
+        self.wait(|table| match table.blobs.get(digest) {
+            Some(&Blob {
+                state: State::Coming(bytes),
+                ..
+            }) if bytes <= position => None,
+            Some(blob) => Some(blob.state.clone()),
+            None => None,
+        })
+    }
+
+    /// A blob that needs no fetcher.
+    pub(super) fn there(&self, digest: &str, size: u64) {
+        let state = State::There;
+        let blob = Blob { state, size };
+        self.table().blobs.insert(digest.to_owned(), blob);
+    }
+
+    /// What went wrong, if something did.
+    pub(super) fn failure(&self) -> Option<Told> {
+        self.table().failed.clone()
+    }
+}
+
+impl Table {
+    /// What there is to say of a blob: its digest, bytes and size.
+    fn take(&mut self, message: FromFetcher) -> Option<(Digest, u64, u64)> {
+        match message {
+            FromFetcher::Manifest => self.manifests += 1,
+            FromFetcher::Progress { digest, bytes } => {
+                // Of what was never asked for nobody wants to know.
+                let blob = self.blobs.get_mut(digest.as_str())?;
+                blob.state = State::Coming(bytes);
+                return Some((digest, bytes, blob.size));
+            }
+            FromFetcher::Blob { digest } => {
+                let blob = self.blobs.get_mut(digest.as_str())?;
+                blob.state = State::There;
+                return Some((digest, blob.size, blob.size));
+            }
+            FromFetcher::Failed { why, .. } => {
+                self.failed.get_or_insert_with(|| Told::from(why));
+            }
+        }
+        None
+    }
+}

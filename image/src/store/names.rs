@@ -1,0 +1,109 @@
+//! "This name is that image": what images of registries are called.
+//!
+//! A name may stand for another image tomorrow, so it is no identity. The entry says which image it was when it was fetched last,
+//! with the manifest that goes with the name.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::{Store, StoreError, StoredImage};
+use crate::digest::{ImageId, to_hex};
+use crate::limits::MAX_JSON_BYTES;
+use crate::registry::RegistryReference;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Entry {
+    name: String,
+    id: String,
+    /// The ACI manifest of the image under this name.
+    manifest: String,
+    /// Seconds since 1970.
+    fetched: u64,
+}
+
+/// An image under a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedImage {
+    /// In full: `docker.io/library/redis:7`.
+    pub name: String,
+    /// Which image it is.
+    pub id: ImageId,
+    /// When it was fetched.
+    pub fetched: SystemTime,
+}
+
+impl Store {
+    /// The image that a registry's name stood for when it was fetched last, if it is in the store.
+    #[must_use]
+    pub fn named(&self, reference: &RegistryReference) -> Option<StoredImage> {
+        let entry = read(self.name_path(&reference.to_string()))?;
+        let id: ImageId = entry.id.parse().ok()?;
+        self.with_manifest(&id, entry.manifest.into_bytes()).ok()?
+    }
+
+    /// All names, also of images that are gone.
+    pub fn names(&self) -> Result<Vec<NamedImage>, StoreError> {
+        let directory = self.names_path();
+        let entries = match fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(StoreError::io("read", &directory)(e)),
+        };
+        let entries = entries.filter_map(|entry| read(entry.ok()?.path()));
+        let named = entries.filter_map(|entry| {
+            Some(NamedImage {
+                id: entry.id.parse().ok()?,
+                name: entry.name,
+                fetched: UNIX_EPOCH.checked_add(Duration::from_secs(entry.fetched))?,
+            })
+        });
+        Ok(named.collect())
+    }
+
+    /// Remembers what a name stands for.
+    pub(super) fn name(
+        &self,
+        reference: &RegistryReference,
+        image: &StoredImage,
+    ) -> Result<(), StoreError> {
+        let name = reference.to_string();
+        let path = self.name_path(&name);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let entry = Entry {
+            name,
+            id: image.id.to_string(),
+            manifest: String::from_utf8_lossy(&image.manifest).into_owned(),
+            fetched: now.map_or(0, |now| now.as_secs()),
+        };
+        let bytes = serde_json::to_vec(&entry).expect("text and numbers are serializable");
+        let directory = self.names_path();
+        fs::create_dir_all(&directory).map_err(StoreError::io("create", &directory))?;
+        let fresh = path.with_extension(format!("{}", std::process::id()));
+        let written = fs::write(&fresh, bytes).and_then(|()| fs::rename(&fresh, &path));
+        written.map_err(|error| {
+            let _ = fs::remove_file(&fresh);
+            StoreError::io("write", &path)(error)
+        })
+    }
+
+    fn names_path(&self) -> PathBuf {
+        self.cas.join("names")
+    }
+
+    fn name_path(&self, name: &str) -> PathBuf {
+        let file = to_hex(&Sha256::digest(name.as_bytes()));
+        self.names_path().join(file)
+    }
+}
+
+/// What is damaged, or not written to its end, is not there.
+fn read(path: PathBuf) -> Option<Entry> {
+    if fs::metadata(&path).ok()?.len() > 2 * MAX_JSON_BYTES {
+        return None;
+    }
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
