@@ -1,6 +1,8 @@
-//! An ACI of a tree that a guest sent: its bytes pass through unchanged, and are an archive of what lies below `rootfs/`, or an error.
+//! An ACI of a tree that a pod sent: its bytes pass through unchanged, and are an archive of what lies below `rootfs/`, or an error.
 //!
 //! That is all that is said of it: whoever imports it takes it for as hostile as any other.
+
+mod directory;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Read, Write};
@@ -9,6 +11,8 @@ use crate::bytes::Escaped;
 use crate::limits::{MAX_ENTRIES, MAX_IMAGE_BYTES};
 use crate::tar::{EntryKind, Stream, TarError, TarReader};
 use crate::tree::{TreeError, TreePath};
+
+pub use directory::write_aci_of;
 
 /// Where an ACI has its tree.
 const ROOT: &[u8] = b"rootfs";
@@ -22,6 +26,9 @@ pub enum ExportError {
     /// The image cannot be written.
     #[error("write the image")]
     Write(#[from] io::Error),
+    /// The directory cannot be read.
+    #[error("the app's directory")]
+    Tree(#[from] bulkhead_archive::TreeError),
     /// What came is no archive.
     #[error("the tree that the pod sent")]
     Tar(#[from] TarError),

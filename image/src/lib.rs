@@ -35,7 +35,7 @@ pub use channel::ChannelError;
 pub use convert::ConvertError;
 pub use digest::{BadDigest, Digest, ImageId};
 pub use erofs::{ErofsError, Filesystem, Found, Lookup, ReadError, RenderError};
-pub use export::{ExportError, write_aci};
+pub use export::{ExportError, write_aci, write_aci_of};
 pub use helper::HelperError;
 pub use import::{ConfineError, Importer, ImporterError, ProcessError, import_for_another};
 pub use oci::OciError;

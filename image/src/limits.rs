@@ -4,11 +4,11 @@
 
 /// File data of one image. Far above real images (the largest seen are near 50 GiB), so that only
 /// nonsense runs into it; a full disk is reported by the file system before that on most hosts.
-pub(crate) const MAX_IMAGE_BYTES: u64 = 256 << 30;
+pub(crate) const MAX_IMAGE_BYTES: u64 = bulkhead_archive::MAX_BYTES;
 
 /// Files, directories and links of one image. Their metadata is held in memory while an image is
 /// converted, about 230 bytes each with its name: this bound is what caps the converter's memory.
-pub(crate) const MAX_ENTRIES: usize = 1 << 20;
+pub(crate) const MAX_ENTRIES: usize = bulkhead_archive::MAX_ENTRIES;
 
 /// All names and symbolic link targets of one image together; caps memory like [`MAX_ENTRIES`].
 pub(crate) const MAX_NAME_BYTES: usize = 64 << 20;
@@ -35,7 +35,7 @@ pub(crate) const MAX_NAME_COMPONENT: usize = 255;
 pub(crate) const MAX_SYMLINK_TARGET: usize = 4095;
 
 /// Nesting of directories. Recursion over the tree is as deep as this.
-pub(crate) const MAX_DEPTH: usize = 256;
+pub(crate) const MAX_DEPTH: usize = bulkhead_archive::MAX_DEPTH;
 
 /// Names that one entry's name may lead through, those in the targets of symbolic links included: several
 /// times [`MAX_DEPTH`]. It ends loops, and caps what an entry can cost.

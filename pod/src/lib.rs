@@ -10,6 +10,7 @@
 //! [`stage1_image`] reads what starts and isolates a pod, [`stage1_cache`] keeps it near the pods,
 //! [`name_files`] says by which files both stages speak of names, [`streams`] by which annotations of an app's streams.
 
+mod app_root;
 #[cfg(test)]
 mod fixture_test;
 pub mod found;

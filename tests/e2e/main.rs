@@ -25,6 +25,7 @@ mod environment;
 mod exerciser;
 mod exit;
 mod export;
+mod exported_directories;
 mod files;
 mod foreign_stage1;
 mod formats;

@@ -2,12 +2,12 @@
 
 mod output;
 
-use std::io::BufWriter;
+use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
-use bulkhead_image::write_aci;
+use bulkhead_image::{write_aci, write_aci_of};
 use bulkhead_pod::found::FoundPod;
 use bulkhead_pod::manifest::{AcName, ImageManifest};
 use bulkhead_pod::stage1_image::{Entrypoint, Stage1Image};
@@ -74,12 +74,32 @@ pub(crate) fn export(global: &GlobalOptions, options: &ExportOptions) -> Result<
     Ok(ExitCode::SUCCESS)
 }
 
-/// The tree comes from the pod's own stage1, which lets no host program read what a guest wrote to a disk.
 fn write(
     pod: &FoundPod,
     app: &AcName,
     image: &ImageManifest,
     output: &Output,
+    debug: bool,
+) -> Result<()> {
+    let manifest = manifest_of(image)?;
+    let out = BufWriter::with_capacity(BUFFER, output.file());
+    let Some(root) = pod.app_directory(app)? else {
+        return write_of_stage1(pod, app, &manifest, out, debug);
+    };
+    match write_aci_of(&manifest, root, out)? {
+        0 => {}
+        1 => eprintln!("export: one socket is left out"),
+        sockets => eprintln!("export: {sockets} sockets are left out"),
+    }
+    Ok(())
+}
+
+/// The tree comes from the pod's own stage1, which lets no host program read what a guest wrote to a disk.
+fn write_of_stage1(
+    pod: &FoundPod,
+    app: &AcName,
+    manifest: &[u8],
+    out: impl Write,
     debug: bool,
 ) -> Result<()> {
     let stage1 = Stage1Image::open(&pod.path().join("stage1"))?;
@@ -96,10 +116,8 @@ fn write(
         .spawn()
         .with_context(|| format!("execute {}", program.display()))?;
     let tree = stage1.stdout.take().context("its output")?;
-    let manifest = manifest_of(image)?;
-    let out = BufWriter::with_capacity(BUFFER, output.file());
     // Ends the pipe, and with it an export that goes on for nobody.
-    let written = write_aci(&manifest, tree, out);
+    let written = write_aci(manifest, tree, out);
     let status = stage1.wait().context("wait for its stage1")?;
     match written {
         // What is wrong with half a tree its sender has said.

@@ -14,9 +14,12 @@ const MAX_NAME: usize = 100;
 const MAX_11: u64 = 0o777_7777_7777;
 const MAX_7: u64 = 0o777_7777;
 
+/// Names and values of extended attributes, in order of the names.
+pub(crate) type Attributes = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// A file of so many bytes, which follow by [`Archive::content`].
     File(u64),
     Directory,
@@ -32,7 +35,7 @@ pub(super) enum Kind {
 
 /// One entry.
 #[derive(Debug)]
-pub(super) struct Entry<'a> {
+pub(crate) struct Entry<'a> {
     name: &'a [u8],
     kind: Kind,
     mode: u32,
@@ -40,15 +43,15 @@ pub(super) struct Entry<'a> {
     gid: u32,
     /// Seconds since 1970, and the nanoseconds above them.
     mtime: (i64, i64),
-    attributes: Vec<(Vec<u8>, Vec<u8>)>,
+    attributes: Attributes,
 }
 
 impl<'a> Entry<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         name: &'a [u8],
         metadata: &Metadata,
         kind: Kind,
-        attributes: Vec<(Vec<u8>, Vec<u8>)>,
+        attributes: Attributes,
     ) -> Self {
         Self {
             name,
@@ -61,7 +64,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    pub(super) fn link(name: &'a [u8], first: &[u8], metadata: &Metadata) -> Self {
+    pub(crate) fn link(name: &'a [u8], first: &[u8], metadata: &Metadata) -> Self {
         Self::new(name, metadata, Kind::Link(first.to_vec()), Vec::new())
     }
 
@@ -132,16 +135,16 @@ impl<'a> Entry<'a> {
     }
 }
 
-pub(super) struct Archive<W> {
+pub(crate) struct Archive<W> {
     output: W,
 }
 
 impl<W: Write> Archive<W> {
-    pub(super) fn new(output: W) -> Self {
+    pub(crate) fn new(output: W) -> Self {
         Self { output }
     }
 
-    pub(super) fn add(&mut self, entry: &Entry<'_>) -> io::Result<()> {
+    pub(crate) fn add(&mut self, entry: &Entry<'_>) -> io::Result<()> {
         let records = entry.records();
         if !records.is_empty() {
             let size = u64::try_from(records.len()).unwrap_or(u64::MAX);
@@ -155,7 +158,7 @@ impl<W: Write> Archive<W> {
     }
 
     /// The bytes of the file that was added last. One that has fewer by now cannot be archived.
-    pub(super) fn content<E: From<io::Error>>(
+    pub(crate) fn content<E: From<io::Error>>(
         &mut self,
         file: &mut impl Read,
         size: u64,
@@ -169,7 +172,7 @@ impl<W: Write> Archive<W> {
         }
     }
 
-    pub(super) fn finish(&mut self) -> io::Result<()> {
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
         self.output.write_all(&[0; 2 * BLOCK])?;
         self.output.flush()
     }

@@ -2,21 +2,26 @@ use std::fs::{Permissions, create_dir, create_dir_all, hard_link, set_permission
 use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 
+use ::tar::EntryType;
 use rustix::fs::{
     AtFlags, CWD, FileType, Timespec, Timestamps, XattrFlags, mknodat, setxattr, utimensat,
 };
-use tar::EntryType;
 
 use super::*;
 
 /// What another reader finds of an entry: kind, name, link, and content.
 type Found = (EntryType, String, String, Vec<u8>);
 
+fn written(root: &Path, output: File) -> Result<u64, TreeError> {
+    write_tree(File::open(root).unwrap().into(), output)
+}
+
 fn read_back(root: &Path) -> (Vec<Found>, u64) {
     let file = tempfile::tempfile().unwrap();
-    let sockets = write_tree(root, file.try_clone().unwrap().into()).unwrap();
-    let mut archive = tar::Archive::new(rewound(file));
+    let sockets = written(root, file.try_clone().unwrap()).unwrap();
+    let mut archive = ::tar::Archive::new(rewound(file));
     let entries = archive.entries().unwrap().map(|entry| {
         let mut entry = entry.unwrap();
         let name = String::from_utf8(entry.path_bytes().into_owned()).unwrap();
@@ -89,8 +94,8 @@ fn names_links_times_and_attributes_that_no_header_holds_survive() {
     symlink("t".repeat(300), root.path().join("link")).unwrap();
 
     let output = tempfile::tempfile().unwrap();
-    write_tree(root.path(), output.try_clone().unwrap().into()).unwrap();
-    let mut archive = tar::Archive::new(rewound(output));
+    written(root.path(), output.try_clone().unwrap()).unwrap();
+    let mut archive = ::tar::Archive::new(rewound(output));
     let mut found = Vec::new();
     for entry in archive.entries().unwrap() {
         let mut entry = entry.unwrap();
@@ -128,7 +133,7 @@ fn the_same_tree_makes_the_same_bytes() {
     }
     let bytes = || {
         let file = tempfile::tempfile().unwrap();
-        write_tree(root.path(), file.try_clone().unwrap().into()).unwrap();
+        written(root.path(), file.try_clone().unwrap()).unwrap();
         let mut bytes = Vec::new();
         rewound(file).read_to_end(&mut bytes).unwrap();
         bytes
@@ -142,6 +147,65 @@ fn who_reads_no_more_ends_it() {
     write(root.path().join("file"), vec![0; 1 << 20]).unwrap();
     let (reader, writer) = rustix::pipe::pipe().unwrap();
     drop(reader);
-    let error = write_tree(root.path(), writer).unwrap_err();
-    assert!(reason(&error).as_str().contains("roken pipe"), "{error:?}");
+    let error = written(root.path(), File::from(writer)).unwrap_err();
+    assert!(format!("{error:?}").contains("BrokenPipe"), "{error:?}");
+}
+
+#[test]
+fn names_of_any_bytes_and_links_out_come_as_they_are() {
+    let (outside, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write(outside.path().join("secret"), "secret").unwrap();
+    symlink(outside.path(), root.path().join("away")).unwrap();
+    let name = OsStr::from_bytes(b"na\xefve\n");
+    write(root.path().join(name), "mine").unwrap();
+
+    let output = tempfile::tempfile().unwrap();
+    written(root.path(), output.try_clone().unwrap()).unwrap();
+    let mut archive = ::tar::Archive::new(rewound(output));
+    let names: Vec<_> = archive
+        .entries()
+        .unwrap()
+        .map(|entry| entry.unwrap().path_bytes().into_owned())
+        .collect();
+    assert_eq!(
+        names,
+        [&b"rootfs/"[..], b"rootfs/away", b"rootfs/na\xefve\n"]
+    );
+}
+
+#[test]
+fn a_tree_as_deep_as_an_image_s_may_be_is_written_and_no_deeper() {
+    let root = tempfile::tempdir().unwrap();
+    let mut deepest = root.path().to_owned();
+    for _ in 0..MAX_DEPTH {
+        deepest.push("d");
+    }
+    create_dir_all(&deepest).unwrap();
+    assert_eq!(read_back(root.path()).0.len(), MAX_DEPTH + 1);
+    create_dir(deepest.join("d")).unwrap();
+    let error = written(root.path(), tempfile::tempfile().unwrap()).unwrap_err();
+    assert!(matches!(error, TreeError::Depth(_)), "{error:?}");
+}
+
+#[test]
+fn a_file_of_holes_that_no_image_can_have_is_not_read() {
+    let root = tempfile::tempdir().unwrap();
+    let file = File::create(root.path().join("holes")).unwrap();
+    file.set_len(MAX_BYTES + 1).unwrap();
+    let error = written(root.path(), tempfile::tempfile().unwrap()).unwrap_err();
+    let said = error.to_string();
+    assert_eq!(
+        said,
+        "\"/holes\": the tree has more than 274877906944 bytes of files"
+    );
+}
+
+#[test]
+fn the_caller_s_other_threads_stay_where_they_are() {
+    let root = tempfile::tempdir().unwrap();
+    let before = std::env::current_dir().unwrap();
+    let path = root.path().to_owned();
+    let writer = std::thread::spawn(move || written(&path, tempfile::tempfile().unwrap()));
+    writer.join().unwrap().unwrap();
+    assert_eq!(std::env::current_dir().unwrap(), before);
 }
