@@ -4,28 +4,27 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use bulkhead_pod::found::FoundPod;
 use bulkhead_pod::stage1_image::{Entrypoint, Stage1Image};
-use bulkhead_pod::state::State;
+use bulkhead_pod::wait::{Until, wait};
 
 /// Between two looks at a process that is about to have a child, of which nobody gives notice.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The number of the process to enter, of a pod that runs. One that is just coming is waited for.
+/// The number of the process to enter, of a pod that runs. One that is just coming is waited for as long as the pod lives, also where stage1 said
+/// before that the pod is ready.
 pub(crate) fn process(data: &Path, pod: &FoundPod) -> Result<i32> {
     let uuid = pod.uuid();
     let whose = || format!("pod {uuid}");
     loop {
+        let pod = wait(data, uuid, Until::Enterable, None)?;
         let process = pod.process().with_context(whose)?;
         let process = process.with_context(|| format!("pod {uuid} has no process"))?;
         if let Some(pid) = process.to_enter().with_context(whose)? {
             return Ok(pid);
         }
-        match FoundPod::look_up(data, uuid)? {
-            Some(now) if now.state() == State::Running => std::thread::sleep(PAUSE),
-            _ => bail!("pod {uuid} has ended before it could be entered"),
-        }
+        std::thread::sleep(PAUSE);
     }
 }
 
@@ -48,3 +47,7 @@ pub(crate) fn command(
     }
     Ok(command)
 }
+
+#[cfg(test)]
+#[path = "crossing_test.rs"]
+mod tests;
