@@ -32,12 +32,12 @@ impl Sockets {
             bail!("LISTEN_FDS={count}: a pod takes {MAX_LISTENERS} sockets");
         }
         let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
-        let mut names = names.split(':').filter(|name| !name.is_empty());
+        let mut names = names_of(&names);
         let mut sockets = Self::default();
         for number in (FIRST..).take(count) {
             let context = || format!("descriptor {number} (LISTEN_FDS)");
             let file = inherited(number).with_context(context)?;
-            let name = names.next().map(str::to_owned);
+            let name = names.next().flatten();
             let socket = examine(file.as_fd(), number, name).with_context(context)?;
             sockets.files.push(file);
             sockets.known.push(socket);
@@ -57,6 +57,12 @@ impl Sockets {
         }
         Ok(())
     }
+}
+
+/// One a descriptor. One that is empty is no name, and takes its descriptor's place all the same.
+fn names_of(variable: &str) -> impl Iterator<Item = Option<String>> {
+    let names = variable.split(':');
+    names.map(|name| (!name.is_empty()).then(|| name.to_owned()))
 }
 
 fn examine(file: BorrowedFd<'_>, number: RawFd, name: Option<String>) -> Result<HostSocket> {
@@ -87,3 +93,7 @@ fn inet(address: &SocketAddrAny) -> Option<u16> {
     let address = std::net::SocketAddr::try_from(address.clone()).ok()?;
     Some(address.port())
 }
+
+#[cfg(test)]
+#[path = "sockets_test.rs"]
+mod tests;
