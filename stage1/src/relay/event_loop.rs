@@ -3,12 +3,14 @@
 //! `poll`, not `epoll`: there are a handful of descriptors, and one of them may be a file. Nothing here blocks: sockets
 //! are read and written without waiting, and the standard streams have threads of their own.
 
+mod acceptor;
 mod agent_link;
 mod client;
 mod clients;
 mod commands;
 mod outputs;
 mod passed_on;
+mod pipes;
 mod streams;
 
 use std::fs::File;
@@ -292,12 +294,17 @@ impl Relay {
     }
 
     fn wait(&mut self) -> Result<(), RelayError> {
-        let deadlines = [self.session.deadline(), self.clients.deadline()];
+        let now = self.now();
+        let deadlines = [
+            self.session.deadline(),
+            self.clients.deadline(now),
+            self.passed_on.deadline(now),
+        ];
         let deadline = deadlines.into_iter().flatten().min();
-        let left = deadline.map(|at| at.saturating_sub(self.now()));
+        let left = deadline.map(|at| at.saturating_sub(now));
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         let ready = {
-            let (sources, mut wanted) = self.wanted();
+            let (sources, mut wanted) = self.wanted(now);
             match poll(&mut wanted, left.as_ref()) {
                 Ok(_) => {}
                 Err(rustix::io::Errno::INTR) => return Ok(()),
@@ -318,7 +325,7 @@ impl Relay {
 
     /// What is waited for. An agent is heard before the VMM, which may have to say that there is none any more; the supervisor before
     /// clients, who may speak of an app that it has just added.
-    fn wanted(&self) -> (Vec<Source>, Vec<PollFd<'_>>) {
+    fn wanted(&self, now: Duration) -> (Vec<Source>, Vec<PollFd<'_>>) {
         let mut sources = vec![Source::Streams];
         let mut wanted = vec![PollFd::from_borrowed_fd(self.streams.wake(), PollFlags::IN)];
         let mut add = |source, file, flags| {
@@ -337,10 +344,10 @@ impl Relay {
         if let Some(resizes) = self.streams.resizes() {
             add(Source::Resizes, resizes, PollFlags::IN);
         }
-        for (awaited, file, flags) in self.clients.wanted(&self.session) {
+        for (awaited, file, flags) in self.clients.wanted(&self.session, now) {
             add(Source::Clients(awaited), file, flags);
         }
-        for (awaited, file, flags) in self.passed_on.wanted(&self.session) {
+        for (awaited, file, flags) in self.passed_on.wanted(&self.session, now) {
             add(Source::PassedOn(awaited), file, flags);
         }
         (sources, wanted)

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use bulkhead_protocol::agent::{MAX_CHUNK, Stream};
+use bulkhead_protocol::agent::Stream;
 use bulkhead_protocol::bounded::Text;
 use bulkhead_protocol::control::{Attach, Exec, MAX_CONNECTIONS, Reply, Request};
 use bulkhead_protocol::plan::{AppName, ProcessId};
 use rustix::event::PollFlags;
-use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 
-use super::client::{Gone, Link, Passed, Program};
+use super::acceptor::Acceptor;
+use super::client::{Gone, Link, Program};
 use super::outputs::Source;
+use super::pipes::Passed;
 use crate::relay::session::{Answer, Asker, News, Session};
 
 /// A client's number: never used twice.
@@ -46,8 +47,7 @@ pub(super) struct Clients {
     /// At most [`MAX_CONNECTIONS`].
     list: BTreeMap<ClientId, Client>,
     next: ClientId,
-    /// There are no descriptors for another one, until one leaves.
-    is_full: bool,
+    acceptor: Acceptor,
 }
 
 impl Clients {
@@ -56,17 +56,18 @@ impl Clients {
             listener,
             list: BTreeMap::new(),
             next: 0,
-            is_full: false,
+            acceptor: Acceptor::default(),
         }
     }
 
     pub(super) fn wanted(
         &self,
         session: &Session,
+        now: Duration,
     ) -> impl Iterator<Item = (Awaited, BorrowedFd<'_>, PollFlags)> {
         let mut wanted = Vec::new();
         if let Some(listener) = &self.listener
-            && !self.is_full
+            && !self.acceptor.rests(now)
         {
             wanted.push((Awaited::Connection, listener.as_fd(), PollFlags::IN));
         }
@@ -76,19 +77,14 @@ impl Clients {
                 continue;
             };
             let room = session.input_room(program.process);
-            if let Some(stdin) = &program.stdin
-                && room.is_some_and(|room| room >= MAX_CHUNK)
-            {
-                wanted.push((Awaited::Input(id), stdin.as_fd(), PollFlags::IN));
+            if let Some((stdin, flags)) = program.stdin.wanted(room) {
+                wanted.push((Awaited::Input(id), stdin, flags));
             }
             for (stream, output) in [
                 (Stream::Stdout, &program.stdout),
                 (Stream::Stderr, &program.stderr),
             ] {
-                if let Some((pipe, has_bytes)) = output.pipe() {
-                    // With no interest at all it is still heard of (`ERR`) when its reader goes.
-                    let mut flags = PollFlags::empty();
-                    flags.set(PollFlags::OUT, has_bytes);
+                if let Some((pipe, flags)) = output.wanted() {
                     wanted.push((Awaited::Output(id, stream), pipe, flags));
                 }
             }
@@ -101,7 +97,7 @@ impl Clients {
         let programs = self.list.values_mut().filter_map(|c| c.program.as_mut());
         for program in programs {
             if session.input_room(program.process).is_none() {
-                program.stdin = None;
+                program.stdin.close();
             }
         }
     }
@@ -114,11 +110,11 @@ impl Clients {
         now: Duration,
     ) {
         match awaited {
-            Awaited::Connection => self.accept(),
+            Awaited::Connection => self.accept(now),
             Awaited::Words(id) => self.hear_words(id, session, now),
             Awaited::Input(id) => {
                 if let Some(program) = self.program(id)
-                    && let Some(bytes) = program.read_input()
+                    && let Some(bytes) = program.stdin.read()
                     && !(program.attached && bytes.is_empty())
                 {
                     session.input(program.process, &bytes);
@@ -130,7 +126,7 @@ impl Clients {
                 };
                 if flags.contains(PollFlags::ERR) {
                     program.output(stream).close();
-                    program.note_progress(stream, true, now);
+                    program.output(stream).note_progress(true, now);
                     if !program.attached {
                         session.client_closed(now, program.process, stream);
                     }
@@ -186,7 +182,6 @@ impl Clients {
     /// How an order ended. One who has gone does not need to know.
     pub(super) fn answer(&mut self, asker: Asker, answer: Answer) {
         if let Some(mut client) = self.list.remove(&asker) {
-            self.is_full = false;
             let _ = client.answer(answer);
         }
     }
@@ -220,10 +215,11 @@ impl Clients {
         attached.map(|p| p.waiting(stream)).max().unwrap_or(0)
     }
 
-    /// When to look for those that stand still.
-    pub(super) fn deadline(&self) -> Option<Duration> {
+    /// When to look for those that stand still, or for others.
+    pub(super) fn deadline(&self, now: Duration) -> Option<Duration> {
         let programs = self.list.values().filter_map(|c| c.program.as_ref());
-        programs.filter_map(Program::deadline).min()
+        let late = programs.filter_map(Program::deadline);
+        late.chain(self.acceptor.deadline(now)).min()
     }
 
     /// Hangs up on attached clients for whom there is nothing more, and on those that stand still.
@@ -235,9 +231,7 @@ impl Clients {
             let late = program.deadline().is_some_and(|at| now >= at);
             !late && !program.is_over(client.came_for_output)
         };
-        let before = self.list.len();
         self.list.retain(|_, client| stays(client));
-        self.is_full &= self.list.len() == before;
     }
 
     fn attached_to(&mut self, process: ProcessId) -> impl Iterator<Item = &mut Program> {
@@ -249,18 +243,14 @@ impl Clients {
         self.list.get_mut(&id)?.program.as_mut()
     }
 
-    fn accept(&mut self) {
+    fn accept(&mut self, now: Duration) {
         let Some(listener) = &self.listener else {
             return;
         };
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let socket = match accept_with(listener, flags) {
-            Ok(socket) => socket,
-            Err(errno) => {
-                // Any other is of one that has gone again.
-                self.is_full = matches!(errno, Errno::MFILE | Errno::NFILE);
-                return;
-            }
+        let accepted = accept_with(listener, flags);
+        let Some(socket) = self.acceptor.take(accepted, now) else {
+            return;
         };
         let mut link = Link::new(socket);
         if self.list.len() == MAX_CONNECTIONS {
@@ -288,7 +278,6 @@ impl Clients {
 
     fn leave(&mut self, id: ClientId, session: &mut Session, now: Duration) {
         let client = self.list.remove(&id);
-        self.is_full = false;
         session.asker_left(id);
         if let Some(program) = client.and_then(|client| client.program)
             && !program.attached
@@ -400,7 +389,7 @@ fn pass_on(program: &mut Program, stream: Stream, session: &mut Session, now: Du
         let before = program.waiting(stream);
         let _ = program.output(stream).write();
         let moved = program.waiting(stream) < before;
-        program.note_progress(stream, moved, now);
+        program.output(stream).note_progress(moved, now);
         return;
     }
     match program.output(stream).write() {

@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use bulkhead_protocol::agent::{MAX_CHUNK, Stream};
+use bulkhead_protocol::agent::Stream;
 use bulkhead_protocol::plan::ProcessId;
 use rustix::event::PollFlags;
-use rustix::io::Errno;
 use rustix::net::{Shutdown, SocketFlags, accept_with, shutdown};
 
-use super::client::{Output, Passed};
+use super::acceptor::Acceptor;
+use super::pipes::{Input, Output, Passed};
 use crate::relay::session::{News, Session};
 
 /// What may have happened.
@@ -31,8 +31,7 @@ pub(super) enum Awaited {
 /// Two descriptors of one socket, one a direction.
 #[derive(Debug)]
 struct Connection {
-    /// None from the end of what the client writes, or of what the app reads.
-    input: Option<OwnedFd>,
+    input: Input,
     output: Output,
 }
 
@@ -41,8 +40,7 @@ struct Connection {
 pub(super) struct PassedOn {
     listeners: Vec<OwnedFd>,
     list: BTreeMap<ProcessId, Connection>,
-    /// There are no descriptors for another one, until one leaves.
-    is_full: bool,
+    acceptor: Acceptor,
 }
 
 impl PassedOn {
@@ -50,7 +48,7 @@ impl PassedOn {
         Self {
             listeners,
             list: BTreeMap::new(),
-            is_full: false,
+            acceptor: Acceptor::default(),
         }
     }
 
@@ -61,24 +59,20 @@ impl PassedOn {
     pub(super) fn wanted(
         &self,
         session: &Session,
+        now: Duration,
     ) -> impl Iterator<Item = (Awaited, BorrowedFd<'_>, PollFlags)> {
         let mut wanted = Vec::new();
-        if !self.is_full && session.passes_on() {
+        if !self.acceptor.rests(now) && session.passes_on() {
             for (place, listener) in self.listeners.iter().enumerate() {
                 wanted.push((Awaited::Client(place), listener.as_fd(), PollFlags::IN));
             }
         }
         for (&process, connection) in &self.list {
             let room = session.input_room(process);
-            if let Some(input) = &connection.input
-                && room.is_some_and(|room| room >= MAX_CHUNK)
-            {
-                wanted.push((Awaited::Input(process), input.as_fd(), PollFlags::IN));
+            if let Some((input, flags)) = connection.input.wanted(room) {
+                wanted.push((Awaited::Input(process), input, flags));
             }
-            if let Some((output, has_bytes)) = connection.output.pipe() {
-                // With no interest at all it is still heard of when the client goes.
-                let mut flags = PollFlags::empty();
-                flags.set(PollFlags::OUT, has_bytes);
+            if let Some((output, flags)) = connection.output.wanted() {
                 wanted.push((Awaited::Output(process), output, flags));
             }
         }
@@ -89,9 +83,14 @@ impl PassedOn {
     pub(super) fn drop_unwanted_inputs(&mut self, session: &Session) {
         for (process, connection) in &mut self.list {
             if session.input_room(*process).is_none() {
-                connection.input = None;
+                connection.input.close();
             }
         }
+    }
+
+    /// When to look for clients again.
+    pub(super) fn deadline(&self, now: Duration) -> Option<Duration> {
+        self.acceptor.deadline(now)
     }
 
     pub(super) fn hear(
@@ -102,10 +101,10 @@ impl PassedOn {
         now: Duration,
     ) {
         match awaited {
-            Awaited::Client(place) => self.accept(place, session),
+            Awaited::Client(place) => self.accept(place, session, now),
             Awaited::Input(process) => {
                 if let Some(connection) = self.list.get_mut(&process)
-                    && let Some(bytes) = connection.read()
+                    && let Some(bytes) = connection.input.read()
                 {
                     session.input(process, &bytes);
                 }
@@ -148,12 +147,11 @@ impl PassedOn {
             News::Started | News::Ended { .. } => {}
             News::Over => {
                 self.list.remove(&process);
-                self.is_full = false;
             }
         }
     }
 
-    fn accept(&mut self, place: usize, session: &mut Session) {
+    fn accept(&mut self, place: usize, session: &mut Session, now: Duration) {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         // The session may have no room any more: an earlier listener's client came first.
         if !session.passes_on() {
@@ -161,19 +159,14 @@ impl PassedOn {
         }
         let accepted = accept_with(&self.listeners[place], flags)
             .and_then(|socket| Ok((rustix::io::fcntl_dupfd_cloexec(&socket, 0)?, socket)));
-        let (input, output) = match accepted {
-            Ok(both) => both,
-            Err(errno) => {
-                // Any other is of one that has gone again.
-                self.is_full = matches!(errno, Errno::MFILE | Errno::NFILE);
-                return;
-            }
+        let Some((input, output)) = self.acceptor.take(accepted, now) else {
+            return;
         };
         if let Ok(listener) = u8::try_from(place)
             && let Some(process) = session.pass_on(listener)
         {
             let connection = Connection {
-                input: Some(input),
+                input: Input::new(Some(input)),
                 output: Output::new(Some(output)),
             };
             self.list.insert(process, connection);
@@ -182,23 +175,6 @@ impl PassedOn {
 }
 
 impl Connection {
-    /// What there is; nothing at all at the end. `None`: not now.
-    fn read(&mut self) -> Option<Vec<u8>> {
-        let mut buffer = vec![0; MAX_CHUNK];
-        match rustix::io::read(self.input.as_ref()?, &mut buffer) {
-            Err(Errno::AGAIN | Errno::INTR) => None,
-            // Of one that is gone nothing more comes.
-            Err(_) | Ok(0) => {
-                self.input = None;
-                Some(Vec::new())
-            }
-            Ok(count) => {
-                buffer.truncate(count);
-                Some(buffer)
-            }
-        }
-    }
-
     fn write(&mut self, process: ProcessId, session: &mut Session, now: Duration) {
         match self.output.write() {
             Passed::Bytes(count) => {
@@ -212,8 +188,8 @@ impl Connection {
 
     /// The client sees the end of what the app wrote, although it may go on itself.
     fn finish(&self) {
-        if self.output.pipe().is_none()
-            && let Some(input) = &self.input
+        if self.output.is_closed()
+            && let Some(input) = self.input.pipe()
         {
             // One that is gone needs no end.
             let _ = shutdown(input, Shutdown::Write);
