@@ -24,7 +24,8 @@ mod trees;
 mod turn;
 mod workspace;
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 pub use error::{ImportCause, ImportError, StoreError};
@@ -161,6 +162,17 @@ impl Store {
     fn lock(&self) -> PathBuf {
         self.cas.join("lock")
     }
+}
+
+/// A file that is there for its lock alone. It stays when it is let go of.
+fn open_lock(path: &Path) -> Result<File, StoreError> {
+    let opened = OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path);
+    opened.map_err(StoreError::io("open", path))
 }
 
 /// The `name` of a manifest that was checked when it came into the store.

@@ -11,9 +11,9 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -22,7 +22,7 @@ use super::hints::Identity;
 use super::import::Progress;
 use super::turn::Turn;
 use super::workspace::Workspace;
-use super::{ImportError, MANIFEST_FILE, Store, StoreError};
+use super::{ImportError, MANIFEST_FILE, Store, StoreError, open_lock};
 use crate::aci;
 use crate::digest::ImageId;
 use crate::source::{SourceError, open_regular, section_of};
@@ -242,14 +242,7 @@ impl Store {
 
     fn open_trees_lock(&self) -> Result<(File, PathBuf), StoreError> {
         let path = self.trees_path().join(LOCK_FILE);
-        let lock = OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(StoreError::io("open", &path))?;
-        Ok((lock, path))
+        Ok((open_lock(&path)?, path))
     }
 
     /// Nobody else looks at, or runs, what was unpacked from somebody's archive.

@@ -1,11 +1,11 @@
 //! One at a time for the same image: ten pods that start together convert it once.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, open_lock};
 
 /// The right to import what `key` names. Others wait until it is dropped, or until its process
 /// dies.
@@ -23,13 +23,7 @@ impl Turn {
     ) -> Result<Self, StoreError> {
         let path = store.tmp().join(format!("turn-{key}"));
         loop {
-            let file = OpenOptions::new()
-                .create(true)
-                .write(true)
-                .truncate(false)
-                .mode(0o600)
-                .open(&path)
-                .map_err(StoreError::io("open", &path))?;
+            let file = open_lock(&path)?;
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {

@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{IMAGE_FILE, MANIFEST_FILE, Store, StoreError};
+use super::{IMAGE_FILE, MANIFEST_FILE, Store, StoreError, open_lock};
 use crate::digest::ImageId;
 
 /// Where file tails lie while an image is built.
@@ -24,13 +24,7 @@ impl Workspace {
     pub(super) fn create(store: &Store) -> Result<Self, StoreError> {
         let lock_path = store.lock();
         // Between the making of a directory and its locking nobody may sweep.
-        let lock = OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&lock_path)
-            .map_err(StoreError::io("open", &lock_path))?;
+        let lock = open_lock(&lock_path)?;
         lock.lock().map_err(StoreError::io("lock", &lock_path))?;
         sweep(&store.tmp())?;
         let path = make_directory(&store.tmp())?;
