@@ -135,12 +135,12 @@ pub(crate) fn documented_unit(data: &Path, words: &str) -> String {
     unit.replace("/srv/images/web.aci", &format!("--stage1={stage1} {words}"))
 }
 
-/// Comes after the pod's unit, looks at it, and stops it; with its own end systemd's comes.
+/// Comes after the unit that starts the pod, looks at the pod's, and stops both; with its own end systemd's comes.
 const LOOKING: &str = "\
 [Unit]
 DefaultDependencies=no
-Wants=web.service
-After=web.service
+Wants=STARTED
+After=STARTED
 SuccessAction=exit-force
 FailureAction=exit-force
 [Service]
@@ -148,8 +148,9 @@ Type=oneshot
 TimeoutStartSec=600
 StandardOutput=append:DIRECTORY/seen
 StandardError=inherit
+FIRST
 ExecStart=systemctl show -p ActiveState,Result web.service
-ExecStart=systemctl stop web.service
+ExecStart=systemctl stop STARTED web.service
 ExecStart=systemctl show -p ActiveState,Result,ExecMainStatus web.service
 ";
 
@@ -180,9 +181,32 @@ impl Drop for Group {
     }
 }
 
+/// The pod's unit, `web.service`, is among these and runs under systemd from when this one of them was started; the line `first` is then
+/// the first of who looks at it. It stops in order. Gives what was seen, and what systemd has said.
+#[track_caller]
+pub(crate) fn runs_and_stops_under_systemd(
+    started: &str,
+    first: &str,
+    units: &[(&str, String)],
+) -> (String, String) {
+    let looking = LOOKING.replace("STARTED", started).replace("FIRST", first);
+    let units = [units, &[("looking.service", looking)]].concat();
+    let (seen, said) = under_systemd(&units);
+    let expected = [
+        "ActiveState=active",
+        "ActiveState=inactive",
+        "ExecMainStatus=0",
+    ];
+    for line in expected {
+        assert!(seen.lines().any(|seen| seen == line), "{seen}\n{said}");
+    }
+    assert_eq!(seen.matches("Result=success").count(), 2, "{seen}\n{said}");
+    (seen, said)
+}
+
 /// Boots a systemd that has these units, and gives what `looking.service` among them has seen before it ended it all; after that, what
 /// systemd itself has said.
-pub(crate) fn under_systemd(units: &[(&str, String)]) -> (String, String) {
+fn under_systemd(units: &[(&str, String)]) -> (String, String) {
     assert!(Path::new(SYSTEMD).exists(), "apt-get install systemd");
     let directory = own_data();
     let path = directory.path().display().to_string();
@@ -213,17 +237,6 @@ pub(crate) fn under_systemd(units: &[(&str, String)]) -> (String, String) {
 fn the_documented_unit_runs_under_systemd_and_stops_in_order() {
     let image = busybox_oci().display().to_string();
     let app = format!("{image} --exec=/bin/sh -- -c \"{WAITING}\"");
-    let (seen, said) = under_systemd(&[
-        ("web.service", documented_unit(data(), &app)),
-        ("looking.service", LOOKING.to_owned()),
-    ]);
-    let expected = [
-        "ActiveState=active",
-        "ActiveState=inactive",
-        "ExecMainStatus=0",
-    ];
-    for line in expected {
-        assert!(seen.lines().any(|seen| seen == line), "{seen}\n{said}");
-    }
-    assert_eq!(seen.matches("Result=success").count(), 2, "{seen}\n{said}");
+    let unit = documented_unit(data(), &app);
+    runs_and_stops_under_systemd("web.service", "", &[("web.service", unit)]);
 }
