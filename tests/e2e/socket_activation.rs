@@ -294,6 +294,8 @@ fn sockets_and_ports_that_do_not_meet_are_named() {
         "app web: port http is socketActivated, and no socket for it was handed over (LISTEN_FDS)";
     refused(&[port("http", number)], &[], nothing);
     let client = connect(number);
+    // The pods before had it not block, and the client comes when the kernel gets to it.
+    listener.set_nonblocking(false).expect("a socket");
     let (connection, _) = listener.accept().expect("a client");
     refused(
         &[port("http", number)],
