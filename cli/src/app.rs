@@ -15,6 +15,7 @@ use self::change::AppName;
 use self::list::ListOptions;
 use self::status::StatusOptions;
 use crate::arguments::GlobalOptions;
+use crate::examples;
 use crate::pods::EnterOptions;
 use crate::run::sandbox::{self, SandboxOptions};
 
@@ -30,20 +31,28 @@ pub(crate) struct AppArguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum AppCommand {
     /// Run a pod without apps, to which some are added while it runs
+    #[command(after_help = examples::SANDBOX)]
     Sandbox(Box<SandboxOptions>),
     /// Add an app to a pod
+    #[command(after_help = examples::ADD)]
     Add(Box<AddArguments>),
     /// Start an app, also again
+    #[command(after_help = examples::START)]
     Start(AppName),
     /// Stop an app, and leave it in its pod
+    #[command(after_help = examples::STOP_APP)]
     Stop(AppName),
     /// Take an app out of its pod, with all that it wrote
+    #[command(after_help = examples::RM_APP)]
     Rm(AppName),
     /// Show the state of an app
+    #[command(after_help = examples::STATUS_APP)]
     Status(StatusOptions),
     /// List the apps of a pod
+    #[command(after_help = examples::LIST_APPS)]
     List(ListOptions),
     /// Run a program in an app
+    #[command(after_help = examples::EXEC)]
     Exec(EnterOptions),
 }
 

@@ -9,6 +9,7 @@ use crate::configuration::{
     ConfigOptions, Configuration, ConfigurationError, LOCAL_DIRECTORY, SYSTEM_DIRECTORY,
 };
 use crate::doctor::DoctorOptions;
+use crate::examples;
 use crate::fetch::FetchOptions;
 use crate::generated::{CompletionOptions, ManOptions};
 use crate::pods::PodCommand;
@@ -155,12 +156,15 @@ enum Command {
     /// Run the apps of one or more images in a pod of their own
     Run(Box<RunArguments>),
     /// Make a pod of one or more images, to be run later, and print its UUID
+    #[command(after_help = examples::PREPARE)]
     Prepare(Box<PrepareArguments>),
     /// Run a pod that was prepared
+    #[command(after_help = examples::RUN_PREPARED)]
     RunPrepared(RunPreparedOptions),
     #[command(flatten)]
     Pods(PodCommand),
     /// Run pods whose apps come and go, and add, start, stop and remove apps
+    #[command(after_help = examples::APP)]
     App(AppArguments),
     /// Print the configuration that results of all files and flags
     Config(ConfigOptions),

@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 
 use super::*;
+use crate::examples::tests::{calls, subcommands, text};
 
 /// A flag of the program, of a pod, of its start, and of an app.
 const FLAGS: [&str; 4] = ["insecure-options", "inherit-env", "hostname", "caps-retain"];
@@ -11,8 +12,11 @@ const FLAGS: [&str; 4] = ["insecure-options", "inherit-env", "hostname", "caps-r
 fn every_shell_completes_subcommands_and_the_flags_of_apps_too() {
     for shell in Shell::value_variants() {
         let script = CompletionOptions { shell: *shell }.text();
-        for word in FLAGS.iter().chain(&["run-prepared", "cat-manifest"]) {
+        for word in FLAGS {
             assert!(script.contains(word), "{shell}: {word}");
+        }
+        for (words, command) in subcommands(&arguments::definition(), "") {
+            assert!(script.contains(command.get_name()), "{shell}: {words}");
         }
     }
 }
@@ -47,17 +51,22 @@ fn bash_completes_flags_of_an_app_after_its_image() {
 }
 
 #[test]
-fn each_subcommand_has_a_page_and_run_s_has_the_flags_of_apps() {
+fn each_subcommand_has_a_page_with_its_examples_and_run_s_has_the_flags_of_apps() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().to_owned();
     ManOptions { directory: path }.write().unwrap();
-    for command in arguments::definition().get_subcommands() {
-        let page = format!("bulkhead-{}.1", command.get_name());
-        assert!(directory.path().join(&page).exists(), "{page}");
+    let read = |page: &str| {
+        let page = std::fs::read_to_string(directory.path().join(page)).expect(page);
+        page.replace('\\', "")
+    };
+    for (words, command) in subcommands(&arguments::definition(), "") {
+        let page = read(&format!("bulkhead-{}.1", words.replace(' ', "-")));
+        for call in calls(&text(&command)) {
+            assert!(page.contains(&call.join(" ")), "{words}: {call:?}");
+        }
     }
-    assert!(directory.path().join("bulkhead.1").exists());
-    let run = std::fs::read_to_string(directory.path().join("bulkhead-run.1")).unwrap();
-    let run = run.replace('\\', "");
+    read("bulkhead.1");
+    let run = read("bulkhead-run.1");
     for flag in FLAGS {
         assert!(run.contains(&format!("--{flag}")), "{flag}");
     }

@@ -7,6 +7,7 @@ mod app;
 mod arguments;
 mod configuration;
 mod doctor;
+mod examples;
 mod fetch;
 mod generated;
 mod pods;

@@ -37,29 +37,40 @@ use self::status::StatusOptions;
 use self::stop::StopOptions;
 pub(crate) use self::time::{absolute, zone};
 use crate::arguments::GlobalOptions;
+use crate::examples;
 
 /// What to do with pods.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PodCommand {
     /// List pods
+    #[command(after_help = examples::LIST)]
     List(ListOptions),
     /// Show the state of a pod and the exit codes of its apps, or wait for them
+    #[command(after_help = examples::STATUS)]
     Status(StatusOptions),
     /// Print a pod's manifest
+    #[command(after_help = examples::CAT_MANIFEST)]
     CatManifest(CatManifestOptions),
     /// Print what a pod's apps have written
+    #[command(after_help = examples::LOGS)]
     Logs(LogsOptions),
     /// Run a program in an app of a running pod
+    #[command(after_help = examples::ENTER)]
     Enter(EnterOptions),
     /// Write an app of a pod that has exited as an image, with all that it has changed
+    #[command(after_help = examples::EXPORT)]
     Export(ExportOptions),
     /// Read and write the streams of an app of a running pod
+    #[command(after_help = examples::ATTACH)]
     Attach(AttachOptions),
     /// Stop running pods
+    #[command(after_help = examples::STOP)]
     Stop(StopOptions),
     /// Delete pods that do not run
+    #[command(after_help = examples::RM)]
     Rm(RmOptions),
     /// Delete the pods that exited some time ago, and what was left of others
+    #[command(after_help = examples::GC)]
     Gc(GcOptions),
 }
 

@@ -15,7 +15,6 @@ use crate::arguments::GlobalOptions;
 
 /// Options of `attach`.
 #[derive(Debug, Args)]
-#[command(after_help = "On a terminal, ^] three times within a second leaves it; the app goes on.")]
 pub(crate) struct AttachOptions {
     #[command(flatten)]
     pod: PodName,

@@ -20,9 +20,6 @@ const DEFAULT_PROGRAM: &str = "/bin/bash";
 
 /// Options of `enter`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "On a terminal, ^] three times within a second leaves it; the program hangs up."
-)]
 pub(crate) struct EnterOptions {
     /// The app, where the pod has several
     #[arg(long, value_name = "NAME")]

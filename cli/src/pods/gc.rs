@@ -25,13 +25,8 @@ const GC_KNOWS_CONFIGURATION: u32 = 5;
 /// How long a stage1 image stays in the store that nobody uses: as long as rkt's `image gc` keeps images.
 const STAGE1_IMAGE_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 
-const EXAMPLES: &str = "\
-Pods that have exited are moved to the garbage by one call, and deleted by a later one, when they have been there for
-longer than --grace-period. Made to be run from a timer; any number of calls may run at the same time.";
-
 /// Options of `gc`.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
 pub(crate) struct GcOptions {
     /// Keep exited pods for so long
     #[arg(long, value_name = "DURATION", default_value = "30m")]

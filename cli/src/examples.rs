@@ -1,0 +1,135 @@
+//! What the help texts of the subcommands that look at pods, change and end them show behind the flags: calls that work, and what there is to
+//! know beyond them. That of `run` and `doctor` stands with their flags.
+
+pub(crate) const PREPARE: &str = "\
+Examples:
+  bulkhead prepare web.aci --- db.aci      a pod of two apps, as `run` would make it; its UUID is printed
+  bulkhead run-prepared 6733               runs it, once
+
+A pod is prepared with all that `run` would do first; what says how it starts (--hostname, --dns, …) is
+given to run-prepared. gc deletes what nobody has run for a day.";
+
+pub(crate) const RUN_PREPARED: &str = "\
+Examples:
+  bulkhead run-prepared 6733                     runs the pod that `prepare` has made
+  bulkhead run-prepared --interactive 6733       the same on this terminal
+
+Exit status: as that of run.";
+
+pub(crate) const LIST: &str = "\
+Examples:
+  bulkhead list                            a line an app: pod, image, state, times
+  bulkhead list --full --no-legend         for scripts
+  bulkhead list --format=json              for programs";
+
+pub(crate) const STATUS: &str = "\
+Examples:
+  bulkhead status 6733                     state=running, and of apps that have ended how
+  bulkhead status --wait 6733              when the pod has ended
+  bulkhead status --wait-ready=30s 6733    when its apps run; an error if that takes longer";
+
+pub(crate) const CAT_MANIFEST: &str = "\
+Examples:
+  bulkhead cat-manifest 6733               what runs in the pod, and how, as appc's JSON";
+
+pub(crate) const LOGS: &str = "\
+Examples:
+  bulkhead logs 6733                       all that is kept, of a pod that has ended too
+  bulkhead logs -f --tail 10 6733          the last ten lines, and what comes
+  bulkhead logs --app web --stream stderr --since 10m --timestamps 6733";
+
+pub(crate) const ENTER: &str = "\
+Examples:
+  bulkhead enter 6733                      a shell in the pod's app
+  bulkhead enter --app=db 6733 ps ax       another program, in one app of several
+
+On a terminal, ^] three times within a second leaves it; the program hangs up.
+Exit status: that of the program, 254 for an error of bulkhead itself.";
+
+pub(crate) const EXPORT: &str = "\
+Examples:
+  bulkhead export 6733 changed.aci         the app's files as they are now, to be run like any image
+  bulkhead export --app=db --overwrite 6733 db.aci
+
+The file is there when the image is whole, and not before. Volumes are no part of it.";
+
+pub(crate) const ATTACH: &str = "\
+Examples:
+  bulkhead attach 6733                     whatever streams the app has
+  bulkhead attach --mode=list 6733         which these are
+  bulkhead attach --mode=stdout,stderr --app=web 6733
+
+What an app writes can be read without any preparation; input is for apps that were started with --stdin=stream or tty.
+On a terminal, ^] three times within a second leaves it; the app goes on.";
+
+pub(crate) const STOP: &str = "\
+Examples:
+  bulkhead stop 6733                       SIGTERM to the apps, SIGKILL after 10 s; waits for the end
+  bulkhead stop --force 6733 9a1e          kills two pods
+
+A pod that has ended already is no error.";
+
+pub(crate) const RM: &str = "\
+Examples:
+  bulkhead rm 6733                         a pod that has ended, or was prepared and never run
+  bulkhead rm --uuid-file=/run/web.uuid    the one that `run --uuid-file-save` has made
+
+A pod that runs is refused: stop it first.";
+
+pub(crate) const GC: &str = "\
+Examples:
+  bulkhead gc                              marks what has ended, deletes what was marked 30 minutes ago
+  bulkhead gc --grace-period=0s            deletes all that has ended
+
+Pods that have exited are moved to the garbage by one call, and deleted by a later one, when they have been there for
+longer than --grace-period. Made to be run from a timer; any number of calls may run at the same time.";
+
+pub(crate) const APP: &str = "\
+Examples:
+  bulkhead app sandbox --uuid-file-save=/run/pod.uuid
+  bulkhead app add 6733 web.aci --name=web
+  bulkhead app start 6733 --app=web
+  bulkhead app rm 6733 --app=web
+
+A pod of `app sandbox` runs until it is stopped, whatever its apps do. Those of `run` keep the apps that they began with.";
+
+pub(crate) const SANDBOX: &str = "\
+Examples:
+  bulkhead app sandbox                     runs in the foreground until `bulkhead stop`
+  bulkhead app sandbox --memory=2Gi --cpu=2 --hostname=box --uuid-file-save=/run/pod.uuid";
+
+pub(crate) const ADD: &str = "\
+Examples:
+  bulkhead app add 6733 web.aci            the app has the image's name; `app start` runs it
+  bulkhead app add 6733 db.aci --name=db --memory=256Mi -- --port 5433";
+
+pub(crate) const START: &str = "\
+Examples:
+  bulkhead app start 6733 --app=web        for the first time, or again after its end";
+
+pub(crate) const STOP_APP: &str = "\
+Examples:
+  bulkhead app stop 6733 --app=web         its files and the pod's other apps stay as they are";
+
+pub(crate) const RM_APP: &str = "\
+Examples:
+  bulkhead app rm 6733 --app=web           stops it if it runs; what it wrote is lost";
+
+pub(crate) const STATUS_APP: &str = "\
+Examples:
+  bulkhead app status 6733 --app=web       state, times and exit code
+  bulkhead app status 6733 --app=web --format=json";
+
+pub(crate) const LIST_APPS: &str = "\
+Examples:
+  bulkhead app list 6733                   a line an app: name and state";
+
+pub(crate) const EXEC: &str = "\
+Examples:
+  bulkhead app exec --app=web 6733 /bin/sh
+
+The same as enter. On a terminal, ^] three times within a second leaves it; the program hangs up.";
+
+#[cfg(test)]
+#[path = "examples_test.rs"]
+pub(crate) mod tests;
