@@ -44,3 +44,7 @@ fn without_mounts(directory: OwnedFd) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     openat(view, ".", flags, Mode::empty())
 }
+
+#[cfg(test)]
+#[path = "app_root_test.rs"]
+mod tests;
