@@ -87,9 +87,10 @@ impl Helper<'_> {
     }
 }
 
-/// How a helper ended that said nothing before.
-pub(crate) fn how(ended: Result<Ended, WaitError>) -> String {
+/// How a helper ended that said nothing before. One that may hold no more memory aborts.
+pub(crate) fn how(ended: Result<Ended, WaitError>, out_of_memory: &str) -> String {
     match ended {
+        Ok(Ended::Signal(signal)) if i32::from(signal) == libc::SIGABRT => out_of_memory.to_owned(),
         Ok(Ended::Code(code)) => format!("ended with {code} before it was done"),
         Ok(Ended::Signal(signal)) => format!("was killed by signal {signal} before it was done"),
         Err(error) => format!("{:#}", crate::told::Told::of(&error)),

@@ -55,6 +55,7 @@ mod pod_manifest;
 mod posix;
 mod programs;
 mod readiness;
+mod registry;
 mod root;
 mod sandbox;
 mod service;

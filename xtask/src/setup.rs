@@ -55,8 +55,21 @@ pub(crate) const JUDGES: Packages = Packages {
     backports: &[],
 };
 
+/// A registry, which the tests fill with skopeo, and passwords for it.
+pub(crate) const REGISTRY: Packages = Packages {
+    release: &["apache2-utils", "docker-registry"],
+    backports: &[],
+};
+
 /// All tasks together.
-pub(crate) const EVERYTHING: [Packages; 5] = [STAGE1, FILE_SERVER, NESTED_MACHINE, IMAGES, JUDGES];
+pub(crate) const EVERYTHING: [Packages; 6] = [
+    STAGE1,
+    FILE_SERVER,
+    NESTED_MACHINE,
+    IMAGES,
+    JUDGES,
+    REGISTRY,
+];
 
 const BACKPORTS_LIST: &str = "/etc/apt/sources.list.d/bulkhead-backports.list";
 const BACKPORTS_LINE: &str = "deb http://deb.debian.org/debian bookworm-backports main\n";

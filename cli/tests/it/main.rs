@@ -5,10 +5,12 @@
 mod app;
 mod attach;
 mod bad_input;
+mod bad_registries;
 mod configuration;
 mod doctor;
 mod ends;
 mod enter;
+mod fetch;
 mod fixture;
 mod importer;
 mod logs;

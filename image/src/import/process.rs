@@ -22,6 +22,9 @@ use crate::told::{Told, chain};
 /// Who the importer is when its keeper is root: neither a pod's VMM nor its relay, which are just above.
 const ID: u32 = 65_531;
 
+/// What it means when it aborts.
+const OUT_OF_MEMORY: &str = "needs more memory for this image than it may have";
+
 /// Descriptors that an importer may have open: its streams, socket, manifest, archive and files, and the member that it reads.
 const OPEN_FILES: u64 = 16;
 
@@ -86,7 +89,7 @@ pub(crate) fn import(
     let served = keeper.ask(request).and_then(|()| keeper.serve());
     match served {
         Err(ImportCause::Process(ProcessError::Channel(ChannelError::End))) => {
-            Err(ProcessError::Died(how(child.wait())).into())
+            Err(ProcessError::Died(how(child.wait(), OUT_OF_MEMORY)).into())
         }
         // What it has left to do, nobody waits for: it is killed.
         served => served,

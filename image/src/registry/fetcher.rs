@@ -20,6 +20,9 @@ use crate::told::Told;
 /// Who the fetcher is when its keeper is root.
 const ID: u32 = 65_530;
 
+/// What it means when it aborts.
+const OUT_OF_MEMORY: &str = "has ended: the registry sends more at once than the fetcher may hold";
+
 /// Descriptors that a fetcher may have open: a file for each blob that is asked for, its connections, and its own few.
 const OPEN_FILES: u64 = MAX_PENDING as u64 + 256;
 
@@ -203,7 +206,7 @@ impl Fetcher {
                 .unwrap_or_else(PoisonError::into_inner)
                 .take();
             if let Some(child) = child {
-                return FetchError::Died(how(child.wait()));
+                return FetchError::Died(how(child.wait(), OUT_OF_MEMORY));
             }
         }
         error
