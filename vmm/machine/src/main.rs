@@ -3,6 +3,7 @@
 //! Exit codes: 0 guest reset, 1 failure, 2 stopped or control socket closed, 3 triple fault, 4 KVM internal error,
 //! 5 entry refused. The reason goes to the control socket; standard error gets one line for a failure.
 
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use bulkhead_devices::ConsoleRing;
@@ -50,7 +51,8 @@ fn run(control: &Arc<Control>, ring: &Arc<ConsoleRing>, process_start_ns: u64) -
     };
     let (control, ring) = (Arc::clone(control), Arc::clone(ring));
     match machine::start(&spec, files, control, ring, process_start_ns) {
-        Ok(mut event_loop) => event_loop.run(),
+        // Never dropped: whoever waits for the reason need not wait for the kernel to take what the loop holds back too.
+        Ok(event_loop) => ManuallyDrop::new(event_loop).run(),
         Err(error) => failure(&chain(&error)),
     }
 }
