@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use bulkhead_tests::images::busybox_oci;
 use nix::libc::O_EXCL;
 use nix::sys::signal::Signal;
+use rustix::fs::{FlockOperation, flock};
 
 use crate::bulkhead::{Call, own_data, pod};
 use crate::leftovers::Mounts;
@@ -229,6 +230,32 @@ fn what_is_in_use_is_refused_and_readers_share() {
         refused(kind, source, ",readOnly=true", "is in use");
         writer.signal(Signal::SIGTERM).finish();
     }
+}
+
+#[test]
+fn a_disk_is_free_when_its_pod_has_exited() {
+    let files = own_data();
+    let device = Loop::of(&file(files.path(), "disk", 1 << 20));
+    let uuid = files.path().join("uuid");
+    let pod = with(&volume("host", &device.0, ""), "/disk")
+        .data(files.path())
+        .pod_flag(format!("--uuid-file-save={}", uuid.display()))
+        .shell("trap 'exit 7' TERM; echo ready; while :; do sleep 0.1; done")
+        .start()
+        .wait_for("ready");
+    let claim = || {
+        let mut options = File::options();
+        options.read(true).custom_flags(O_EXCL).open(&device.0)
+    };
+    claim().expect_err("the pod has it");
+    let uuid = fs::read_to_string(uuid).expect("the UUID");
+    let run = files.path().join("pods/run").join(uuid.trim());
+    let lock = File::open(run).expect("the pod's directory");
+    let pod = pod.signal(Signal::SIGTERM);
+    // The kernel wakes who waits for the lock as soon as it is free.
+    flock(&lock, FlockOperation::LockShared).expect("the pod exits");
+    claim().expect("nobody has it any more");
+    pod.finish().exits(7);
 }
 
 #[test]

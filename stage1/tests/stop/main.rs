@@ -56,6 +56,18 @@ fn a_pod_is_asked_to_stop_and_waited_for() {
 }
 
 #[test]
+fn a_pod_has_stopped_when_its_lock_is_free() {
+    let pod = tempfile::tempdir().unwrap();
+    // It lives on as one does whose machine the kernel still takes apart.
+    let script = SUPERVISOR.replace("kill $!; exit 0", "exec 9<&-; read line; kill $!; exit 3");
+    let mut supervisor = start(pod.path(), &script);
+    says_nothing(&stop(pod.path(), &[UUID]));
+    assert!(supervisor.try_wait().unwrap().is_none());
+    drop(supervisor.stdin.take());
+    assert_eq!(supervisor.wait().unwrap().code(), Some(3));
+}
+
+#[test]
 fn by_force_nothing_of_it_is_left() {
     let pod = tempfile::tempdir().unwrap();
     // As the jail does: the helper dies with its parent, from before it does anything.

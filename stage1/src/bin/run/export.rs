@@ -14,10 +14,11 @@ use crate::files::PodFiles;
 use crate::flavor::{Flavor, Sources};
 use crate::helpers::{self, Helpers};
 use crate::metadata::Secrets;
-use crate::{announce, relay_spec, wait};
+use crate::wait::{self, Over};
+use crate::{announce, relay_spec};
 
-/// Gives the exit code: 0 when the archive is whole.
-pub(crate) fn export(app: &str, arguments: &Arguments, signals: &SignalFd) -> Result<u8> {
+/// The exit code is 0 when the archive is whole.
+pub(crate) fn export(app: &str, arguments: &Arguments, signals: &SignalFd) -> Result<Over> {
     let flavor = Flavor::of_image(&arguments.uuid, true)?;
     let files = PodFiles::open()?;
     let images = files.images()?;
@@ -40,6 +41,7 @@ pub(crate) fn export(app: &str, arguments: &Arguments, signals: &SignalFd) -> Re
     drop(vmm_socket);
     let helpers = Helpers {
         vmm,
+        vmm_keeps: flavor.keeps_from_others(&[]),
         relay,
         file_servers,
     };

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use bulkhead_jail::Child;
 use bulkhead_stage1::group::Group;
-use bulkhead_stage1::plan::{Added, Pod};
+use bulkhead_stage1::plan::{Added, HostDisk, Pod};
 
 use crate::files::{PodFiles, Scratch};
 use crate::shares::{self, FileServer};
@@ -104,6 +104,12 @@ impl Flavor {
             Self::Kvm(_) => machine::grow(socket, added, image, scratch),
             Self::Container(_) => container::grow(socket, added, image, scratch),
         }
+    }
+
+    /// Whether others have to wait until its killed process is gone: it may have apps, or claims and writes on disks of the host. A machine
+    /// without those has only its own memory left, which the kernel takes its time to take apart.
+    pub(crate) fn keeps_from_others(&self, disks: &[HostDisk]) -> bool {
+        matches!(self, Self::Container(_)) || !disks.is_empty()
     }
 
     /// Whether programs that enter an app have the app's restrictions: there is nothing else around them.

@@ -62,6 +62,8 @@ const VMM_CONTROL: i32 = 3;
 /// The running processes of a pod.
 pub(crate) struct Helpers {
     pub(crate) vmm: Child,
+    /// Whether others can be in its way as long as the kernel has it: [`Flavor::keeps_from_others`](crate::flavor::Flavor::keeps_from_others).
+    pub(crate) vmm_keeps: bool,
     pub(crate) relay: Child,
     pub(crate) file_servers: Vec<FileServer>,
 }

@@ -10,6 +10,8 @@
 //!
 //! In the image of the flavor without a machine, a container takes the VMM's place.
 //!
+//! At the end the lock goes first, and then, when nothing is left of the machine's process, this one (`wait.rs`).
+//!
 //! Exit code: the pod's, from the relay; 254 for anything that is not an app's.
 
 mod container;
@@ -60,6 +62,7 @@ use mutable::{Calls, Mutable};
 use planning::Planning;
 use service::ServiceManager;
 use sockets::Sockets;
+use wait::Over;
 
 /// The environment variable with the number of the descriptor that holds the pod's lock.
 const LOCK_VARIABLE: &str = "RKT_LOCK_FD";
@@ -80,16 +83,19 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: impl Iterator<Item = OsString>, start_ns: u64) -> Result<u8> {
-    let _lock = take_lock()?;
+    let lock = take_lock()?;
     let sockets = Sockets::receive()?;
     let trace = open_trace()?;
     note(trace.as_ref(), "stage1-start", start_ns);
     let arguments = Arguments::parse(arguments)?;
     let signals = wait::block_signals()?;
-    match &arguments.export {
+    let over = match &arguments.export {
         Some(app) => export::export(app, &arguments, &signals),
         None => run_pod(&arguments, &sockets, &signals, trace.as_ref()),
-    }
+    }?;
+    // The pod has exited. This process stays to see the last of it go.
+    drop(lock);
+    Ok(over.code())
 }
 
 fn run_pod(
@@ -97,7 +103,7 @@ fn run_pod(
     received: &Sockets,
     signals: &SignalFd,
     trace: Option<&File>,
-) -> Result<u8> {
+) -> Result<Over> {
     let flavor = Flavor::of_image(&arguments.uuid, false)?;
     let _modes = arguments.interactive.then(wait::TerminalModes::remember);
 
@@ -140,7 +146,7 @@ fn run_pod(
     let file_servers = flavor.describe(&vmm_socket, &files, &pod, &sources, arguments.debug)?;
     drop(disks);
     let metadata = secrets.into_spec(&arguments.uuid, images)?;
-    let size = pod.size;
+    let (size, vmm_keeps) = (pod.size, flavor.keeps_from_others(&pod.disks));
     let spec = relay_spec(&files, pod, metadata, &flavor, arguments)?;
     helpers::send_to_relay(&mut commands, &ToRelay::Run(Box::new(spec)), MAX_TO_RELAY)?;
     files.write_pid()?;
@@ -153,13 +159,14 @@ fn run_pod(
 
     let helpers = Helpers {
         vmm,
+        vmm_keeps,
         relay,
         file_servers,
     };
-    let code = wait::wait(helpers, signals, &mut commands, mutable.as_mut(), manager);
+    let over = wait::wait(helpers, signals, &mut commands, mutable.as_mut(), manager);
     drop(control);
     files.remove_readiness();
-    Ok(code)
+    Ok(over)
 }
 
 /// A phase of the start, where phases are measured.

@@ -7,6 +7,9 @@
 //! * The relay's end is the pod's end, and its exit code the pod's.
 //! * A service manager hears when the apps run, and of the first signal.
 //! * A VMM that has ended leaves the relay [`RELAY_END_LIMIT`] to say so.
+//!
+//! The pod is over when nothing of it runs and nothing that others may want is held. A killed VMM is then still in the kernel for some grace periods
+//! of its RCU, until KVM has taken the machine apart: they are [`Over::code`]'s to wait for, without the pod's lock.
 
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -58,16 +61,32 @@ pub(crate) fn block_signals() -> Result<SignalFd> {
         .context("make a signal descriptor")
 }
 
-/// Waits for the pod's end, and gives its exit code.
+/// A pod that is over.
+pub(crate) struct Over {
+    code: u8,
+    /// Killed, and perhaps not yet gone.
+    vmm: Option<Child>,
+}
+
+impl Over {
+    /// Waits until the kernel has let go of all processes, and gives the pod's exit code.
+    pub(crate) fn code(self) -> u8 {
+        drop(self.vmm);
+        self.code
+    }
+}
+
+/// Waits for the pod's end.
 pub(crate) fn wait(
     helpers: Helpers,
     signals: &SignalFd,
     commands: &mut UnixStream,
     mut mutable: Option<&mut Mutable<'_>>,
     manager: Option<ServiceManager>,
-) -> u8 {
+) -> Over {
     let mut pod = Running {
         vmm: Some(helpers.vmm),
+        vmm_keeps: helpers.vmm_keeps,
         relay: helpers.relay,
         file_servers: helpers.file_servers,
         manager,
@@ -104,6 +123,7 @@ impl Drop for TerminalModes {
 
 struct Running {
     vmm: Option<Child>,
+    vmm_keeps: bool,
     relay: Child,
     file_servers: Vec<FileServer>,
     manager: Option<ServiceManager>,
@@ -220,31 +240,37 @@ impl Running {
     }
 
     /// Kills what is left, and turns the end into an exit code.
-    fn end(self, end: End) -> u8 {
+    fn end(self, end: End) -> Over {
         if !matches!(end, End::Relay) {
             self.relay.kill();
         }
-        // A VMM whose relay is gone has nobody to say anything to.
-        drop(self.vmm);
+        // A VMM whose relay is gone has nobody to say anything to. No instruction of it runs any more.
+        let vmm = self.vmm.inspect(Child::kill);
+        let vmm = vmm.filter(|_| !self.vmm_keeps);
         drop(self.file_servers);
-        let ended = self.relay.wait();
-        match end {
-            End::Relay => match ended {
-                Ok(Ended::Code(code)) => code,
-                Ok(Ended::Signal(signal)) => {
-                    eprintln!("stage1: signal {signal} killed the relay");
-                    CODE_RUNTIME_FAILED
-                }
-                Err(error) => {
-                    eprintln!("stage1: relay: {:#}", anyhow::Error::from(error));
-                    CODE_RUNTIME_FAILED
-                }
-            },
-            End::Killed => Exit::Signal(9).code(),
-            End::Late => {
-                eprintln!("stage1: the pod did not end in time and was killed");
+        let code = exit_code(self.relay, &end);
+        Over { code, vmm }
+    }
+}
+
+fn exit_code(relay: Child, end: &End) -> u8 {
+    let ended = relay.wait();
+    match end {
+        End::Relay => match ended {
+            Ok(Ended::Code(code)) => code,
+            Ok(Ended::Signal(signal)) => {
+                eprintln!("stage1: signal {signal} killed the relay");
                 CODE_RUNTIME_FAILED
             }
+            Err(error) => {
+                eprintln!("stage1: relay: {:#}", anyhow::Error::from(error));
+                CODE_RUNTIME_FAILED
+            }
+        },
+        End::Killed => Exit::Signal(9).code(),
+        End::Late => {
+            eprintln!("stage1: the pod did not end in time and was killed");
+            CODE_RUNTIME_FAILED
         }
     }
 }

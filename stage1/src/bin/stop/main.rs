@@ -1,7 +1,7 @@
 //! stage1's `stop` entrypoint: ends a running pod, in order or by force.
 //!
-//! It is called in the pod's directory as `stop [--force] UUID`, and returns when the pod has ended and none of its processes is
-//! left, or when that takes too long. A pod that has ended already is what was asked for.
+//! It is called in the pod's directory as `stop [--force] UUID`, and returns when the pod has exited, by force also when none of its processes
+//! is left, or when that takes too long. A pod that has ended already is what was asked for.
 //!
 //! **Whom it signals.** A number in a file may be anybody's by now. So the process is opened first, and then asked whether it
 //! holds the pod's lock, exclusively and on this very directory, which the pod's supervisor alone does for longer than a move. A signal
@@ -44,27 +44,37 @@ fn main() -> ExitCode {
 fn stop(arguments: impl Iterator<Item = OsString>) -> Result<()> {
     let force = parse(arguments)?;
     let pod = File::open(".").context("open the pod's directory")?;
-    let (signal, limit) = match force {
-        true => (Signal::KILL, KILL_LIMIT),
-        false => (STOP_SIGNAL, STOP_LIMIT),
-    };
+    let limit = if force { KILL_LIMIT } else { STOP_LIMIT };
     let deadline = Instant::now() + limit;
     let Some(supervisor) = Supervisor::find(&pod, deadline)? else {
         return Ok(());
     };
-    // Killed, it cannot wait for its helpers, which the kernel kills in its place.
-    let helpers = if force {
-        supervisor.children()
-    } else {
-        Vec::new()
+    let ended = match force {
+        true => kill(&supervisor, deadline)?,
+        false => ask(&supervisor, deadline)?,
     };
-    supervisor.signal(signal).context("signal the pod")?;
-    for process in std::iter::once(supervisor.process()).chain(&helpers) {
-        if !supervisor::ends(process, deadline)? {
-            bail!("the pod did not end within {} s", limit.as_secs());
-        }
+    if !ended {
+        bail!("the pod did not end within {} s", limit.as_secs());
     }
     Ok(())
+}
+
+/// The supervisor sees to the end of all that it has started, and lets go of the lock.
+fn ask(supervisor: &Supervisor, deadline: Instant) -> Result<bool> {
+    supervisor.signal(STOP_SIGNAL).context("signal the pod")?;
+    supervisor::lets_go(deadline).context("wait for the pod's lock")
+}
+
+/// Killed, it cannot wait for its helpers, which the kernel kills in its place.
+fn kill(supervisor: &Supervisor, deadline: Instant) -> Result<bool> {
+    let helpers = supervisor.children();
+    supervisor.signal(Signal::KILL).context("signal the pod")?;
+    for process in std::iter::once(supervisor.process()).chain(&helpers) {
+        if !supervisor::ends(process, deadline)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Whether it is to be done by force. The UUID is said for the sake of those who look at processes: the directory is the pod.

@@ -5,6 +5,8 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -39,7 +41,7 @@ impl Supervisor {
             if Instant::now() > deadline {
                 bail!("no process of the pod is known, and its lock is held");
             }
-            std::thread::sleep(PAUSE);
+            thread::sleep(PAUSE);
         }
     }
 
@@ -145,6 +147,28 @@ fn is_locked() -> io::Result<bool> {
         Ok(()) => Ok(false),
         Err(Errno::WOULDBLOCK) => Ok(true),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Waits until nobody holds the pod's lock; false when that comes too late.
+pub(crate) fn lets_go(deadline: Instant) -> io::Result<bool> {
+    let directory = File::open(".")?;
+    let (sender, freed) = mpsc::channel();
+    // The kernel wakes it. It ends with this process.
+    thread::Builder::new().spawn(move || {
+        let taken = loop {
+            match flock(&directory, FlockOperation::LockShared) {
+                Err(Errno::INTR) => {}
+                taken => break taken,
+            }
+        };
+        drop(directory);
+        // Nobody listens any more when it comes too late.
+        let _ = sender.send(taken);
+    })?;
+    match freed.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        Ok(taken) => Ok(taken.map(|()| true)?),
+        Err(_) => Ok(false),
     }
 }
 
