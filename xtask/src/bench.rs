@@ -17,6 +17,7 @@ mod native;
 mod pods;
 mod report;
 mod statistics;
+mod trace;
 mod vmm;
 mod volumes;
 

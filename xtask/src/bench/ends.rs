@@ -1,17 +1,18 @@
 //! How fast pods are stopped, waited for, and listed.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::attempt::{Attempt, until_done};
-use super::clock::{milliseconds_since, now_ns};
+use super::clock::{milliseconds, milliseconds_since, now_ns};
 use super::pods::{Pods, RunningPod};
 use super::statistics::Series;
+use super::trace::Trace;
 
 /// What the target for `list` names.
 const LISTED_PODS: usize = 1000;
@@ -19,10 +20,13 @@ const LISTED_PODS: usize = 1000;
 /// A command that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// Between two looks at a process that starts. Long enough for it to wait in the end, too.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// What `list` reads of a pod that has exited.
 const LISTED_FILES: [&str; 3] = ["pod", "pod-created", "appsinfo/busybox/manifest"];
 
-/// From `bulkhead stop` to its end, when the pod's state is exited, and from a pod's end to that of `status --wait`.
+/// What `bulkhead stop` takes, and what is left for it after the app's exit; and from a pod's end to that of `status --wait`.
 pub(super) fn measure(pods: &Pods, runs: usize, series: &mut Series) -> Result<()> {
     for stage1 in ["kvm", "container"] {
         // The first round fills page caches.
@@ -30,57 +34,111 @@ pub(super) fn measure(pods: &Pods, runs: usize, series: &mut Series) -> Result<(
             let stop = until_done("a pod to stop", || stop_once(pods, stage1))?;
             let wait = until_done("a pod to wait for", || wait_once(pods, stage1))?;
             if round > 0 {
-                series.add(&format!("stop.{stage1}.whole_command_ms"), stop);
-                series.add(&format!("wait.{stage1}.pod_end→command_end_ms"), wait);
+                let mut add = |name, value| series.add(&format!("{name}_ms"), value);
+                add(format!("stop.{stage1}.whole_command"), stop.command);
+                add(
+                    format!("stop.{stage1}.app_exit→command_end"),
+                    stop.to_command,
+                );
+                add(format!("stop.{stage1}.app_exit→run_end"), stop.to_run);
+                add(format!("wait.{stage1}.pod_done→command_end"), wait);
             }
         }
     }
     Ok(())
 }
 
-fn stop_once(pods: &Pods, stage1: &str) -> Result<Attempt<f64>> {
-    let Attempt::Done((_pod, uuid)) = start(pods, stage1)? else {
+/// In milliseconds.
+struct Stop {
+    command: f64,
+    /// From the app's exit to the command's end, when the pod's state is exited.
+    to_command: f64,
+    /// From the app's exit to the end of the pod's own process, when nothing is left of its machine.
+    to_run: f64,
+}
+
+fn stop_once(pods: &Pods, stage1: &str) -> Result<Attempt<Stop>> {
+    let Attempt::Done(pod) = start(pods, stage1)? else {
         return Ok(Attempt::Hung);
     };
     let start = now_ns();
-    let stop = call(pods, &["stop", &uuid]).spawn();
+    let stop = call(pods, &["stop", &pod.uuid]).spawn();
     let mut stop = RunningPod(stop.context("start bulkhead stop")?);
     if !stop.ends_within(LIMIT)? {
         return Ok(Attempt::Hung);
     }
-    let took = milliseconds_since(start);
+    let stopped = now_ns();
     let status = stop.0.wait()?;
     if !status.success() {
         bail!("bulkhead stop: {status}");
     }
-    Ok(Attempt::Done(took))
+    if !pod.run.ends_within(LIMIT)? {
+        return Ok(Attempt::Hung);
+    }
+    let gone = now_ns();
+    let exit = Trace::take(&pod.trace)?.phase("app-exit")?;
+    Ok(Attempt::Done(Stop {
+        command: milliseconds(start, stopped),
+        to_command: milliseconds(exit, stopped),
+        to_run: milliseconds(exit, gone),
+    }))
 }
 
 fn wait_once(pods: &Pods, stage1: &str) -> Result<Attempt<f64>> {
-    let Attempt::Done((pod, uuid)) = start(pods, stage1)? else {
+    let Attempt::Done(pod) = start(pods, stage1)? else {
         return Ok(Attempt::Hung);
     };
-    let waiter = call(pods, &["status", "--wait", &uuid]).spawn();
+    let waiter = call(pods, &["status", "--wait", &pod.uuid]).spawn();
     let waiter = RunningPod(waiter.context("start bulkhead status")?);
-    kill_process(Pid::from_child(&pod.0), Signal::TERM)?;
-    if !pod.ends_within(LIMIT)? {
+    // Its start is not what is measured.
+    if !watches(waiter.0.id()) {
+        return Ok(Attempt::Hung);
+    }
+    kill_process(Pid::from_child(&pod.run.0), Signal::TERM)?;
+    if !waiter.ends_within(LIMIT)? {
         return Ok(Attempt::Hung);
     }
     let end = now_ns();
-    match waiter.ends_within(LIMIT)? {
-        true => Ok(Attempt::Done(milliseconds_since(end))),
-        false => Ok(Attempt::Hung),
-    }
+    let done = Trace::take(&pod.trace)?.phase("pod-done")?;
+    Ok(Attempt::Done(milliseconds(done, end)))
 }
 
-/// A pod whose app has started and waits, and its UUID.
-fn start(pods: &Pods, stage1: &str) -> Result<Attempt<(RunningPod, String)>> {
+/// Whether a process comes to wait for notices of files within the limit.
+fn watches(pid: u32) -> bool {
+    let descriptors = Path::new("/proc").join(pid.to_string()).join("fd");
+    let has_notices = || {
+        let descriptors = fs::read_dir(&descriptors).into_iter().flatten().flatten();
+        let mut targets = descriptors.filter_map(|one| fs::read_link(one.path()).ok());
+        targets.any(|target| target == Path::new("anon_inode:inotify"))
+    };
+    let limit = Instant::now() + LIMIT;
+    while Instant::now() < limit {
+        if has_notices() {
+            return true;
+        }
+        std::thread::sleep(PAUSE);
+    }
+    false
+}
+
+/// A pod whose app has started and waits.
+struct IdlePod {
+    run: RunningPod,
+    uuid: String,
+    trace: PathBuf,
+}
+
+fn start(pods: &Pods, stage1: &str) -> Result<Attempt<IdlePod>> {
+    let trace = pods.data.join("trace-end");
+    // Of a pod that hung.
+    let _ = fs::remove_file(&trace);
     let uuid = prepare(pods, &format!("--stage1={stage1}"))?;
-    let pod = call(pods, &["run-prepared", &uuid]).spawn();
-    let pod = RunningPod(pod.context("start an idle pod")?);
+    let mut run = call(pods, &["run-prepared", &uuid]);
+    run.arg("--trace").arg(&trace);
+    let run = RunningPod(run.spawn().context("start an idle pod")?);
     let ready = call(pods, &["status", "--wait-ready=20s", &uuid]).status()?;
     match ready.success() {
-        true => Ok(Attempt::Done((pod, uuid))),
+        true => Ok(Attempt::Done(IdlePod { run, uuid, trace })),
         false => Ok(Attempt::Hung),
     }
 }

@@ -1,6 +1,5 @@
 //! From `bulkhead run` to the app's exit, phase by phase, and what an idle pod holds.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,6 +14,7 @@ use super::clock::{milliseconds, now_ns};
 use super::exits;
 use super::memory::{self, Memory};
 use super::statistics::Series;
+use super::trace::Trace;
 
 /// What a pod is run from.
 pub(super) struct Pods {
@@ -136,9 +136,7 @@ fn start_once(pods: &Pods, size: Size) -> Result<Attempt<(Trace, u64, u64)>> {
         let errors = fs::read_to_string(&errors)?;
         bail!("a pod of /bin/true: {status}\n{errors}");
     }
-    let text = fs::read_to_string(&trace).context("read the trace of a start")?;
-    fs::remove_file(&trace)?;
-    Ok(Attempt::Done((Trace::parse(&text), start, end)))
+    Ok(Attempt::Done((Trace::take(&trace)?, start, end)))
 }
 
 fn add_phases(trace: &Trace, size: Size, start: u64, end: u64, series: &mut Series) -> Result<()> {
@@ -302,56 +300,4 @@ fn processes(supervisor: u32) -> Result<Vec<(String, u32)>> {
 )]
 fn as_figure(kib: u64) -> f64 {
     kib as f64
-}
-
-/// `phase NAME NANOSECONDS` and `count NAME VALUE` lines.
-#[derive(Debug, Default)]
-struct Trace {
-    phases: BTreeMap<String, u64>,
-    counts: Vec<(String, f64)>,
-}
-
-impl Trace {
-    fn parse(text: &str) -> Self {
-        let mut trace = Self::default();
-        for line in text.lines() {
-            let words: Vec<_> = line.split_whitespace().collect();
-            match words[..] {
-                ["phase", name, time] => {
-                    if let Ok(time) = time.parse() {
-                        // The first app's is the one that counts.
-                        trace.phases.entry(name.to_owned()).or_insert(time);
-                    }
-                }
-                ["count", name, value] => {
-                    if let Ok(value) = value.parse() {
-                        trace.counts.push((name.to_owned(), value));
-                    }
-                }
-                _ => {}
-            }
-        }
-        trace
-    }
-
-    fn phase(&self, name: &str) -> Result<u64> {
-        self.phases
-            .get(name)
-            .copied()
-            .with_context(|| format!("the trace has no phase {name:?}"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn traces_are_read_line_by_line() {
-        let trace =
-            Trace::parse("phase app-exec 5\nphase app-exec 9\ncount kvm.exits 12\nrubbish\n");
-        assert_eq!(trace.phase("app-exec").unwrap(), 5);
-        assert_eq!(trace.counts, [("kvm.exits".to_owned(), 12.0)]);
-        assert!(trace.phase("pod-done").is_err());
-    }
 }
