@@ -86,87 +86,106 @@ impl Server {
     }
 }
 
+/// What is asked for: a path, and the first byte of a range.
+struct Asked {
+    path: String,
+    from: Option<usize>,
+}
+
+impl Asked {
+    fn hear(client: &TcpStream) -> std::io::Result<Self> {
+        let mut lines = BufReader::new(client).lines();
+        let request = lines.next().unwrap_or(Ok(String::new()))?;
+        let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
+        let mut from = None;
+        for line in lines {
+            let line = line?.to_ascii_lowercase();
+            if line.is_empty() {
+                break;
+            }
+            if let Some(range) = line.strip_prefix("range: bytes=") {
+                from = range.trim_end_matches('-').parse().ok();
+            }
+        }
+        Ok(Self { path, from })
+    }
+
+    fn is_of_manifest(&self) -> bool {
+        self.path.contains("/manifests/")
+    }
+}
+
 fn answer(
-    mut client: &TcpStream,
+    client: &TcpStream,
     manner: Manner,
     files: &HashMap<String, Vec<u8>>,
     log: &Mutex<Vec<String>>,
 ) -> std::io::Result<()> {
-    let mut lines = BufReader::new(client).lines();
-    let request = lines.next().unwrap_or(Ok(String::new()))?;
-    let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
-    let mut from = None;
-    for line in lines {
-        let line = line?;
-        if line.is_empty() {
-            break;
-        }
-        let line = line.to_ascii_lowercase();
-        if let Some(range) = line.strip_prefix("range: bytes=") {
-            from = range.trim_end_matches('-').parse::<usize>().ok();
-        }
-    }
-    let name = path.rsplit('/').next().unwrap_or_default();
-    let is_blob = path.contains("/blobs/");
+    let asked = Asked::hear(client)?;
     let times = {
         let mut log = log.lock().unwrap();
-        log.push(from.map(|from| from.to_string()).unwrap_or_default());
+        log.push(asked.from.map(|from| from.to_string()).unwrap_or_default());
         log.len()
     };
     match manner {
-        Manner::Nonsense => return client.write_all(b"220 mail.example ESMTP\r\n"),
+        Manner::Nonsense => say(client, b"220 mail.example ESMTP\r\n"),
         Manner::RedirectsForEver => {
-            return write!(
-                client,
-                "HTTP/1.1 307 Go\r\nLocation: {path}\r\nContent-Length: 0\r\n\r\n"
-            );
+            let location = format!("Location: {}\r\nContent-Length: 0", asked.path);
+            head(client, "307 Go", &location)
         }
-        Manner::InTroubleTwice if path.contains("/manifests/") && times < 5 => {
-            return write!(
-                client,
-                "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-            );
+        Manner::InTroubleTwice if asked.is_of_manifest() && times < 5 => {
+            head(client, "503 Busy", "Content-Length: 0")
         }
-        Manner::EndlessManifest if path.contains("/manifests/") => {
-            write!(client, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")?;
+        Manner::EndlessManifest if asked.is_of_manifest() => {
+            head(client, "200 OK", "Server: endless")?;
             loop {
-                client.write_all(&[b' '; 64 << 10])?;
+                say(client, &[b' '; 64 << 10])?;
             }
         }
-        _ => {}
+        _ => file(client, manner, &asked, files),
     }
+}
+
+fn file(
+    client: &TcpStream,
+    manner: Manner,
+    asked: &Asked,
+    files: &HashMap<String, Vec<u8>>,
+) -> std::io::Result<()> {
+    let name = asked.path.rsplit('/').next().unwrap_or_default();
     let Some(bytes) = files.get(name) else {
-        let status = if path == "/v2/" {
-            "200 OK"
-        } else {
-            "404 Not Found"
+        let status = match asked.path.as_str() {
+            "/v2/" => "200 OK",
+            _ => "404 Not Found",
         };
-        return write!(
-            client,
-            "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-        );
+        return head(client, status, "Content-Length: 0");
     };
-    let from = from.filter(|_| manner != Manner::BreaksOffAndBeginsAnew);
+    let begins_anew = manner == Manner::BreaksOffAndBeginsAnew;
+    let from = asked.from.filter(|_| !begins_anew);
     let mut body = bytes[from.unwrap_or(0)..].to_vec();
-    let status = if from.is_some() {
-        "206 Partial Content"
-    } else {
-        "200 OK"
-    };
-    if manner == Manner::SendsMore && is_blob {
+    if manner == Manner::SendsMore && !asked.is_of_manifest() {
         body.push(b'!');
     }
-    write!(
-        client,
-        "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        body.len()
-    )?;
-    let breaks_off = matches!(manner, Manner::BreaksOff | Manner::BreaksOffAndBeginsAnew);
+    let status = match from {
+        Some(_) => "206 Partial Content",
+        None => "200 OK",
+    };
+    head(client, status, &format!("Content-Length: {}", body.len()))?;
+    let breaks_off = begins_anew || manner == Manner::BreaksOff;
     let end = match breaks_off && body.len() > 1 << 20 {
         true => 1 << 20,
         false => body.len(),
     };
-    client.write_all(&body[..end])
+    say(client, &body[..end])
+}
+
+fn head(client: &TcpStream, status: &str, field: &str) -> std::io::Result<()> {
+    let text = format!("HTTP/1.1 {status}\r\n{field}\r\nConnection: close\r\n\r\n");
+    say(client, text.as_bytes())
+}
+
+fn say(mut client: &TcpStream, bytes: &[u8]) -> std::io::Result<()> {
+    client.write_all(bytes)
 }
 
 #[test]
