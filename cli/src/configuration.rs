@@ -3,6 +3,8 @@
 //! ```text
 //! DIRECTORY/paths.d/*.json    where data and installed stage1 images are
 //! DIRECTORY/stage1.d/*.json   which stage1 image runs pods
+//! DIRECTORY/auth.d/*.json     who asks registries
+//! DIRECTORY/registries.d/*.json  how they are spoken to
 //! ```
 //!
 //! There are up to three directories; what a later one says takes the place of what an earlier one says, field by field. In one directory a
@@ -10,7 +12,9 @@
 
 mod command;
 mod files;
+mod logins;
 mod paths;
+mod registries;
 mod stage1;
 
 use std::path::Path;
@@ -18,7 +22,9 @@ use std::path::Path;
 pub(crate) use self::command::ConfigOptions;
 pub(crate) use self::files::ConfigurationError;
 use self::files::{File, Problem};
+pub(crate) use self::logins::{Login, Logins};
 pub(crate) use self::paths::Paths;
+pub(crate) use self::registries::RegistryRules;
 pub(crate) use self::stage1::{DefaultStage1, Stage1Name};
 
 /// The vendor's directory.
@@ -29,14 +35,24 @@ pub(crate) const LOCAL_DIRECTORY: &str = "/etc/bulkhead";
 /// The version of every kind that there is.
 const VERSION: &str = "v1";
 
-/// The subdirectory of files of each kind.
-const KINDS: [(&str, &str); 2] = [("paths.d", paths::KIND), ("stage1.d", stage1::KIND)];
+/// The subdirectories, and the kinds of files in each.
+const KINDS: [(&str, &[&str]); 4] = [
+    ("paths.d", &[paths::KIND]),
+    ("stage1.d", &[stage1::KIND]),
+    ("auth.d", &[logins::KIND, AUTH]),
+    ("registries.d", &[registries::KIND]),
+];
+
+/// Who asks for App Container images: nobody does yet.
+const AUTH: &str = "auth";
 
 /// What results of all directories.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Configuration {
     pub(crate) paths: Paths,
     pub(crate) stage1: DefaultStage1,
+    pub(crate) logins: Logins,
+    pub(crate) registries: RegistryRules,
 }
 
 impl Configuration {
@@ -47,25 +63,29 @@ impl Configuration {
             let one = Self::of_directory(directory)?;
             all.paths.override_with(one.paths);
             all.stage1.override_with(one.stage1);
+            all.logins.override_with(one.logins);
+            all.registries.override_with(one.registries);
         }
         Ok(all)
     }
 
     fn of_directory(directory: &Path) -> Result<Self, ConfigurationError> {
         let mut one = Self::default();
-        for (subdirectory, kind) in KINDS {
+        for (subdirectory, kinds) in KINDS {
             for file in files::list(&directory.join(subdirectory))? {
-                let file = File::read(&file, kind)?;
-                one.take(kind, &file)
-                    .map_err(|problem| file.wrong(problem))?;
+                let file = File::read(&file, kinds)?;
+                one.take(&file).map_err(|problem| file.wrong(problem))?;
             }
         }
         Ok(one)
     }
 
-    fn take(&mut self, kind: &str, file: &File) -> Result<(), Problem> {
-        match kind {
+    fn take(&mut self, file: &File) -> Result<(), Problem> {
+        match file.kind() {
             paths::KIND => self.paths.take(file.fields()?),
+            logins::KIND => self.logins.take(file.fields()?),
+            registries::KIND => self.registries.take(file.fields()?),
+            AUTH => Ok(()),
             _ => self.stage1.take(file.fields()?),
         }
     }

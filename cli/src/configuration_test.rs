@@ -74,7 +74,10 @@ fn what_is_no_configuration_says_nothing() {
     let directory = directory(&[
         ("paths.d/README", "not JSON"),
         ("paths.d/deeper/a.json", "not JSON"),
-        ("auth.d/a.json", "of a kind that is not read yet"),
+        (
+            "auth.d/a.json",
+            r#"{"rktKind": "auth", "rktVersion": "v1", "domains": ["example.com"]}"#,
+        ),
         ("paths.d/a.json", &paths(r#""data": "", "unknown": 1"#)),
     ]);
     std::os::unix::fs::symlink("/dev/null", directory.path().join("paths.d/l.json")).unwrap();
@@ -154,5 +157,69 @@ fn what_makes_no_sense_is_named_with_its_file() {
     stage1(
         r#""location": "ftp://a""#,
         "location \"ftp://a\" has a scheme that is none of file, docker, http and https",
+    );
+}
+
+fn login(registry: &str, user: &str) -> String {
+    format!(
+        r#"{{"rktKind": "dockerAuth", "rktVersion": "v1", "registries": ["{registry}"],
+            "credentials": {{"user": "{user}", "password": "secret"}}}}"#
+    )
+}
+
+#[test]
+fn each_registry_has_the_user_of_the_last_directory() {
+    let system = directory(&[
+        ("auth.d/a.json", &login("quay.io", "system")),
+        ("auth.d/b.json", &login("index.docker.io", "system")),
+    ]);
+    let local = directory(&[("auth.d/a.json", &login("quay.io", "local"))]);
+    let read = Configuration::read(&[system.path(), local.path()]).unwrap();
+    let user = |host| read.logins.of(host).map(|login| login.user.as_str());
+    assert_eq!(user("quay.io"), Some("local"));
+    assert_eq!(user("docker.io"), Some("system"));
+    assert_eq!(user("example.com"), None);
+    assert!(!format!("{read:?}").contains("secret"));
+}
+
+#[test]
+fn logins_that_make_no_sense_are_named() {
+    refused(
+        &[
+            ("auth.d/a.json", &login("a.io", "u")),
+            ("auth.d/b.json", &login("a.io", "u")),
+        ],
+        "registry \"a.io\" has a user by another file",
+    );
+    refused(
+        &[("auth.d/a.json", &login("a.io", ""))],
+        "it has no credentials with a user",
+    );
+    let none = r#"{"rktKind": "dockerAuth", "rktVersion": "v1", "credentials": {"user": "u", "password": "p"}}"#;
+    refused(&[("auth.d/a.json", none)], "it has no registries");
+    refused(
+        &[("auth.d/a.json", &paths(r#""data": "/a""#))],
+        "files of this directory have \"dockerAuth\" or \"auth\"",
+    );
+}
+
+#[test]
+fn what_is_unusual_of_a_registry_is_said_field_by_field() {
+    let rules = |fields: &str| {
+        format!(
+            r#"{{"rktKind": "registry", "rktVersion": "v1", "registries": ["a.io"], {fields}}}"#
+        )
+    };
+    let system = directory(&[("registries.d/a.json", &rules(r#""authorities": "/ca.pem""#))]);
+    let local = directory(&[("registries.d/a.json", &rules(r#""plainHttp": true"#))]);
+    let read = Configuration::read(&[system.path(), local.path()]).unwrap();
+    let rules_of = read.registries.of("a.io");
+    assert_eq!(rules_of.plain_http, Some(true));
+    assert_eq!(rules_of.authorities, Some(PathBuf::from("/ca.pem")));
+    assert_eq!(read.registries.of("b.io").plain_http, None);
+    let relative = rules(r#""authorities": "ca.pem""#);
+    refused(
+        &[("registries.d/a.json", &relative)],
+        "authorities \"ca.pem\" is not an absolute path",
     );
 }

@@ -12,6 +12,7 @@ use bulkhead_image::{Access, Credentials, Registries, RegistryReference};
 use docker_credential::{CredentialRetrievalError, DockerCredential};
 
 use crate::arguments::{GlobalOptions, InsecureOption};
+use crate::configuration::Login;
 use crate::programs;
 use crate::progress;
 
@@ -46,11 +47,16 @@ pub(crate) fn registries(
 
 fn access(global: &GlobalOptions, host: &str) -> Result<Access> {
     let insecure = |check| global.leaves_out_of_fetching(check);
+    let rules = global.configuration.registries.of(host);
     Ok(Access {
-        plain_http: insecure(InsecureOption::Http) || is_loopback(host),
+        plain_http: insecure(InsecureOption::Http)
+            || rules.plain_http.unwrap_or_else(|| is_loopback(host)),
         any_certificate: insecure(InsecureOption::Tls),
-        authorities: authorities(host)?,
-        credentials: credentials(host)?,
+        authorities: authorities(host, rules.authorities)?,
+        credentials: match global.configuration.logins.of(host) {
+            Some(login) => of_login(login)?,
+            None => credentials(host)?,
+        },
     })
 }
 
@@ -67,22 +73,24 @@ fn is_loopback(host: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-/// The certificates that Docker and podman would trust for this host too.
-fn authorities(host: &str) -> Result<String> {
-    let mut all = String::new();
+/// The certificates that Docker and podman would trust for this host too, and those of the configuration.
+fn authorities(host: &str, configured: Option<PathBuf>) -> Result<String> {
+    let mut files: Vec<PathBuf> = configured.into_iter().collect();
     for directory in CERTIFICATES {
-        for file in certificates(&Path::new(directory).join(host))? {
-            let context = || format!("read {}", file.display());
-            let text = fs::File::open(&file).and_then(|file| {
-                let mut text = String::new();
-                file.take(MAX_CERTIFICATES + 1).read_to_string(&mut text)?;
-                Ok(text)
-            });
-            all.push_str(&text.with_context(context)?);
-            all.push('\n');
-            if all.len() as u64 > MAX_CERTIFICATES {
-                bail!("its certificates are more than {MAX_CERTIFICATES} bytes");
-            }
+        files.extend(certificates(&Path::new(directory).join(host))?);
+    }
+    let mut all = String::new();
+    for file in files {
+        let context = || format!("read {}", file.display());
+        let text = fs::File::open(&file).and_then(|file| {
+            let mut text = String::new();
+            file.take(MAX_CERTIFICATES + 1).read_to_string(&mut text)?;
+            Ok(text)
+        });
+        all.push_str(&text.with_context(context)?);
+        all.push('\n');
+        if all.len() as u64 > MAX_CERTIFICATES {
+            bail!("its certificates are more than {MAX_CERTIFICATES} bytes");
         }
     }
     Ok(all)
@@ -99,6 +107,14 @@ fn certificates(directory: &Path) -> Result<Vec<PathBuf>> {
     paths.retain(|path| path.extension().is_some_and(|ending| ending == "crt"));
     paths.sort();
     Ok(paths)
+}
+
+fn of_login(login: &Login) -> Result<Credentials> {
+    let text = |text: &str| text.try_into();
+    Ok(Credentials::Basic {
+        user: text(&login.user).context("the user name of the configuration")?,
+        password: text(&login.password.0).context("the password of the configuration")?,
+    })
 }
 
 /// What `docker login` or `podman login` has left, in a file or with a credential helper.

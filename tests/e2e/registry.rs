@@ -33,7 +33,7 @@ impl Registry {
             root.display()
         );
         fs::write(&configuration, text).unwrap();
-        let process = Command::new("docker-registry")
+        let mut process = Command::new("docker-registry")
             .arg("serve")
             .arg(&configuration)
             .stdout(Stdio::null())
@@ -42,6 +42,8 @@ impl Registry {
             .expect("run docker-registry");
         // It listens when it can be connected to; nobody tells of it.
         while TcpStream::connect(&host).is_err() {
+            let ended = process.try_wait().unwrap();
+            assert!(ended.is_none(), "docker-registry: {ended:?}");
             std::thread::yield_now();
         }
         Self {

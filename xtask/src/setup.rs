@@ -55,9 +55,9 @@ pub(crate) const JUDGES: Packages = Packages {
     backports: &[],
 };
 
-/// A registry, which the tests fill with skopeo, and passwords for it.
+/// A registry, which the tests fill with skopeo, and passwords and certificates for it.
 pub(crate) const REGISTRY: Packages = Packages {
-    release: &["apache2-utils", "docker-registry"],
+    release: &["apache2-utils", "docker-registry", "openssl"],
     backports: &[],
 };
 

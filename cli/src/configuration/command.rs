@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
 
-use super::{DefaultStage1, Paths, VERSION, paths, stage1};
+use super::{DefaultStage1, Paths, VERSION, logins, paths, registries, stage1};
 use crate::arguments::GlobalOptions;
 use crate::stage1::installed;
 
@@ -46,6 +46,8 @@ struct Entry<'a> {
 enum Fields<'a> {
     Paths(Paths),
     Stage1(&'a DefaultStage1),
+    Login(logins::Fields),
+    Registry(registries::Fields),
 }
 
 impl ConfigOptions {
@@ -60,11 +62,16 @@ impl ConfigOptions {
             rkt_kind,
             fields,
         };
-        let default = &global.configuration.stage1;
+        let configuration = &global.configuration;
+        let default = &configuration.stage1;
         let mut stage0 = vec![entry(paths::KIND, Fields::Paths(paths))];
         if *default != DefaultStage1::default() {
             stage0.push(entry(stage1::KIND, Fields::Stage1(default)));
         }
+        let logins = configuration.logins.fields();
+        stage0.extend(logins.map(|fields| entry(logins::KIND, Fields::Login(fields))));
+        let rules = configuration.registries.fields();
+        stage0.extend(rules.map(|fields| entry(registries::KIND, Fields::Registry(fields))));
         let stages = Stages { stage0 };
         let text = match self.pretty_print {
             true => serde_json::to_string_pretty(&stages),

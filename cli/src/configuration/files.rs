@@ -31,8 +31,11 @@ pub(crate) enum Problem {
     TooLong,
     #[error("it has no {0}")]
     Missing(&'static str),
-    #[error("its rktKind is \"{found}\", and files of this directory have \"{wanted}\"")]
-    Kind { found: String, wanted: &'static str },
+    #[error("its rktKind is \"{found}\", and files of this directory have \"{}\"", wanted.join("\" or \""))]
+    Kind {
+        found: String,
+        wanted: &'static [&'static str],
+    },
     #[error("its rktVersion \"{0}\" is not known for its rktKind, \"{VERSION}\" is")]
     Version(String),
     #[error("{0} is specified by another file of this directory already")]
@@ -73,6 +76,7 @@ pub(super) fn list(directory: &Path) -> Result<Vec<PathBuf>, ConfigurationError>
 /// A file of the kind that its directory is for.
 pub(super) struct File {
     path: PathBuf,
+    kind: &'static str,
     bytes: Vec<u8>,
 }
 
@@ -86,7 +90,11 @@ struct Header {
 }
 
 impl File {
-    pub(super) fn read(path: &Path, kind: &'static str) -> Result<Self, ConfigurationError> {
+    /// Of one of these kinds.
+    pub(super) fn read(
+        path: &Path,
+        kinds: &'static [&'static str],
+    ) -> Result<Self, ConfigurationError> {
         let mut bytes = Vec::new();
         let read =
             fs::File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes));
@@ -94,20 +102,29 @@ impl File {
             path: path.to_owned(),
             source,
         })?;
-        let file = Self {
+        let mut file = Self {
             path: path.to_owned(),
+            kind: kinds[0],
             bytes,
         };
         if length as u64 > BYTES_MAX {
             return Err(file.wrong(Problem::TooLong));
         }
-        match file.check(kind) {
-            Ok(()) => Ok(file),
+        match file.check(kinds) {
+            Ok(kind) => {
+                file.kind = kind;
+                Ok(file)
+            }
             Err(problem) => Err(file.wrong(problem)),
         }
     }
 
-    fn check(&self, kind: &'static str) -> Result<(), Problem> {
+    /// Which of the kinds it is.
+    pub(super) fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    fn check(&self, kinds: &'static [&'static str]) -> Result<&'static str, Problem> {
         let header: Header = self.fields()?;
         if header.rkt_kind.is_empty() {
             return Err(Problem::Missing("rktKind"));
@@ -115,14 +132,15 @@ impl File {
         if header.rkt_version.is_empty() {
             return Err(Problem::Missing("rktVersion"));
         }
-        if header.rkt_kind != kind {
+        let kind = kinds.iter().find(|kind| **kind == header.rkt_kind);
+        let Some(kind) = kind else {
             return Err(Problem::Kind {
                 found: header.rkt_kind,
-                wanted: kind,
+                wanted: kinds,
             });
-        }
+        };
         match header.rkt_version.as_str() {
-            VERSION => Ok(()),
+            VERSION => Ok(kind),
             _ => Err(Problem::Version(header.rkt_version)),
         }
     }

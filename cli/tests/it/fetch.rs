@@ -30,19 +30,24 @@ impl Registry {
         let host = format!("127.0.0.1:{port}");
         let root = directory.path().join("data");
         let text = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '{host}'}}\n{more}",
+            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp:\n  addr: '{host}'\n{more}",
             root.display()
         );
         let configuration = directory.path().join("registry.yml");
         fs::write(&configuration, text).unwrap();
-        let process = Command::new("docker-registry")
+        let mut process = Command::new("docker-registry")
             .arg("serve")
             .arg(&configuration)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("run docker-registry: cargo xtask test installs it");
-        wait_for(&host);
+        // It listens when it can be connected to; nobody tells of it.
+        while std::net::TcpStream::connect(&host).is_err() {
+            let ended = process.try_wait().unwrap();
+            assert!(ended.is_none(), "docker-registry: {ended:?}");
+            std::thread::yield_now();
+        }
         Self {
             process,
             directory,
@@ -83,13 +88,6 @@ impl Drop for Registry {
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
-}
-
-/// It listens when it can be connected to; nobody tells of it.
-fn wait_for(host: &str) {
-    while std::net::TcpStream::connect(host).is_err() {
-        std::thread::yield_now();
-    }
 }
 
 pub(crate) fn write_layout(layout: &Path, layers: &[(&str, &[u8])]) {
@@ -324,4 +322,70 @@ fn a_registry_that_wants_a_password_gets_the_one_of_docker_s_file() {
     refuses(&fetch(), "the registry does not let us in");
     login("secret");
     succeeds(&fetch());
+    // The configuration wins over what Docker has left.
+    fixture.configure(
+        "local/auth.d/a.json",
+        &json!({"registries": [closed.host], "credentials": {"user": "user", "password": "wrong"}}),
+    );
+    refuses(
+        &fetch_with(&fixture, &image),
+        "the registry does not let us in",
+    );
+    fixture.configure(
+        "local/auth.d/a.json",
+        &json!({"registries": [closed.host], "credentials": {"user": "user", "password": "secret"}}),
+    );
+    succeeds(&fetch_with(&fixture, &image));
+}
+
+/// With the configuration of the directory `local`.
+fn fetch_with(fixture: &Fixture, image: &str) -> Output {
+    let mut command = fixture.command();
+    command.arg("--local-config").arg(fixture.path("local"));
+    command.args(["fetch", image]).output().unwrap()
+}
+
+/// An authority, and a certificate of it for this host: `ca.pem`, `host.pem`, `host.key`.
+fn certificates(directory: &Path) {
+    fs::write(directory.join("san"), "subjectAltName=IP:127.0.0.1\n").unwrap();
+    let script = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.pem &&
+        openssl req -newkey rsa:2048 -nodes -subj /CN=host -keyout host.key -out host.csr &&
+        openssl x509 -req -in host.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile san -out host.pem";
+    let made = Command::new("sh")
+        .args(["-ec", script])
+        .current_dir(directory)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", text(&made.stderr));
+}
+
+#[test]
+fn a_registry_is_trusted_by_the_authority_that_the_configuration_names_and_no_other() {
+    let fixture = Fixture::new();
+    let directory = TempDir::new().unwrap();
+    certificates(directory.path());
+    let file = |name: &str| directory.path().join(name).display().to_string();
+    let registry = Registry::with(&format!(
+        "  tls: {{certificate: {}, key: {}}}\n",
+        file("host.pem"),
+        file("host.key")
+    ));
+    let image = registry.push("app:v1", &[("bin/app", b"program")]);
+    let rules = |fields: &Value| {
+        let mut all = json!({"registries": [registry.host], "plainHttp": false});
+        let fields = fields.as_object().unwrap().clone();
+        all.as_object_mut().unwrap().extend(fields);
+        fixture.configure("local/registries.d/a.json", &all);
+    };
+    rules(&json!({}));
+    refuses(&fetch_with(&fixture, &image), "invalid peer certificate");
+    rules(&json!({"authorities": file("host.pem")}));
+    refuses(&fetch_with(&fixture, &image), "invalid peer certificate");
+    rules(&json!({"authorities": file("ca.pem")}));
+    succeeds(&fetch_with(&fixture, &image));
+    rules(&json!({}));
+    let mut command = fixture.command();
+    command.arg("--local-config").arg(fixture.path("local"));
+    command.args(["--insecure-options=tls", "fetch", &image]);
+    succeeds(&command.output().unwrap());
 }

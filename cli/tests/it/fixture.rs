@@ -120,10 +120,13 @@ impl Fixture {
     pub(crate) fn configure(&self, name: &str, fields: &Value) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let kind = match name.contains("/paths.d/") {
-            true => "paths",
-            false => "stage1",
-        };
+        let kinds = [
+            ("/paths.d/", "paths"),
+            ("/auth.d/", "dockerAuth"),
+            ("/registries.d/", "registry"),
+        ];
+        let kind = kinds.iter().find(|(part, _)| name.contains(part));
+        let kind = kind.map_or("stage1", |(_, kind)| kind);
         let mut file = json!({"rktKind": kind, "rktVersion": "v1"});
         let fields = fields.as_object().unwrap().clone();
         file.as_object_mut().unwrap().extend(fields);
