@@ -12,6 +12,7 @@ use crate::doctor::DoctorOptions;
 use crate::examples;
 use crate::fetch::FetchOptions;
 use crate::generated::{CompletionOptions, ManOptions};
+use crate::image::{ImageArguments, ImageCommand};
 use crate::pods::PodCommand;
 use crate::report::UsageError;
 use crate::run::RunPreparedOptions;
@@ -166,6 +167,9 @@ enum Command {
     /// Run pods whose apps come and go, and add, start, stop and remove apps
     #[command(after_help = examples::APP)]
     App(AppArguments),
+    /// List, remove, check and copy the images of the store
+    #[command(after_help = examples::IMAGE)]
+    Image(ImageArguments),
     /// Print the configuration that results of all files and flags
     Config(ConfigOptions),
     /// Bring images into the store
@@ -195,6 +199,8 @@ pub(crate) enum Request {
     App(GlobalOptions, AppCommand),
     /// Add an app to a pod.
     AddApp(GlobalOptions, Box<AddRequest>),
+    /// Do something with images of the store.
+    Image(GlobalOptions, ImageCommand),
     /// Print the configuration.
     Config(GlobalOptions, ConfigOptions),
     /// Bring images.
@@ -219,6 +225,7 @@ impl Request {
             | Self::Pods(global, _)
             | Self::App(global, _)
             | Self::AddApp(global, _)
+            | Self::Image(global, _)
             | Self::Config(global, _)
             | Self::Fetch(global, _)
             | Self::Doctor(global, _) => global.configure(),
@@ -310,6 +317,7 @@ fn parse_plain(words: &[String]) -> Result<Request, UsageError> {
         }
         Some(Command::Pods(command)) => Ok(Request::Pods(command_line.global, command)),
         Some(Command::App(app)) => Ok(Request::App(command_line.global, app.command)),
+        Some(Command::Image(image)) => Ok(Request::Image(command_line.global, image.command)),
         Some(Command::Config(options)) => Ok(Request::Config(command_line.global, options)),
         Some(Command::Fetch(options)) => Ok(Request::Fetch(command_line.global, options)),
         Some(Command::Doctor(options)) => Ok(Request::Doctor(command_line.global, options)),

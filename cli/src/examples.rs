@@ -1,4 +1,4 @@
-//! What the help texts of the subcommands that look at pods, change and end them show behind the flags: calls that work, and what there is to
+//! What the help texts of the subcommands that are for pods and images show behind the flags: calls that work, and what there is to
 //! know beyond them. That of `run` and `doctor` stands with their flags.
 
 pub(crate) const PREPARE: &str = "\
@@ -129,6 +129,19 @@ Examples:
   bulkhead app exec --app=web 6733 /bin/sh
 
 The same as enter. On a terminal, ^] three times within a second leaves it; the program hangs up.";
+
+pub(crate) const IMAGE: &str = "\
+Examples:
+  bulkhead image list                      what is in the store
+
+An image is named by its id or the beginning of it (sha512- and two digits or more), by the name in its manifest with or
+without the version, or by the name under which it was fetched.";
+
+pub(crate) const LIST_IMAGES: &str = "\
+Examples:
+  bulkhead image list                      a line an image: id, name, times, bytes on the disk
+  bulkhead image list --sort=size --order=desc
+  bulkhead image list --fields=id,name --full --no-legend";
 
 #[cfg(test)]
 #[path = "examples_test.rs"]

@@ -10,6 +10,7 @@ mod doctor;
 mod examples;
 mod fetch;
 mod generated;
+mod image;
 mod pods;
 mod programs;
 mod progress;
@@ -87,6 +88,10 @@ fn execute(request: Request, start: i128) -> ExitCode {
             Err(error) => fail(command.name(), &error),
         },
         Request::App(global, command) => match command.run(&global, start) {
+            Ok(code) => code,
+            Err(error) => fail(command.name(), &error),
+        },
+        Request::Image(global, command) => match command.run(&global) {
             Ok(code) => code,
             Err(error) => fail(command.name(), &error),
         },

@@ -45,8 +45,8 @@ pub use registry::{
 };
 pub use source::{Source, SourceError};
 pub use store::{
-    ImportCause, ImportError, NamedImage, Progress, Store, StoreError, StoredImage, StoredTree,
-    UnpackedImage,
+    FindImageError, ImageEntry, ImportCause, ImportError, NamedImage, Progress, Store, StoreError,
+    StoredImage, StoredTree, UnpackedImage,
 };
 pub use tar::TarError;
 pub use told::Told;

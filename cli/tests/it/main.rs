@@ -12,6 +12,7 @@ mod ends;
 mod enter;
 mod fetch;
 mod fixture;
+mod image;
 mod importer;
 mod logs;
 mod pods;

@@ -16,6 +16,7 @@
 //! Several processes may import at the same time. For the same image they take turns, so that it is
 //! converted once; should two convert it all the same, from two files, the first rename wins.
 
+mod contents;
 mod error;
 mod hints;
 mod import;
@@ -28,6 +29,7 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+pub use contents::{FindImageError, ImageEntry};
 pub use error::{ImportCause, ImportError, StoreError};
 pub use import::Progress;
 pub use names::NamedImage;

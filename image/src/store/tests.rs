@@ -1,5 +1,6 @@
 mod bad_aci;
 mod bad_oci;
+mod contents;
 mod forms;
 mod keeping;
 mod noise;

@@ -1,0 +1,44 @@
+//! `bulkhead image …`: the images of the store.
+
+mod list;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+use self::list::ListOptions;
+use crate::arguments::GlobalOptions;
+use crate::examples;
+
+/// What there is behind `image`.
+#[derive(Debug, Args)]
+#[command(infer_subcommands = true, arg_required_else_help = false)]
+pub(crate) struct ImageArguments {
+    #[command(subcommand)]
+    pub(crate) command: ImageCommand,
+}
+
+/// What to do with images of the store.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImageCommand {
+    /// List images
+    #[command(after_help = examples::LIST_IMAGES)]
+    List(ListOptions),
+}
+
+impl ImageCommand {
+    /// As the user calls it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::List(_) => "image list",
+        }
+    }
+
+    /// Does it.
+    pub(crate) fn run(&self, global: &GlobalOptions) -> Result<ExitCode> {
+        match self {
+            Self::List(options) => list::list(global, options),
+        }
+    }
+}

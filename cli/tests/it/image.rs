@@ -1,0 +1,94 @@
+//! The images of the store.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::fixture::{Fixture, assert_error, list};
+use crate::pods::{call, succeeds};
+
+/// Puts an image into the store, and gives its id.
+fn fetched(fixture: &Fixture, name: &str, version: &str) -> String {
+    let image = fixture.aci(name, |manifest| {
+        let version = json!({"name": "version", "value": version});
+        manifest["labels"].as_array_mut().unwrap().push(version);
+    });
+    let id = succeeds(&call(fixture, &["fetch", "--full", &image]));
+    id.trim().to_owned()
+}
+
+fn entry(fixture: &Fixture, id: &str) -> PathBuf {
+    fixture.path("data/cas/images").join(id)
+}
+
+fn cells(table: &str) -> Vec<Vec<&str>> {
+    table
+        .lines()
+        .map(|line| line.split('\t').filter(|cell| !cell.is_empty()).collect())
+        .collect()
+}
+
+#[test]
+fn a_list_has_a_row_for_each_image() {
+    let fixture = Fixture::new();
+    let id = fetched(&fixture, "web", "1.2");
+    let table = succeeds(&call(&fixture, &["image", "list"]));
+    let rows = cells(&table);
+    assert_eq!(rows[0], ["ID", "NAME", "IMPORT TIME", "LAST USED", "SIZE"]);
+    assert_eq!(rows[1][..2], [&id[..19], "example.com/web:1.2"]);
+    assert!(rows[1][4].ends_with("KiB"), "{table}");
+
+    let full = ["image", "list", "--full", "--no-legend", "--fields=size,id"];
+    let table = succeeds(&call(&fixture, &full));
+    let files = list(&entry(&fixture, &id));
+    let blocks: u64 = files
+        .iter()
+        .map(|file| fs::metadata(file).unwrap().blocks())
+        .sum();
+    assert_eq!(cells(&table), [[(blocks * 512).to_string().as_str(), &id]]);
+}
+
+#[test]
+fn a_list_is_sorted_as_asked() {
+    let fixture = Fixture::new();
+    for name in ["b", "c", "a"] {
+        fetched(&fixture, name, "1");
+    }
+    let names = |flags: &[&str]| {
+        let words = ["image", "list", "--no-legend", "--fields=name"];
+        let table = succeeds(&call(&fixture, &[&words, flags].concat()));
+        table.replace("example.com/", "").replace(":1\n", " ")
+    };
+    assert_eq!(names(&[]), "b c a ");
+    assert_eq!(names(&["--sort=NAME"]), "a b c ");
+    assert_eq!(names(&["--sort=name,size", "--order=desc"]), "c b a ");
+}
+
+#[test]
+fn a_list_as_json_is_rkt_s() {
+    let fixture = Fixture::new();
+    let id = fetched(&fixture, "web", "1.2");
+    let text = succeeds(&call(&fixture, &["image", "list", "--format=json"]));
+    let listed: Value = serde_json::from_str(&text).unwrap();
+    let image = listed[0].as_object().unwrap();
+    let keys: Vec<&str> = image.keys().map(String::as_str).collect();
+    let mut expected = ["id", "name", "import_time", "last_used_time", "size"];
+    expected.sort_unstable();
+    assert_eq!(keys, expected);
+    assert_eq!(image["id"], *id);
+    assert_eq!(image["name"], "example.com/web:1.2");
+}
+
+#[test]
+fn a_list_of_no_store_is_its_legend_and_makes_nothing() {
+    let fixture = Fixture::new();
+    let table = succeeds(&call(&fixture, &["image", "list", "--fields=id,name"]));
+    assert_eq!(table, "ID\tNAME\n");
+    let json = succeeds(&call(&fixture, &["image", "list", "--format=json"]));
+    assert_eq!(json, "[]\n");
+    assert!(!fixture.path("data").exists());
+    let twice = call(&fixture, &["image", "list", "--fields=id,ID"]);
+    assert_error(&twice, "image list: --fields has the field ID twice\n");
+}
