@@ -133,6 +133,7 @@ The same as enter. On a terminal, ^] three times within a second leaves it; the 
 pub(crate) const IMAGE: &str = "\
 Examples:
   bulkhead image list                      what is in the store
+  bulkhead image cat-manifest redis:7      what one of it runs, and how
 
 An image is named by its id or the beginning of it (sha512- and two digits or more), by the name in its manifest with or
 without the version, or by the name under which it was fetched.";
@@ -142,6 +143,11 @@ Examples:
   bulkhead image list                      a line an image: id, name, times, bytes on the disk
   bulkhead image list --sort=size --order=desc
   bulkhead image list --fields=id,name --full --no-legend";
+
+pub(crate) const CAT_IMAGE_MANIFEST: &str = "\
+Examples:
+  bulkhead image cat-manifest redis:7      as appc's JSON, also of an image of a registry
+  bulkhead image cat-manifest --pretty-print=false sha512-91e98d";
 
 #[cfg(test)]
 #[path = "examples_test.rs"]

@@ -1,12 +1,15 @@
 //! `bulkhead image …`: the images of the store.
 
+mod cat_manifest;
 mod list;
+mod name;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
+use self::cat_manifest::CatManifestOptions;
 use self::list::ListOptions;
 use crate::arguments::GlobalOptions;
 use crate::examples;
@@ -25,6 +28,9 @@ pub(crate) enum ImageCommand {
     /// List images
     #[command(after_help = examples::LIST_IMAGES)]
     List(ListOptions),
+    /// Print an image's manifest
+    #[command(after_help = examples::CAT_IMAGE_MANIFEST)]
+    CatManifest(CatManifestOptions),
 }
 
 impl ImageCommand {
@@ -32,6 +38,7 @@ impl ImageCommand {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::List(_) => "image list",
+            Self::CatManifest(_) => "image cat-manifest",
         }
     }
 
@@ -39,6 +46,7 @@ impl ImageCommand {
     pub(crate) fn run(&self, global: &GlobalOptions) -> Result<ExitCode> {
         match self {
             Self::List(options) => list::list(global, options),
+            Self::CatManifest(options) => cat_manifest::cat_manifest(global, options),
         }
     }
 }

@@ -92,3 +92,34 @@ fn a_list_of_no_store_is_its_legend_and_makes_nothing() {
     let twice = call(&fixture, &["image", "list", "--fields=id,ID"]);
     assert_error(&twice, "image list: --fields has the field ID twice\n");
 }
+
+#[test]
+fn a_manifest_is_printed_of_an_id_a_beginning_and_a_name() {
+    let fixture = Fixture::new();
+    let id = fetched(&fixture, "web", "1.2");
+    let stored: Value =
+        serde_json::from_slice(&fs::read(entry(&fixture, &id).join("manifest")).unwrap()).unwrap();
+    for name in [&id, &id[..19], "example.com/web", "example.com/web:1.2"] {
+        let text = succeeds(&call(&fixture, &["image", "cat-manifest", name]));
+        assert!(text.starts_with("{\n\t\"ac"), "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), stored);
+    }
+    let words = ["image", "cat-manifest", "--pretty-print=false", &id];
+    assert_eq!(succeeds(&call(&fixture, &words)).lines().count(), 1);
+}
+
+#[test]
+fn an_image_that_is_not_there_is_named() {
+    let fixture = Fixture::new();
+    let error =
+        "image cat-manifest: no image in the store has the id or name \"example.com/web\"\n";
+    let words = ["image", "cat-manifest", "example.com/web"];
+    assert_error(&call(&fixture, &words), error);
+    assert!(!fixture.path("data").exists());
+    fetched(&fixture, "db", "1");
+    assert_error(&call(&fixture, &words), error);
+    let short = call(&fixture, &["image", "cat-manifest", "sha512-a"]);
+    let error = "image cat-manifest: \"sha512-a\" is not the id of an image, \
+                 sha512- and two hexadecimal digits or more\n";
+    assert_error(&short, error);
+}
