@@ -134,6 +134,8 @@ pub(crate) const IMAGE: &str = "\
 Examples:
   bulkhead image list                      what is in the store
   bulkhead image cat-manifest redis:7      what one of it runs, and how
+  bulkhead image rm redis:7 sha512-91e98d  pods that have them go on
+  bulkhead image gc                        removes what no pod has and nobody used for a day
 
 An image is named by its id or the beginning of it (sha512- and two digits or more), by the name in its manifest with or
 without the version, or by the name under which it was fetched.";
@@ -148,6 +150,20 @@ pub(crate) const CAT_IMAGE_MANIFEST: &str = "\
 Examples:
   bulkhead image cat-manifest redis:7      as appc's JSON, also of an image of a registry
   bulkhead image cat-manifest --pretty-print=false sha512-91e98d";
+
+pub(crate) const RM_IMAGE: &str = "\
+Examples:
+  bulkhead image rm redis:7                with all names that it has
+  bulkhead image rm sha512-91e98d sha512-a03f
+
+A pod has links of its own to its images: it goes on without them.";
+
+pub(crate) const GC_IMAGES: &str = "\
+Examples:
+  bulkhead image gc                        what no pod has and nobody used for a day
+  bulkhead image gc --grace-period=0       all that no pod has
+
+Made for a timer, as gc is, which looks after stage1 images.";
 
 #[cfg(test)]
 #[path = "examples_test.rs"]

@@ -1,8 +1,10 @@
 //! `bulkhead image …`: the images of the store.
 
 mod cat_manifest;
+mod gc;
 mod list;
 mod name;
+mod rm;
 
 use std::process::ExitCode;
 
@@ -10,7 +12,9 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use self::cat_manifest::CatManifestOptions;
+use self::gc::GcOptions;
 use self::list::ListOptions;
+use self::rm::RmOptions;
 use crate::arguments::GlobalOptions;
 use crate::examples;
 
@@ -31,6 +35,12 @@ pub(crate) enum ImageCommand {
     /// Print an image's manifest
     #[command(after_help = examples::CAT_IMAGE_MANIFEST)]
     CatManifest(CatManifestOptions),
+    /// Remove images
+    #[command(after_help = examples::RM_IMAGE)]
+    Rm(RmOptions),
+    /// Remove the images that no pod has and that nobody used for some time
+    #[command(after_help = examples::GC_IMAGES)]
+    Gc(GcOptions),
 }
 
 impl ImageCommand {
@@ -39,6 +49,8 @@ impl ImageCommand {
         match self {
             Self::List(_) => "image list",
             Self::CatManifest(_) => "image cat-manifest",
+            Self::Rm(_) => "image rm",
+            Self::Gc(_) => "image gc",
         }
     }
 
@@ -47,6 +59,8 @@ impl ImageCommand {
         match self {
             Self::List(options) => list::list(global, options),
             Self::CatManifest(options) => cat_manifest::cat_manifest(global, options),
+            Self::Rm(options) => rm::rm(global, options),
+            Self::Gc(options) => gc::gc(global, options),
         }
     }
 }

@@ -35,7 +35,7 @@ pub(crate) use self::name::PodName;
 use self::rm::RmOptions;
 use self::status::StatusOptions;
 use self::stop::StopOptions;
-pub(crate) use self::time::{absolute, relative, zone};
+pub(crate) use self::time::{Period, absolute, relative, zone};
 use crate::arguments::GlobalOptions;
 use crate::examples;
 

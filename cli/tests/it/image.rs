@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, assert_error, list};
-use crate::pods::{call, succeeds};
+use crate::pods::{call, exited, succeeds, text, uuid};
 
 /// Puts an image into the store, and gives its id.
 fn fetched(fixture: &Fixture, name: &str, version: &str) -> String {
@@ -122,4 +122,76 @@ fn an_image_that_is_not_there_is_named() {
     let error = "image cat-manifest: \"sha512-a\" is not the id of an image, \
                  sha512- and two hexadecimal digits or more\n";
     assert_error(&short, error);
+}
+
+fn images(fixture: &Fixture) -> usize {
+    list(&fixture.path("data/cas/images")).len()
+}
+
+#[test]
+fn images_are_removed_by_id_and_name_and_one_that_is_named_twice_once() {
+    let fixture = Fixture::new();
+    let web = fetched(&fixture, "web", "1");
+    let db = fetched(&fixture, "db", "1");
+    let words = ["image", "rm", &web[..19], "example.com/web", &db];
+    let said = |id: &str| format!("successfully removed aci for image: \"{id}\"\n");
+    let output = succeeds(&call(&fixture, &words));
+    assert_eq!(output, said(&web) + &said(&db));
+    assert_eq!(images(&fixture), 0);
+    fetched(&fixture, "web", "1");
+    assert_eq!(images(&fixture), 1, "it can be imported again");
+}
+
+#[test]
+fn what_cannot_be_removed_is_said_and_the_others_are_removed() {
+    let fixture = Fixture::new();
+    let web = fetched(&fixture, "web", "1");
+    let output = call(&fixture, &["image", "rm", "example.com/none", &web]);
+    let expected = "image rm: no image in the store has the id or name \"example.com/none\"\n\
+                    image rm: failed to remove 1 image\n";
+    assert_eq!(text(&output.stderr), expected);
+    assert_eq!(output.status.code(), Some(254));
+    assert_eq!(images(&fixture), 0);
+}
+
+#[test]
+fn a_pod_has_its_image_after_that_is_removed() {
+    let fixture = Fixture::new();
+    let pod = exited(&fixture);
+    let root = pod.join("stage1/rootfs/opt/stage2/web/rootfs.erofs");
+    let before = fs::read(&root).unwrap();
+    succeeds(&call(
+        &fixture,
+        &["image", "rm", "example.com/web", "example.com/db"],
+    ));
+    assert_eq!(images(&fixture), 0);
+    assert_eq!(fs::read(&root).unwrap(), before);
+    assert!(succeeds(&call(&fixture, &["list"])).contains("example.com/web:1.2"));
+}
+
+#[test]
+fn a_collection_removes_what_no_pod_has_and_nobody_used_for_long_enough() {
+    let fixture = Fixture::new();
+    exited(&fixture);
+    let unused = fetched(&fixture, "unused", "1");
+    assert_eq!(succeeds(&call(&fixture, &["image", "gc"])), "");
+    assert_eq!(images(&fixture), 3);
+
+    let all = ["image", "gc", "--grace-period=0"];
+    let said = format!("successfully removed aci for image: \"{unused}\"\n");
+    assert_eq!(succeeds(&call(&fixture, &all)), said);
+    assert_eq!(images(&fixture), 2);
+
+    succeeds(&call(&fixture, &["rm", &uuid(&fixture.pod())]));
+    succeeds(&call(&fixture, &["image", "gc", "--grace-period=1h"]));
+    assert_eq!(images(&fixture), 2, "a pod had them a moment ago");
+    succeeds(&call(&fixture, &all));
+    assert_eq!(images(&fixture), 0);
+}
+
+#[test]
+fn a_collection_without_a_store_makes_none() {
+    let fixture = Fixture::new();
+    assert_eq!(succeeds(&call(&fixture, &["image", "gc"])), "");
+    assert!(!fixture.path("data").exists());
 }

@@ -136,7 +136,11 @@ impl Store {
         Ok(images.into_iter().map(|entry| entry.image.id).collect())
     }
 
-    fn entry(&self, id: &ImageId) -> Result<Option<ImageEntry>, StoreError> {
+    /// The image of this id, if it is in the store.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn entry(&self, id: &ImageId) -> Result<Option<ImageEntry>, StoreError> {
         let Some(image) = self.get(id)? else {
             return Ok(None);
         };

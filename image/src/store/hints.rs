@@ -5,13 +5,14 @@
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Store, StoredImage};
+use super::remove::remove_files;
+use super::{Store, StoreError, StoredImage};
 use crate::digest::{ImageId, to_hex};
 use crate::limits::{MAX_HINTS, MAX_JSON_BYTES};
 use crate::source::Reference;
@@ -103,15 +104,17 @@ impl Store {
 
     /// The image's id, and its manifest when that depends on the reference.
     pub(super) fn recall_id(&self, identity: &Identity) -> Option<(ImageId, Option<String>)> {
-        let path = self.hints().join(identity.key());
-        if fs::metadata(&path).ok()?.len() > 2 * MAX_JSON_BYTES {
-            return None;
-        }
-        let hint: Hint = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        let hint = read(&self.hints().join(identity.key()))?;
         if hint.identity != *identity {
             return None;
         }
         Some((hint.id.parse().ok()?, hint.manifest))
+    }
+
+    /// Forgets which files were this image.
+    pub(super) fn forget_hints(&self, id: &ImageId) -> Result<(), StoreError> {
+        let is_of = |path: &Path| read(path).is_some_and(|hint| hint.id == id.as_str());
+        remove_files(&self.hints(), is_of)
     }
 
     /// Remembers what a file is, and the manifest when that depends on the reference. Failing to is no error: the next import takes longer.
@@ -149,4 +152,12 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// What is damaged, or not written to its end, is not there.
+fn read(path: &Path) -> Option<Hint> {
+    if fs::metadata(path).ok()?.len() > 2 * MAX_JSON_BYTES {
+        return None;
+    }
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
 }

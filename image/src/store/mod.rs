@@ -21,6 +21,7 @@ mod error;
 mod hints;
 mod import;
 mod names;
+mod remove;
 mod trees;
 mod turn;
 mod workspace;

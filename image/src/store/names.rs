@@ -4,12 +4,13 @@
 //! with the manifest that goes with the name.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::remove::remove_files;
 use super::{Store, StoreError, StoredImage};
 use crate::digest::{ImageId, to_hex};
 use crate::limits::MAX_JSON_BYTES;
@@ -40,7 +41,7 @@ impl Store {
     /// The image that a registry's name stood for when it was fetched last, if it is in the store.
     #[must_use]
     pub fn named(&self, reference: &RegistryReference) -> Option<StoredImage> {
-        let entry = read(self.name_path(&reference.to_string()))?;
+        let entry = read(&self.name_path(&reference.to_string()))?;
         let id: ImageId = entry.id.parse().ok()?;
         self.with_manifest(&id, entry.manifest.into_bytes()).ok()?
     }
@@ -53,7 +54,7 @@ impl Store {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(e) => return Err(StoreError::io("read", &directory)(e)),
         };
-        let entries = entries.filter_map(|entry| read(entry.ok()?.path()));
+        let entries = entries.filter_map(|entry| read(&entry.ok()?.path()));
         let named = entries.filter_map(|entry| {
             Some(NamedImage {
                 id: entry.id.parse().ok()?,
@@ -62,6 +63,12 @@ impl Store {
             })
         });
         Ok(named.collect())
+    }
+
+    /// Forgets all names of an image.
+    pub(super) fn forget_names(&self, id: &ImageId) -> Result<(), StoreError> {
+        let is_of = |path: &Path| read(path).is_some_and(|entry| entry.id == id.as_str());
+        remove_files(&self.names_path(), is_of)
     }
 
     /// Remembers what a name stands for.
@@ -101,8 +108,8 @@ impl Store {
 }
 
 /// What is damaged, or not written to its end, is not there.
-fn read(path: PathBuf) -> Option<Entry> {
-    if fs::metadata(&path).ok()?.len() > 2 * MAX_JSON_BYTES {
+fn read(path: &Path) -> Option<Entry> {
+    if fs::metadata(path).ok()?.len() > 2 * MAX_JSON_BYTES {
         return None;
     }
     serde_json::from_slice(&fs::read(path).ok()?).ok()

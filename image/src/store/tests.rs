@@ -4,6 +4,7 @@ mod contents;
 mod forms;
 mod keeping;
 mod noise;
+mod removal;
 mod trees;
 
 use serde_json::{Value, json};

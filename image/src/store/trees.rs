@@ -223,12 +223,7 @@ impl Store {
             if needed.contains(id.as_str()) || age.is_ok_and(|age| age < unused_for) {
                 continue;
             }
-            // Half of it is never seen as a tree: what is left of a killed removal, the next import sweeps.
-            let opened = File::open(&tree).map_err(StoreError::io("open", &tree))?;
-            opened.lock().map_err(StoreError::io("lock", &tree))?;
-            let doomed = self.tmp().join(format!("removed-{id}"));
-            fs::rename(&tree, &doomed).map_err(StoreError::io("move", &tree))?;
-            fs::remove_dir_all(&doomed).map_err(StoreError::io("remove", &doomed))?;
+            self.discard(&tree, &id)?;
             removed.push(id);
         }
         Ok(removed)

@@ -1,0 +1,34 @@
+//! `bulkhead image rm`.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use bulkhead_image::{Store, StoredImage};
+use clap::Args;
+
+use super::name::ImageNames;
+use crate::arguments::GlobalOptions;
+use crate::report;
+
+/// Options of `image rm`.
+#[derive(Debug, Args)]
+pub(crate) struct RmOptions {
+    #[command(flatten)]
+    images: ImageNames,
+}
+
+/// Removes one image after the other, and says so.
+pub(crate) fn rm(global: &GlobalOptions, options: &RmOptions) -> Result<ExitCode> {
+    options
+        .images
+        .each("image rm", "remove", &global.dir, remove_one)
+}
+
+/// One that somebody else has removed meanwhile is no error.
+pub(super) fn remove_one(store: &Store, image: &StoredImage) -> Result<()> {
+    let id = &image.id;
+    store
+        .remove(id)
+        .with_context(|| format!("cannot remove image {id}"))?;
+    report::print(&format!("successfully removed aci for image: \"{id}\"\n"))
+}
