@@ -136,6 +136,7 @@ Examples:
   bulkhead image cat-manifest redis:7      what one of it runs, and how
   bulkhead image rm redis:7 sha512-91e98d  pods that have them go on
   bulkhead image gc                        removes what no pod has and nobody used for a day
+  bulkhead image verify redis:7            is it on the disk what it was?
 
 An image is named by its id or the beginning of it (sha512- and two digits or more), by the name in its manifest with or
 without the version, or by the name under which it was fetched.";
@@ -164,6 +165,13 @@ Examples:
   bulkhead image gc --grace-period=0       all that no pod has
 
 Made for a timer, as gc is, which looks after stage1 images.";
+
+pub(crate) const VERIFY: &str = "\
+Examples:
+  bulkhead image verify redis:7            reads all of it
+  bulkhead image verify sha512-91e98d sha512-a03f
+
+An image that is damaged is removed, so that the next fetch or run brings it anew. Exit status: 254 when one was.";
 
 #[cfg(test)]
 #[path = "examples_test.rs"]

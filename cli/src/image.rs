@@ -5,6 +5,7 @@ mod gc;
 mod list;
 mod name;
 mod rm;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -15,6 +16,7 @@ use self::cat_manifest::CatManifestOptions;
 use self::gc::GcOptions;
 use self::list::ListOptions;
 use self::rm::RmOptions;
+use self::verify::VerifyOptions;
 use crate::arguments::GlobalOptions;
 use crate::examples;
 
@@ -41,6 +43,9 @@ pub(crate) enum ImageCommand {
     /// Remove the images that no pod has and that nobody used for some time
     #[command(after_help = examples::GC_IMAGES)]
     Gc(GcOptions),
+    /// Check that images on the disk are what they were
+    #[command(after_help = examples::VERIFY)]
+    Verify(VerifyOptions),
 }
 
 impl ImageCommand {
@@ -51,6 +56,7 @@ impl ImageCommand {
             Self::CatManifest(_) => "image cat-manifest",
             Self::Rm(_) => "image rm",
             Self::Gc(_) => "image gc",
+            Self::Verify(_) => "image verify",
         }
     }
 
@@ -61,6 +67,7 @@ impl ImageCommand {
             Self::CatManifest(options) => cat_manifest::cat_manifest(global, options),
             Self::Rm(options) => rm::rm(global, options),
             Self::Gc(options) => gc::gc(global, options),
+            Self::Verify(options) => verify::verify(global, options),
         }
     }
 }

@@ -41,7 +41,7 @@ pub(crate) fn gc(global: &GlobalOptions, options: &GcOptions) -> Result<ExitCode
         if needed.contains(entry.image.id.as_str()) || !is_still_unused(&store, &entry)? {
             continue;
         }
-        if let Err(error) = remove_one(&store, &entry.image) {
+        if let Err(error) = remove_one(&store, &entry.image.id) {
             eprint!("{}", report::tree("image gc", &error));
             failed += 1;
         }

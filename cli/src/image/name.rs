@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use bulkhead_image::{FindImageError, Store, StoredImage};
+use bulkhead_image::{FindImageError, ImageId, Store, StoredImage};
 use clap::Args;
 
 use crate::report;
@@ -19,9 +19,11 @@ pub(crate) struct ImageName {
 
 impl ImageName {
     /// The image of this name.
-    pub(crate) fn find(&self, data: &Path) -> Result<StoredImage> {
-        let (_, image) = find(data, &self.name)?;
-        Ok(image)
+    pub(crate) fn find(&self, data: &Path) -> Result<StoredImage, FindImageError> {
+        match Store::open_existing(data) {
+            Some(store) => Ok(store.find(&self.name)?.image),
+            None => Err(FindImageError::NoImage(self.name.clone())),
+        }
     }
 }
 
@@ -40,7 +42,7 @@ impl ImageNames {
         command: &str,
         what: &str,
         data: &Path,
-        act: impl Fn(&Store, &StoredImage) -> Result<()>,
+        act: impl Fn(&Store, &str, &ImageId) -> Result<()>,
     ) -> Result<ExitCode> {
         let mut failed = 0;
         let mut tell = |error: anyhow::Error| {
@@ -48,16 +50,17 @@ impl ImageNames {
             failed += 1;
         };
         // Before anything is done: that may be what a name stands for.
-        let mut found: Vec<StoredImage> = Vec::new();
+        let store = Store::open_existing(data);
+        let mut found: Vec<(&str, ImageId)> = Vec::new();
         for name in &self.names {
-            match find(data, name) {
-                Ok((_, image)) if found.iter().any(|other| other.id == image.id) => {}
-                Ok((_, image)) => found.push(image),
-                Err(error) => tell(error),
+            match find_id(store.as_ref(), name) {
+                Ok(id) if found.iter().any(|(_, other)| *other == id) => {}
+                Ok(id) => found.push((name, id)),
+                Err(error) => tell(error.into()),
             }
         }
-        if let Some(store) = Store::open_existing(data) {
-            let results = found.iter().map(|image| act(&store, image));
+        if let Some(store) = store {
+            let results = found.iter().map(|(name, id)| act(&store, name, id));
             results.filter_map(Result::err).for_each(tell);
         }
         match failed {
@@ -68,10 +71,10 @@ impl ImageNames {
     }
 }
 
-fn find(data: &Path, name: &str) -> Result<(Store, StoredImage)> {
-    let Some(store) = Store::open_existing(data) else {
-        return Err(FindImageError::NoImage(name.to_owned()).into());
-    };
-    let entry = store.find(name)?;
-    Ok((store, entry.image))
+/// The image need not be whole.
+fn find_id(store: Option<&Store>, name: &str) -> Result<ImageId, FindImageError> {
+    match store {
+        Some(store) => store.find_id(name),
+        None => Err(FindImageError::NoImage(name.to_owned())),
+    }
 }

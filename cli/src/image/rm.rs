@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use bulkhead_image::{Store, StoredImage};
+use bulkhead_image::{ImageId, Store};
 use clap::Args;
 
 use super::name::ImageNames;
@@ -21,12 +21,13 @@ pub(crate) struct RmOptions {
 pub(crate) fn rm(global: &GlobalOptions, options: &RmOptions) -> Result<ExitCode> {
     options
         .images
-        .each("image rm", "remove", &global.dir, remove_one)
+        .each("image rm", "remove", &global.dir, |store, _, id| {
+            remove_one(store, id)
+        })
 }
 
 /// One that somebody else has removed meanwhile is no error.
-pub(super) fn remove_one(store: &Store, image: &StoredImage) -> Result<()> {
-    let id = &image.id;
+pub(super) fn remove_one(store: &Store, id: &ImageId) -> Result<()> {
     store
         .remove(id)
         .with_context(|| format!("cannot remove image {id}"))?;

@@ -195,3 +195,44 @@ fn a_collection_without_a_store_makes_none() {
     assert_eq!(succeeds(&call(&fixture, &["image", "gc"])), "");
     assert!(!fixture.path("data").exists());
 }
+
+#[test]
+fn a_damaged_image_is_named_removed_and_made_anew() {
+    let fixture = Fixture::new();
+    let (web, db) = (fetched(&fixture, "web", "1"), fetched(&fixture, "db", "1"));
+    let sound = |name: &str, id: &str| {
+        format!("successfully verified checksum for image: \"{name}\" (\"{id}\")\n")
+    };
+    let verify = ["image", "verify", "example.com/web", &db];
+    let both = sound("example.com/web", &web) + &sound(&db, &db);
+    assert_eq!(succeeds(&call(&fixture, &verify)), both);
+
+    let file = entry(&fixture, &web).join("rootfs.erofs");
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[4096] ^= 0x10;
+    fs::remove_file(&file).unwrap();
+    fs::write(&file, bytes).unwrap();
+    let output = call(&fixture, &verify);
+    let expected = format!(
+        "image verify: image {web} is damaged and was removed: fetch it again\n  \
+         └─{} is damaged\nimage verify: failed to verify 1 image\n",
+        file.display()
+    );
+    assert_eq!(text(&output.stderr), expected);
+    assert_eq!(text(&output.stdout), sound(&db, &db));
+    assert_eq!(output.status.code(), Some(254));
+
+    assert_eq!(fetched(&fixture, "web", "1"), web);
+    assert_eq!(succeeds(&call(&fixture, &verify)), both);
+}
+
+#[test]
+fn an_image_that_lost_a_file_is_removed_by_its_id() {
+    let fixture = Fixture::new();
+    for words in [["image", "verify"], ["image", "rm"]] {
+        let id = fetched(&fixture, "web", "1");
+        fs::remove_file(entry(&fixture, &id).join("rootfs.erofs")).unwrap();
+        call(&fixture, &[&words[..], &[&id]].concat());
+        assert_eq!(images(&fixture), 0, "{words:?}");
+    }
+}

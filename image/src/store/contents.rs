@@ -92,14 +92,22 @@ impl Store {
     /// # Errors
     /// When no image has it, when several have, and when the store cannot be read.
     pub fn find(&self, name: &str) -> Result<ImageEntry, FindImageError> {
-        let ids = match name.strip_prefix(ID_PREFIX) {
+        let entry = self.entry(&self.find_id(name)?)?;
+        entry.ok_or_else(|| FindImageError::NoImage(name.to_owned()))
+    }
+
+    /// The same of an image that need not be whole: one of which files were lost still has its id, and the names of registries.
+    ///
+    /// # Errors
+    /// As [`Store::find`].
+    pub fn find_id(&self, name: &str) -> Result<ImageId, FindImageError> {
+        let mut ids = match name.strip_prefix(ID_PREFIX) {
             Some(digits) => self.of_prefix(name, digits)?,
             None => self.of_name(name)?,
         };
-        let none = || FindImageError::NoImage(name.to_owned());
         match ids.as_slice() {
-            [] => Err(none()),
-            [id] => self.entry(id)?.ok_or_else(none),
+            [_] => Ok(ids.remove(0)),
+            [] => Err(FindImageError::NoImage(name.to_owned())),
             several => Err(FindImageError::Ambiguous {
                 name: name.to_owned(),
                 count: several.len(),

@@ -3,6 +3,7 @@
 //! ```text
 //! cas/images/sha512-…/rootfs.erofs   the file tree, read-only
 //! cas/images/sha512-…/manifest       the ACI manifest
+//! cas/images/sha512-…/digests        what these two were when they came, see `digests`
 //! cas/names/…                        what images of registries are called, see `names`
 //! cas/blobs/sha256-…                 blobs of registries on their way, see `registry::blobs`
 //! cas/hints/…                        "this file is that image", see `hints`
@@ -17,6 +18,7 @@
 //! converted once; should two convert it all the same, from two files, the first rename wins.
 
 mod contents;
+mod digests;
 mod error;
 mod hints;
 mod import;
@@ -31,6 +33,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 pub use contents::{FindImageError, ImageEntry};
+pub use digests::VerifyError;
 pub use error::{ImportCause, ImportError, StoreError};
 pub use import::Progress;
 pub use names::NamedImage;
@@ -128,7 +131,10 @@ impl Store {
         manifest: Vec<u8>,
     ) -> Result<Option<StoredImage>, StoreError> {
         let erofs_path = self.image(id).join(IMAGE_FILE);
-        let size = match fs::metadata(&erofs_path) {
+        // One that lost a file is no image: the next import makes it anew.
+        let manifest_path = self.image(id).join(MANIFEST_FILE);
+        let files = fs::metadata(&manifest_path).and_then(|_| fs::metadata(&erofs_path));
+        let size = match files {
             Ok(metadata) => metadata.len(),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(StoreError::io("read", &erofs_path)(e)),

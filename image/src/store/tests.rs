@@ -6,6 +6,7 @@ mod keeping;
 mod noise;
 mod removal;
 mod trees;
+mod verifying;
 
 use serde_json::{Value, json};
 

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use super::digests::{DIGESTS_FILE, digests_of};
 use super::{IMAGE_FILE, MANIFEST_FILE, Store, StoreError, open_lock};
 use crate::digest::ImageId;
 
@@ -48,9 +49,9 @@ impl Workspace {
 
     /// Makes image and manifest durable and gives them their name in the store.
     ///
-    /// One `fdatasync` for the image, one for the manifest, and one `fsync` for each directory that
-    /// changes: an image that is in the store after a power failure is whole. If another process
-    /// was faster, its image stays and this one is dropped.
+    /// One `fdatasync` for each file, and one `fsync` for each directory that changes: an image that is in the store after a power
+    /// failure is whole. If another process was faster, its image stays and this one is dropped; an entry of which a file was lost
+    /// makes room for it.
     pub(super) fn commit(
         self,
         store: &Store,
@@ -63,23 +64,34 @@ impl Workspace {
             .sync_data()
             .map_err(StoreError::io("sync", &image_path))?;
         make_read_only(image, &image_path)?;
-        let manifest_path = self.path.join(MANIFEST_FILE);
-        let file = self.create_file(MANIFEST_FILE)?;
-        std::io::Write::write_all(&mut &file, manifest)
-            .and_then(|()| file.sync_data())
-            .map_err(StoreError::io("write", &manifest_path))?;
-        make_read_only(&file, &manifest_path)?;
+        self.write_durably(MANIFEST_FILE, manifest)?;
+        let digests = digests_of(&self.path)?;
+        self.write_durably(DIGESTS_FILE, digests.as_bytes())?;
         for scratch in [TAILS_FILE, ARCHIVE_FILE] {
             remove_if_there(&self.path.join(scratch))?;
         }
         sync_directory(&self.path)?;
 
         let target = store.image(id);
-        match fs::rename(&self.path, &target) {
-            Ok(()) => sync_directory(&store.images()),
-            Err(_) if target.is_dir() => Ok(()),
-            Err(e) => Err(StoreError::io("rename to", &target)(e)),
+        let mut renamed = fs::rename(&self.path, &target);
+        if renamed.is_err() && target.is_dir() {
+            if store.get(id)?.is_some() {
+                return Ok(());
+            }
+            store.discard(&target, id)?;
+            renamed = fs::rename(&self.path, &target);
         }
+        renamed.map_err(StoreError::io("rename to", &target))?;
+        sync_directory(&store.images())
+    }
+
+    fn write_durably(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let path = self.path.join(name);
+        let file = self.create_file(name)?;
+        std::io::Write::write_all(&mut &file, bytes)
+            .and_then(|()| file.sync_data())
+            .map_err(StoreError::io("write", &path))?;
+        make_read_only(&file, &path)
     }
 
     /// Where files are unpacked.

@@ -1,0 +1,120 @@
+//! What the files of an image were when it came into the store.
+//!
+//! ```text
+//! cas/images/sha512-…/digests   SHA-256 of its two files, as `sha256sum` writes and reads them
+//! ```
+//!
+//! An image's id is the digest of what it was made of, which is not kept: only these tell whether its files have changed since.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use super::{IMAGE_FILE, MANIFEST_FILE, Store, StoreError};
+use crate::digest::{ImageId, to_hex};
+
+/// Where they are.
+pub(super) const DIGESTS_FILE: &str = "digests";
+/// Bytes of such a file: two lines.
+const MAX_BYTES: u64 = 256;
+/// Bytes that are read at a time.
+const BUFFER: usize = 256 << 10;
+
+/// Why an image is not what it was.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// A file is not what it was.
+    #[error("{} is damaged", .0.display())]
+    Damaged(PathBuf),
+    /// A file is gone.
+    #[error("{} is missing", .0.display())]
+    Missing(PathBuf),
+    /// There is nothing to compare with.
+    #[error("{} says of no files what they were", .0.display())]
+    NoDigests(PathBuf),
+    /// A file cannot be read, as happens on a disk that fails.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl VerifyError {
+    /// Whether the image is known to be bad: it should go, so that the next import makes it anew.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged(_) | Self::Missing(_))
+    }
+}
+
+/// The digests of an image's files in this directory, as they are written down.
+pub(super) fn digests_of(directory: &Path) -> Result<String, StoreError> {
+    let mut text = String::new();
+    for name in [IMAGE_FILE, MANIFEST_FILE] {
+        let path = directory.join(name);
+        let digest = digest(&path).map_err(StoreError::io("read", &path))?;
+        writeln!(text, "{digest}  {name}").expect("a string takes all");
+    }
+    Ok(text)
+}
+
+fn digest(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(to_hex(&hasher.finalize())),
+            count => hasher.update(&buffer[..count]),
+        }
+    }
+}
+
+impl Store {
+    /// Reads an image as a whole, and compares its files with what they were when it came into the store.
+    ///
+    /// # Errors
+    /// When one is not the same, when it is not known what they were, or when one cannot be read.
+    pub fn verify(&self, id: &ImageId) -> Result<(), VerifyError> {
+        let directory = self.image(id);
+        let path = directory.join(DIGESTS_FILE);
+        let digests = read_digests(&path)?;
+        for name in [IMAGE_FILE, MANIFEST_FILE] {
+            let expected = digests.iter().find(|(_, of)| of == name);
+            let Some((expected, _)) = expected else {
+                return Err(VerifyError::NoDigests(path));
+            };
+            let path = directory.join(name);
+            match digest(&path) {
+                Ok(found) if found == *expected => {}
+                Ok(_) => return Err(VerifyError::Damaged(path)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return Err(VerifyError::Missing(path));
+                }
+                Err(error) => return Err(StoreError::io("read", &path)(error).into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Digest and name of each file; none of what is no such file.
+fn read_digests(path: &Path) -> Result<Vec<(String, String)>, StoreError> {
+    let length = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        metadata => metadata.map_err(StoreError::io("read", path))?.len(),
+    };
+    if length > MAX_BYTES {
+        return Ok(Vec::new());
+    }
+    let bytes = fs::read(path).map_err(StoreError::io("read", path))?;
+    let text = String::from_utf8_lossy(&bytes);
+    let lines = text.lines().filter_map(|line| line.split_once("  "));
+    let is_digest =
+        |digest: &str| digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
+    let digests = lines.filter(|(digest, _)| is_digest(digest));
+    Ok(digests
+        .map(|(digest, name)| (digest.to_owned(), name.to_owned()))
+        .collect())
+}
