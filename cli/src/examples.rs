@@ -137,6 +137,8 @@ Examples:
   bulkhead image rm redis:7 sha512-91e98d  pods that have them go on
   bulkhead image gc                        removes what no pod has and nobody used for a day
   bulkhead image verify redis:7            is it on the disk what it was?
+  bulkhead image export redis:7 redis.aci  one file, for another host
+  bulkhead image extract redis:7 redis     its manifest and files, to look at
 
 An image is named by its id or the beginning of it (sha512- and two digits or more), by the name in its manifest with or
 without the version, or by the name under which it was fetched.";
@@ -172,6 +174,27 @@ Examples:
   bulkhead image verify sha512-91e98d sha512-a03f
 
 An image that is damaged is removed, so that the next fetch or run brings it anew. Exit status: 254 when one was.";
+
+pub(crate) const EXPORT_IMAGE: &str = "\
+Examples:
+  bulkhead image export redis:7 redis.aci
+  bulkhead image export --overwrite sha512-91e98d app.aci
+
+The file is there when the image is whole, and not before. Takes root.";
+
+pub(crate) const EXTRACT: &str = "\
+Examples:
+  bulkhead image extract redis:7 redis     makes redis/manifest and redis/rootfs
+  bulkhead image extract --rootfs-only --overwrite redis:7 root
+
+The directory is there when it is whole, and not before. Takes root.";
+
+pub(crate) const RENDER: &str = "\
+Examples:
+  bulkhead image render redis:7 redis      makes redis/manifest and redis/rootfs
+  bulkhead image render --rootfs-only redis:7 root
+
+The same as extract: an image in the store has no dependencies. Takes root.";
 
 #[cfg(test)]
 #[path = "examples_test.rs"]

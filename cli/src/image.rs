@@ -1,6 +1,8 @@
 //! `bulkhead image …`: the images of the store.
 
 mod cat_manifest;
+mod export;
+mod extract;
 mod gc;
 mod list;
 mod name;
@@ -9,10 +11,12 @@ mod verify;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 
 use self::cat_manifest::CatManifestOptions;
+use self::export::ExportOptions;
+use self::extract::ExtractOptions;
 use self::gc::GcOptions;
 use self::list::ListOptions;
 use self::rm::RmOptions;
@@ -46,6 +50,15 @@ pub(crate) enum ImageCommand {
     /// Check that images on the disk are what they were
     #[command(after_help = examples::VERIFY)]
     Verify(VerifyOptions),
+    /// Write an image as an ACI
+    #[command(after_help = examples::EXPORT_IMAGE)]
+    Export(ExportOptions),
+    /// Write an image into a directory
+    #[command(after_help = examples::EXTRACT)]
+    Extract(ExtractOptions),
+    /// Write an image with all that it depends on into a directory
+    #[command(after_help = examples::RENDER)]
+    Render(ExtractOptions),
 }
 
 impl ImageCommand {
@@ -57,6 +70,9 @@ impl ImageCommand {
             Self::Rm(_) => "image rm",
             Self::Gc(_) => "image gc",
             Self::Verify(_) => "image verify",
+            Self::Export(_) => "image export",
+            Self::Extract(_) => "image extract",
+            Self::Render(_) => "image render",
         }
     }
 
@@ -68,6 +84,17 @@ impl ImageCommand {
             Self::Rm(options) => rm::rm(global, options),
             Self::Gc(options) => gc::gc(global, options),
             Self::Verify(options) => verify::verify(global, options),
+            Self::Export(options) => export::export(global, options),
+            // An image in the store has no dependencies.
+            Self::Extract(options) | Self::Render(options) => extract::extract(global, options),
         }
+    }
+}
+
+/// Files get the owners that they have in their image.
+fn check_root() -> Result<()> {
+    match rustix::process::geteuid().is_root() {
+        true => Ok(()),
+        false => bail!("cannot run as unprivileged user"),
     }
 }

@@ -27,6 +27,7 @@ use self::cat_manifest::CatManifestOptions;
 pub(crate) use self::description::{AppJson, Description, is_mutable};
 pub(crate) use self::enter::{EnterOptions, enter};
 use self::export::ExportOptions;
+pub(crate) use self::export::{BUFFER, Output};
 pub(crate) use self::format::{Format, json, table};
 use self::gc::GcOptions;
 use self::list::ListOptions;

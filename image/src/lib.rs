@@ -45,8 +45,8 @@ pub use registry::{
 };
 pub use source::{Source, SourceError};
 pub use store::{
-    FindImageError, ImageEntry, ImportCause, ImportError, NamedImage, Progress, Store, StoreError,
-    StoredImage, StoredTree, UnpackedImage, VerifyError,
+    FindImageError, ImageEntry, ImageExportError, ImportCause, ImportError, NamedImage, Progress,
+    Store, StoreError, StoredImage, StoredTree, UnpackedImage, VerifyError,
 };
 pub use tar::TarError;
 pub use told::Told;

@@ -15,7 +15,7 @@ use bulkhead_pod::state::State;
 use clap::Args;
 use serde_json::Value;
 
-use self::output::Output;
+pub(crate) use self::output::Output;
 use super::name;
 use crate::arguments::GlobalOptions;
 
@@ -23,7 +23,7 @@ use crate::arguments::GlobalOptions;
 const OF_A_TREE_IN_PARTS: [&str; 2] = ["dependencies", "pathWhitelist"];
 
 /// Bytes that are written at a time.
-const BUFFER: usize = 256 << 10;
+pub(crate) const BUFFER: usize = 256 << 10;
 
 /// Options of `export`.
 #[derive(Debug, Args)]

@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use rustix::process::geteuid;
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, assert_error, list};
@@ -235,4 +237,127 @@ fn an_image_that_lost_a_file_is_removed_by_its_id() {
         call(&fixture, &[&words[..], &[&id]].concat());
         assert_eq!(images(&fixture), 0, "{words:?}");
     }
+}
+
+/// What `fixture.aci` has below `rootfs`.
+#[track_caller]
+fn assert_is_tree_of_web(root: &Path) {
+    let app = fs::read_to_string(root.join("bin/app")).unwrap();
+    assert_eq!(app, "program of web");
+    let names: Vec<_> = list(root)
+        .iter()
+        .map(|path| path.file_name().unwrap().to_owned())
+        .collect();
+    assert_eq!(names, ["bin", "etc", "srv"]);
+}
+
+#[test]
+fn an_exported_image_is_one_that_can_be_imported() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let fixture = Fixture::new();
+    let id = fetched(&fixture, "web", "1");
+    let file = fixture.path("out.aci").display().to_string();
+    let export = ["image", "export", "example.com/web", &file];
+    succeeds(&call(&fixture, &export));
+    assert!(list(&fixture.path("data/cas/tmp")).is_empty());
+    let listed = Command::new("tar").args(["-tf", &file]).output().unwrap();
+    assert!(text(&listed.stdout).starts_with("manifest\nrootfs/\nrootfs/bin/\nrootfs/bin/app\n"));
+
+    assert_error(
+        &call(&fixture, &export),
+        &format!("image export: {file} is there already; --overwrite replaces it\n"),
+    );
+    succeeds(&call(&fixture, &[&export[..], &["--overwrite"]].concat()));
+
+    let manifest = succeeds(&call(&fixture, &["image", "cat-manifest", &id]));
+    succeeds(&call(&fixture, &["image", "rm", &id]));
+    succeeds(&call(&fixture, &["fetch", &file]));
+    let again = ["image", "cat-manifest", "example.com/web:1"];
+    assert_eq!(succeeds(&call(&fixture, &again)), manifest);
+}
+
+#[test]
+fn an_image_is_extracted_and_rendered_with_its_manifest_or_without() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let fixture = Fixture::new();
+    let id = fetched(&fixture, "web", "1");
+    for command in ["extract", "render"] {
+        let directory = fixture.path(command).display().to_string();
+        let words = ["image", command, &id, &directory];
+        succeeds(&call(&fixture, &words));
+        let directory = Path::new(&directory);
+        assert_eq!(
+            list(directory),
+            ["manifest", "rootfs"].map(|name| directory.join(name))
+        );
+        assert_eq!(fs::metadata(directory).unwrap().mode() & 0o7777, 0o755);
+        assert_eq!(
+            fs::read(directory.join("manifest")).unwrap(),
+            fs::read(entry(&fixture, &id).join("manifest")).unwrap()
+        );
+        assert_is_tree_of_web(&directory.join("rootfs"));
+
+        fs::write(directory.join("other"), "").unwrap();
+        let error = format!(
+            "image {command}: {} is there already; --overwrite replaces it\n",
+            directory.display()
+        );
+        assert_error(&call(&fixture, &words), &error);
+        assert!(directory.join("other").exists());
+
+        let flags = ["--overwrite", "--rootfs-only"];
+        succeeds(&call(&fixture, &[&words[..], &flags].concat()));
+        assert_is_tree_of_web(directory);
+    }
+}
+
+#[test]
+fn a_failed_extraction_leaves_everything_as_it_was() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let fixture = Fixture::new();
+    let id = fetched(&fixture, "web", "1");
+    let file = entry(&fixture, &id).join("rootfs.erofs");
+    fs::remove_file(&file).unwrap();
+    fs::write(&file, vec![0; 8192]).unwrap();
+    let directory = fixture.path("parent/out");
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join("kept"), "").unwrap();
+    let target = directory.display().to_string();
+    let output = call(&fixture, &["image", "extract", "--overwrite", &id, &target]);
+    assert_eq!(output.status.code(), Some(254));
+    let expected = format!("image extract: cannot extract image {id}\n");
+    assert!(text(&output.stderr).starts_with(&expected), "{output:?}");
+    assert_eq!(
+        list(&fixture.path("parent")),
+        std::slice::from_ref(&directory)
+    );
+    assert_eq!(list(&directory), [directory.join("kept")]);
+
+    let archive = fixture.path("parent/out.aci").display().to_string();
+    let output = call(&fixture, &["image", "export", &id, &archive]);
+    assert_eq!(output.status.code(), Some(254));
+    assert_eq!(list(&fixture.path("parent")), [directory]);
+}
+
+#[test]
+fn the_root_and_what_is_no_directory_are_not_replaced() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let fixture = Fixture::new();
+    let id = fetched(&fixture, "web", "1");
+    let error = |target: &str| {
+        let output = call(&fixture, &["image", "extract", "--overwrite", &id, target]);
+        assert_eq!(output.status.code(), Some(254));
+        text(&output.stderr)
+    };
+    assert_eq!(error("/"), "image extract: / is the root of this host\n");
+    assert!(error("web.aci").ends_with("web.aci is there, and is no directory\n"));
+    assert!(error("data/..").ends_with("is no name of a directory\n"));
 }

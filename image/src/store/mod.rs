@@ -20,6 +20,7 @@
 mod contents;
 mod digests;
 mod error;
+mod export;
 mod hints;
 mod import;
 mod names;
@@ -35,6 +36,7 @@ use std::path::{Path, PathBuf};
 pub use contents::{FindImageError, ImageEntry};
 pub use digests::VerifyError;
 pub use error::{ImportCause, ImportError, StoreError};
+pub use export::ImageExportError;
 pub use import::Progress;
 pub use names::NamedImage;
 pub use trees::{StoredTree, UnpackedImage};

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 /// The file, on its way.
 #[derive(Debug)]
-pub(super) struct Output {
+pub(crate) struct Output {
     file: File,
     /// A name beside the file's own, where the file system knows no files without one.
     name: Option<PathBuf>,
@@ -23,7 +23,7 @@ pub(super) struct Output {
 impl Output {
     /// Makes it, in the directory where it will be. One without a name goes with this process, however that ends, if it is not
     /// published.
-    pub(super) fn create(target: &Path, overwrites: bool) -> Result<Self> {
+    pub(crate) fn create(target: &Path, overwrites: bool) -> Result<Self> {
         let context = || format!("make {}", target.display());
         match fs::symlink_metadata(target) {
             Ok(_) if !overwrites => bail!(
@@ -57,12 +57,12 @@ impl Output {
     }
 
     /// To be written to.
-    pub(super) fn file(&self) -> &File {
+    pub(crate) fn file(&self) -> &File {
         &self.file
     }
 
     /// Gives it its name.
-    pub(super) fn publish(mut self) -> Result<()> {
+    pub(crate) fn publish(mut self) -> Result<()> {
         let context = || format!("put {} in place", self.target.display());
         let name = match self.name.take() {
             Some(name) => name,

@@ -1,0 +1,53 @@
+//! Images out of the store: as archives.
+
+use std::fs::{DirBuilder, File};
+use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
+
+use super::workspace::Workspace;
+use super::{Store, StoreError, StoredImage};
+use crate::erofs::{Filesystem, ReadError, RenderError};
+use crate::export::{ExportError, write_aci_of};
+
+/// An image that does not become an archive.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageExportError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Its tree cannot be made.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    /// The archive cannot be written.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// There is no room for its tree in the store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Store {
+    /// Writes an image as an uncompressed ACI. Its tree is made in the store first, which takes root, and is gone afterwards; of a killed
+    /// export the next import removes it.
+    ///
+    /// # Errors
+    /// When the image is damaged, its tree cannot be made, or the archive cannot be written. What was written is worthless then.
+    pub fn export(&self, image: &StoredImage, out: impl Write) -> Result<(), ImageExportError> {
+        let files = Filesystem::open(&image.erofs_path)?;
+        let workspace = Workspace::create(self)?;
+        // Nobody else runs what is in it, such as programs that run as root.
+        let private = workspace.path().join("private");
+        let root = private.join("rootfs");
+        for directory in [&private, &root] {
+            DirBuilder::new()
+                .mode(0o700)
+                .create(directory)
+                .map_err(StoreError::io("create", directory))?;
+        }
+        let opened = File::open(&root).map_err(StoreError::io("open", &root))?;
+        files.render(&root)?;
+        // Of what an image has, archives have a word for everything: no socket is left out.
+        write_aci_of(&image.manifest, opened.into(), out)?;
+        Ok(())
+    }
+}
