@@ -67,9 +67,12 @@ impl Channel {
             return Err(ChannelError::Cut);
         }
         let flags = SendFlags::NOSIGNAL;
-        sendmsg(&self.0, &[IoSlice::new(&packet)], &mut ancillary, flags)
-            .map_err(io::Error::from)?;
-        Ok(())
+        match sendmsg(&self.0, &[IoSlice::new(&packet)], &mut ancillary, flags) {
+            Ok(_) => Ok(()),
+            // Reset: it went while it had unread messages.
+            Err(Errno::PIPE | Errno::CONNRESET) => Err(ChannelError::End),
+            Err(error) => Err(io::Error::from(error).into()),
+        }
     }
 
     /// Waits for the next message.

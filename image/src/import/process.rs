@@ -218,7 +218,7 @@ impl Keeper<'_> {
         match self.channel.send(message, descriptors) {
             Ok(()) => Ok(()),
             // It has gone; why, the next attempt to hear it says.
-            Err(ChannelError::Socket(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Err(ChannelError::End) => Ok(()),
             Err(error) => Err(ProcessError::from(error).into()),
         }
     }
