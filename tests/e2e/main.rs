@@ -62,6 +62,7 @@ mod service;
 mod socket_activation;
 mod stage1_choice;
 mod stop;
+mod store;
 mod streams;
 mod syscalls;
 mod usage;
