@@ -36,3 +36,19 @@ fn a_machine_without_late_devices_has_no_deadline() {
     devices.program_started(5);
     assert_eq!(devices.deadline_ns(), None);
 }
+
+#[test]
+fn shares_wait_for_their_apps() {
+    let sysfs = sysfs();
+    let bus = sysfs.path().join("bus/platform/devices");
+    for share in ["virtio-mmio.10", "virtio-mmio.11"] {
+        fs::create_dir(bus.join(share)).unwrap();
+    }
+    let mut devices = LateDevices::of(Some(sysfs.path().to_owned()));
+    devices.wait_for_apps(2);
+    devices.bind_share(1).unwrap();
+    assert_eq!(bound(&sysfs).as_deref(), Some("virtio-mmio.11"));
+    devices.bind();
+    assert_eq!(bound(&sysfs).as_deref(), Some("virtio-mmio.3"));
+    assert!(devices.bind_share(2).is_err());
+}

@@ -22,6 +22,7 @@ fn app(name: &str, layers: &[u16]) -> App {
 
 fn check(apps: Vec<App>) -> Option<PlanError> {
     let plan = Plan {
+        waiting_shares: 0,
         hostname: "pod".try_into().unwrap(),
         name_files: NameFiles::default(),
         settings: Vec::new().try_into().unwrap(),

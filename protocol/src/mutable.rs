@@ -40,12 +40,17 @@ pub enum Request {
         /// As the pod manifest names it.
         app: AppName,
     },
+    /// The app has left: what was there for it alone on the host is to go.
+    Remove {
+        /// As above.
+        app: AppName,
+    },
 }
 
 /// From the supervisor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// It is the guest's turn: the relay knows how that ends.
+    /// Done; of an app that comes, it is the guest's turn now, and the relay knows how that ends.
     HandedOn,
     /// Nothing was changed.
     Refused {

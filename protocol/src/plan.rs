@@ -155,6 +155,8 @@ pub struct Plan {
     pub disk_volumes: List<DiskVolume, MAX_DISK_VOLUMES>,
     /// Sockets that apps get, in the order in which the pod got those that they stand for.
     pub listeners: List<Listener, MAX_LISTENERS>,
+    /// Shares that wait for the roots of apps that come later: the machine's last devices, all the shares that it has. Each is bound when its app comes.
+    pub waiting_shares: u8,
 }
 
 /// The pod's own files of names.

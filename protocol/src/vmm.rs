@@ -105,6 +105,8 @@ pub struct ShareSpec {
     pub tag: Text<MAX_TAG>,
     /// A connected stream socket to the process that serves it (vhost-user).
     pub socket: FdIndex,
+    /// Whether the guest passes over it at first, until its agent has a driver bound: that process comes later too.
+    pub late: bool,
 }
 
 /// A part of a disk: a range of a file.

@@ -18,6 +18,9 @@ pub struct Arguments {
     pub hostname: Option<String>,
     /// Apps are added and removed while the pod runs.
     pub mutable: bool,
+    /// Stage0 hands the roots of all apps over as block images. Not of rkt's interface: an annotation of the image says that it is
+    /// understood.
+    pub block_images: bool,
     /// Where the apps' `/etc/resolv.conf` comes from.
     pub resolv_conf: NameSource,
     /// Where the apps' `/etc/hosts` comes from.
@@ -105,6 +108,7 @@ impl Arguments {
             interactive: false,
             hostname: None,
             mutable: false,
+            block_images: false,
             resolv_conf: NameSource::Default,
             hosts: NameSource::Default,
             metadata_token: None,
@@ -167,6 +171,7 @@ impl Arguments {
             }
             "--mds-token" => self.metadata_token = Some(check_token(value.unwrap_or(""))?),
             "--mutable" => self.mutable = boolean("--mutable", value)?,
+            "--block-images" => self.block_images = boolean("--block-images", value)?,
             "--export" => self.export = Some(value.unwrap_or("").to_owned()),
             "--disable-capabilities-restriction" => {
                 self.insecure.capabilities = boolean("--disable-capabilities-restriction", value)?;

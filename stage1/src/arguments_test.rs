@@ -30,6 +30,7 @@ fn the_whole_vector_of_interface_version_6_is_known() {
         debug: true,
         interactive: true,
         mutable: false,
+        block_images: false,
         hostname: Some("web-1.example".to_owned()),
         resolv_conf: NameSource::Host,
         hosts: NameSource::Stage0,

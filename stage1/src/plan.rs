@@ -37,6 +37,7 @@ use bulkhead_protocol::plan::{
     Stdio,
 };
 use bulkhead_protocol::relay::Outputs;
+use bulkhead_protocol::vmm::MAX_SHARES;
 
 use crate::arguments::Insecure;
 use shares::Shares;
@@ -78,6 +79,8 @@ pub struct Input<'a> {
     pub shares_kernel: bool,
     /// Whether apps come later: a pod may then start without any.
     pub mutable: bool,
+    /// Whether stage0 hands the roots of all apps over as block images, as our own does.
+    pub block_images: bool,
     /// Sockets that the pod was started with.
     pub sockets: &'a [HostSocket],
 }
@@ -283,6 +286,16 @@ pub enum PlanError {
         /// How much there is.
         there: String,
     },
+    /// A machine has no more places for directories of the host.
+    #[error(
+        "app {name}: its root is a directory, and the pod's machine has had {waiting} of those, as many as it has places for"
+    )]
+    NoShare {
+        /// Whose.
+        name: String,
+        /// Places that there were.
+        waiting: u8,
+    },
     /// Modes of streams that make no sense.
     #[error("app {app}: its streams: {problem}")]
     Streams {
@@ -332,7 +345,6 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
     let apps = &input.manifest.apps;
     check_count(apps.len(), input)?;
     unsupported::refuse_pod(input.manifest)?;
-
     let programs = programs(input)?;
     let sockets = sockets::resolve(input, &programs)?;
     let mut shares = Shares::default();
@@ -371,11 +383,12 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
             name,
         });
     }
-    let of_apps = planned.iter().map(|app| app.limits);
     // An empty pod has room for an app that says nothing.
     let of_none = planned.is_empty().then(Limits::default);
-    let size = VmSize::of(of_apps.chain(of_none), limits, input.host_cpus)?;
+    let of_apps = planned.iter().map(|app| app.limits).chain(of_none);
+    let size = VmSize::of(of_apps, limits, input.host_cpus)?;
     let plan = Plan {
+        waiting_shares: waiting_shares(input),
         hostname: Text::try_from(input.hostname).map_err(bound("the pod's host name"))?,
         name_files: input.name_files.clone(),
         images: bounded("the pod's images", roots.partitions)?,
@@ -397,6 +410,13 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
         disks: volumes.disks.1,
         warnings: volumes.warnings,
     })
+}
+
+/// A machine of another stage0 is ready for the roots of apps that come later.
+fn waiting_shares(input: &Input<'_>) -> u8 {
+    let wait = input.mutable && !input.block_images && !input.shares_kernel;
+    let shares = if wait { MAX_SHARES } else { 0 };
+    u8::try_from(shares).expect("interrupt lines are few")
 }
 
 fn check_count(apps: usize, input: &Input<'_>) -> Result<(), PlanError> {

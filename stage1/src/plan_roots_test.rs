@@ -48,23 +48,27 @@ fn a_machine_has_so_many_of_them() {
 }
 
 #[test]
-fn one_that_is_added_is_for_pods_without_machines() {
+fn one_that_is_added_takes_a_share_that_waits_for_it() {
     let manifest = pod(&[("a", 'a', "")], "");
     let images = [rendered("a")];
     let none = pod(&[], "");
     let empty = Input {
         mutable: true,
+        block_images: false,
         ..input(&none, &[])
     };
-    let size = resolve(&empty).unwrap().size;
-    let add = |size| Grown::default().plan(&input(&manifest, &images), "a", size);
-    let added = add(None).unwrap();
+    let pod = resolve(&empty).unwrap();
+    assert_eq!(pod.plan.waiting_shares, 8);
+    let size = pod.size;
+    let add = |waiting, size| Grown::new(waiting).plan(&input(&manifest, &images), "a", size);
+    assert!(add(1, Some(size)).is_ok());
+    let added = add(0, None).unwrap();
     assert_eq!(added.app.app.image, ImageFiles::Share(0));
     assert_eq!((added.new_image, added.app.images.len()), (None, 0));
     assert_eq!(added.root.unwrap().source, "opt/stage2/a/rootfs");
     assert_eq!(
-        add(Some(size)).unwrap_err().to_string(),
-        "app a: a root that is a directory and no image is for pods that start with it: it cannot be added to a running one"
+        add(0, Some(size)).unwrap_err().to_string(),
+        "app a: its root is a directory, and the pod's machine has had 0 of those, as many as it has places for"
     );
 }
 

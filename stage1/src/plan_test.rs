@@ -57,6 +57,7 @@ pub(super) fn input<'a>(manifest: &'a PodManifest, images: &'a [Image]) -> Input
         insecure: Insecure::default(),
         shares_kernel: false,
         mutable: false,
+        block_images: true,
         sockets: &[],
     }
 }

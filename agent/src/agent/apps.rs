@@ -161,6 +161,12 @@ impl Agent {
             let text = format!("the disks have no room for app {name}: they did not grow");
             return Attempt::Later(Reason::truncated(&text));
         }
+        if let (Kernel::Own, ImageFiles::Share(index)) = (self.machine.kernel, &pod.app(app).image)
+            && let Err(error) = self.late_devices.bind_share(*index)
+        {
+            let text = format!("the directory of the host has no driver: {error}");
+            return Attempt::Failed(Reason::truncated(&text));
+        }
         match pod.prepare(app, &self.machine) {
             Ok(_) => Attempt::Done,
             Err(error) => Attempt::Failed(reason(&error)),

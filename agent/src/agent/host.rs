@@ -340,6 +340,7 @@ impl Agent {
                 source,
             },
         )?;
+        self.late_devices.wait_for_apps(plan.waiting_shares);
         for setting in &plan.settings {
             let file = Path::new("/proc/sys").join(setting.path.as_str());
             fs::write(file, setting.value.as_bytes()).map_err(|source| Fatal::Setting {

@@ -295,6 +295,7 @@ fn make_scratch(mut disk: &File, count: usize, directory: &Path) {
 
 fn plan(apps: Vec<App>, image_length: u64) -> Plan {
     Plan {
+        waiting_shares: 0,
         hostname: "a-pod".try_into().unwrap(),
         name_files: NameFiles::default(),
         settings: Vec::new().try_into().unwrap(),

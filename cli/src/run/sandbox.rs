@@ -85,7 +85,10 @@ pub(crate) fn sandbox(
             pod.path().display()
         );
     }
-    let more = ["--mutable"];
+    let mut more = vec!["--mutable"];
+    if stage1.image.takes_block_images() {
+        more.push("--block-images");
+    }
     let call = Call {
         command: "app sandbox",
         options: &options.start,

@@ -40,8 +40,13 @@ fn a_sandbox_has_no_apps_and_says_that_it_is_mutable() {
     sandbox(&fixture, &flags);
     let arguments = fixture.recorded("argument");
     assert_eq!(
-        arguments[..3],
-        ["--net=none", "--hostname=box", "--mutable"]
+        arguments[..4],
+        [
+            "--net=none",
+            "--hostname=box",
+            "--mutable",
+            "--block-images"
+        ]
     );
     let manifest = fixture.pod_manifest();
     assert_eq!(manifest["apps"], serde_json::json!([]));

@@ -21,16 +21,23 @@ const RESERVED: [&str; 2] = ["-created", "-started"];
 #[derive(Debug)]
 pub struct Grown {
     apps: u16,
+    /// Shares of the machine that wait for apps, and how many of those came.
+    waiting_shares: u8,
+    shares: u8,
     images: Vec<(ImageId, Partition)>,
     images_end: u64,
     scratch_end: u64,
     empty_volumes: usize,
 }
 
-impl Default for Grown {
-    fn default() -> Self {
+impl Grown {
+    /// Nothing, of a pod whose machine has so many shares that wait for apps.
+    #[must_use]
+    pub fn new(waiting_shares: u8) -> Self {
         Self {
             apps: 0,
+            waiting_shares,
+            shares: 0,
             images: Vec::new(),
             images_end: EMPTY_DISK,
             scratch_end: EMPTY_DISK,
@@ -82,10 +89,10 @@ impl Grown {
             ..*input
         })?;
         refuse_what_needs_a_start(&manifest, input.images, &pod, name)?;
-        if size.is_some() && !pod.shares.is_empty() {
-            return Err(PlanError::NeedsStart {
+        if size.is_some() && !pod.shares.is_empty() && self.shares >= self.waiting_shares {
+            return Err(PlanError::NoShare {
                 name: name.to_owned(),
-                what: "a root that is a directory and no image".to_owned(),
+                waiting: self.waiting_shares,
             });
         }
         if let Some(size) = size {
@@ -103,10 +110,10 @@ impl Grown {
             let own = pod.plan.apps.iter().map(|app| app.limits);
             size.admit(name, own.chain(of_others?))?;
         }
-        self.place(pod, manifest.apps[0].image.id.clone())
+        self.place(pod, manifest.apps[0].image.id.clone(), size.is_some())
     }
 
-    fn place(&self, pod: Pod, image: ImageId) -> Result<Added, PlanError> {
+    fn place(&self, pod: Pod, image: ImageId, has_machine: bool) -> Result<Added, PlanError> {
         let Plan {
             apps,
             images,
@@ -141,6 +148,7 @@ impl Grown {
         app.scratch = moved(&app.scratch, self.scratch_end)?;
         app.image = match &root {
             None => ImageFiles::Layers(bounded("layers", vec![layer])?),
+            Some(_) if has_machine => ImageFiles::Share(self.shares),
             Some(_) => ImageFiles::Share(u8::try_from(self.apps).expect("below MAX_APPS")),
         };
         app.mounts = self.mounts(app.mounts.into_vec())?;
@@ -187,6 +195,7 @@ impl Grown {
     /// The app has its place.
     pub fn take(&mut self, added: &Added) {
         self.apps += 1;
+        self.shares += u8::from(added.root.is_some());
         for partition in &added.app.images {
             self.images.push((added.image.clone(), *partition));
             self.images_end = partition.start + partition.length;

@@ -9,7 +9,7 @@ fn grown(digits: &[char]) -> (Grown, Vec<Added>) {
         .zip(digits)
         .map(|(n, d)| (*n, *d, ""))
         .collect();
-    let mut grown = Grown::default();
+    let mut grown = Grown::new(0);
     let mut all = Vec::new();
     for count in 1..=apps.len() {
         let manifest = pod(&apps[..count], "");
@@ -57,7 +57,7 @@ fn each_app_lies_behind_those_before_it() {
 
 #[test]
 fn a_pod_has_so_many_apps_over_its_life() {
-    let mut grown = Grown::default();
+    let mut grown = Grown::new(0);
     let manifest = pod(&[("a", '1', "")], "");
     let images = [image(EXEC)];
     for _ in 0..MAX_APPS {
@@ -80,7 +80,7 @@ fn what_a_machine_cannot_give_any_more_is_refused() {
     let manifest = pod(&[("a", '1', "")], "");
     let refusal = |image| {
         let images = [image];
-        let refused = Grown::default().plan(&input(&manifest, &images), "a", Some(size));
+        let refused = Grown::new(0).plan(&input(&manifest, &images), "a", Some(size));
         refused.err().map(|error| error.to_string())
     };
     assert_eq!(refusal(limited("448Mi", "1")), None);

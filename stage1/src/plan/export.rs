@@ -59,6 +59,7 @@ pub fn export(
         exported: true,
     };
     let plan = Plan {
+        waiting_shares: 0,
         hostname: text("export")?,
         name_files: NameFiles::default(),
         images: bounded("the pod's images", vec![image])?,

@@ -40,6 +40,7 @@ pub(super) fn spec(names: &[&str], stdio: Stdio) -> RelaySpec {
     let processes = (0..).zip(names).map(|(id, name)| process(id, name, stdio));
     RelaySpec {
         plan: Plan {
+            waiting_shares: 0,
             hostname: Text::default(),
             name_files: NameFiles::default(),
             settings: Vec::new().try_into().unwrap(),

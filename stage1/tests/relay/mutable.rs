@@ -60,7 +60,8 @@ fn answer(supervisor: &OwnedFd, before: impl FnOnce(), reply: &Reply) {
     let caller = accept(supervisor).unwrap();
     let mut packet = vec![0; MAX_CALL];
     let (length, _) = recv(&caller, &mut packet[..], RecvFlags::empty()).unwrap();
-    let Request::Add { app } = frame::decode(&packet[..length]).unwrap();
+    let request = frame::decode(&packet[..length]).unwrap();
+    let (Request::Add { app } | Request::Remove { app }) = request;
     assert_eq!(app.as_str(), "web");
     before();
     let packet = frame::encode_packet(reply, MAX_CALL).unwrap();
@@ -139,10 +140,13 @@ fn an_app_comes_runs_stops_and_goes_and_its_files_tell() {
     while !matches!(agent.next(), ToAgent::RemoveApp { app: 0 }) {}
     let failure = None;
     agent.send(&FromAgent::AppRemoved { app: 0, failure });
+    answer(&supervisor, || {}, &Reply::HandedOn);
     assert_eq!(ended(remove), well());
     assert_eq!(files(&pod), Vec::<String>::new());
     // One that is not there has gone already.
-    assert_eq!(ended(entrypoint(&pod, "rm")), well());
+    let again = entrypoint(&pod, "rm");
+    answer(&supervisor, || {}, &Reply::HandedOn);
+    assert_eq!(ended(again), well());
 }
 
 #[test]
@@ -158,6 +162,7 @@ fn who_refuses_says_why_be_it_the_supervisor_or_the_guest() {
     let add = entrypoint(&pod, "add");
     answer(&supervisor, || pod.command(&add_web()), &Reply::HandedOn);
     added(&mut agent, Some("no\x1b[2Jpartition"));
+    answer(&supervisor, || {}, &Reply::HandedOn);
     let (code, said) = ended(add);
     assert_eq!(code, Some(254));
     assert_eq!(said, "stage1: no\u{fffd}[2Jpartition\n");

@@ -413,6 +413,7 @@ pub(crate) fn spec(names: &[&str], stdio: PlannedStdio) -> RelaySpec {
     });
     RelaySpec {
         plan: Plan {
+            waiting_shares: 0,
             hostname: text("pod"),
             name_files: NameFiles::default(),
             settings: Vec::new().try_into().unwrap(),

@@ -179,6 +179,9 @@ pub fn build(
         // An index that is not there cannot come here: `Spec` has checked them.
         let socket = spec.files[usize::from(share.socket.0)].try_clone()?;
         let (slot, interrupt) = plugged.registers(memory, |_| fs::info(&share.tag))?;
+        if share.late {
+            plugged.hide_once();
+        }
         shares.push(Share {
             slot,
             tag: share.tag.to_string(),
@@ -249,10 +252,15 @@ impl Plugged {
         make: impl FnOnce(Arc<Interrupt>) -> D,
     ) -> Result<(Slot, D), DevicesError> {
         let plugged = self.plug(memory, make)?;
+        self.hide_once();
+        Ok(plugged)
+    }
+
+    /// The kernel's first look at the last device finds a placeholder.
+    fn hide_once(&mut self) {
         if let Some(window) = self.windows.last_mut() {
             window.transport.hide_once();
         }
-        Ok(plugged)
     }
 
     /// Makes the registers of the next device, which runs somewhere else.

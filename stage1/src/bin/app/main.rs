@@ -70,19 +70,25 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<AppName> {
 
 /// First the supervisor makes room, then the guest builds.
 fn add(app: &AppName) -> Result<ExitCode> {
-    call_supervisor(app)?;
+    call_supervisor(&mutable::Request::Add { app: app.clone() })?;
     let added = order(app, Order::Arrive);
     if added.is_err() {
         // The reason why there is no app is the one to tell.
-        let _ = free_disk(app);
+        let _ = give_up(app);
     }
     added
 }
 
 fn remove(app: &AppName) -> Result<ExitCode> {
     let code = order(app, Order::Leave)?;
-    free_disk(app)?;
+    give_up(app)?;
     Ok(code)
+}
+
+/// What the host has for it.
+fn give_up(app: &AppName) -> Result<()> {
+    call_supervisor(&mutable::Request::Remove { app: app.clone() })?;
+    free_disk(app)
 }
 
 /// The machine keeps the file of an app's writable layer open, so that its bytes are given back first.
@@ -99,9 +105,8 @@ fn free_disk(app: &AppName) -> Result<()> {
     fs::remove_file(&path).with_context(context)
 }
 
-fn call_supervisor(app: &AppName) -> Result<()> {
-    let request = mutable::Request::Add { app: app.clone() };
-    let packet = frame::encode_packet(&request, MAX_CALL).context("the request")?;
+fn call_supervisor(request: &mutable::Request) -> Result<()> {
+    let packet = frame::encode_packet(request, MAX_CALL).context("the request")?;
     let socket = connect_supervisor()?;
     let context = || "ask the pod's supervisor".to_owned();
     send(&socket, &packet, SendFlags::NOSIGNAL).with_context(context)?;

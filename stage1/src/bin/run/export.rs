@@ -33,7 +33,7 @@ pub(crate) fn export(app: &str, arguments: &Arguments, signals: &SignalFd) -> Re
     let (vmm_socket, vmm_end) = helpers::vmm_sockets()?;
     let vmm = flavor.spawn(vmm_end, arguments.debug)?;
     let (relay, mut commands) = helpers::start_relay(&vmm_socket, None, None, false)?;
-    let file_servers = flavor.describe(&vmm_socket, &files, &pod, &sources, arguments.debug)?;
+    let shares = flavor.describe(&vmm_socket, &files, &pod, &sources, arguments.debug)?;
     // Nobody in an export asks for metadata.
     let metadata = Secrets::draw(None)?.into_spec(&arguments.uuid, images)?;
     let spec = relay_spec(&files, pod, metadata, &flavor, arguments)?;
@@ -43,7 +43,7 @@ pub(crate) fn export(app: &str, arguments: &Arguments, signals: &SignalFd) -> Re
         vmm,
         vmm_keeps: flavor.keeps_from_others(&[]),
         relay,
-        file_servers,
+        file_servers: shares.servers,
     };
     Ok(wait::wait(helpers, signals, &mut commands, None, None))
 }

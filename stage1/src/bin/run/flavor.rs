@@ -10,7 +10,7 @@ use bulkhead_stage1::group::Group;
 use bulkhead_stage1::plan::{Added, HostDisk, Pod};
 
 use crate::files::{PodFiles, Scratch};
-use crate::shares::{self, FileServer};
+use crate::shares::{self, Shares};
 use crate::sockets::Sockets;
 use crate::{container, helpers, kvm, machine, pressure};
 
@@ -78,16 +78,16 @@ impl Flavor {
         pod: &Pod,
         sources: &Sources<'_>,
         debug: bool,
-    ) -> Result<Vec<FileServer>> {
+    ) -> Result<Shares> {
         match self {
             Self::Kvm(kvm) => {
-                let servers = shares::start(&pod.shares, debug)?;
-                machine::send(socket, files, pod, kvm, &servers, sources, debug)?;
-                Ok(servers)
+                let shares = shares::start(&pod.shares, pod.plan.waiting_shares, debug)?;
+                machine::send(socket, files, pod, kvm, &shares, sources, debug)?;
+                Ok(shares)
             }
             Self::Container(group) => {
                 container::send(socket, files, pod, group, sources)?;
-                Ok(Vec::new())
+                Ok(Shares::none())
             }
         }
     }

@@ -20,7 +20,7 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 
 use crate::files::{PodFiles, open_image, open_stage1};
 use crate::flavor::Sources;
-use crate::shares::FileServer;
+use crate::shares::Shares;
 
 /// The guest's vsock address. Each machine has a vsock of its own, so all can have the same.
 const GUEST_CID: u32 = 3;
@@ -61,7 +61,7 @@ pub(crate) fn send(
     files: &PodFiles,
     pod: &Pod,
     kvm: &File,
-    shares: &[FileServer],
+    shares: &Shares,
     sources: &Sources<'_>,
     debug: bool,
 ) -> Result<()> {
@@ -70,10 +70,11 @@ pub(crate) fn send(
     let images = images(files, pod)?;
     let mut descriptors = Descriptors::default();
     let mut specs = Vec::new();
-    for (index, server) in (0..).zip(shares) {
+    for (index, (connection, late)) in (0..).zip(shares.connections()) {
         specs.push(ShareSpec {
             tag: Text::try_from(share_tag(index)).context("a share's tag")?,
-            socket: descriptors.add(server.connection.as_fd())?,
+            socket: descriptors.add(connection.as_fd())?,
+            late,
         });
     }
     let spec = MachineSpec {

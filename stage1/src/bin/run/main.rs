@@ -143,7 +143,7 @@ fn run_pod(
         disks: &disks,
         sockets: received.files().collect(),
     };
-    let file_servers = flavor.describe(&vmm_socket, &files, &pod, &sources, arguments.debug)?;
+    let shares = flavor.describe(&vmm_socket, &files, &pod, &sources, arguments.debug)?;
     drop(disks);
     let metadata = secrets.into_spec(&arguments.uuid, images)?;
     let (size, vmm_keeps) = (pod.size, flavor.keeps_from_others(&pod.disks));
@@ -152,7 +152,7 @@ fn run_pod(
     files.write_pid()?;
     flavor.watch_host(&vmm_socket, arguments.debug);
     // Where nothing can be added, nobody here keeps the VMM's socket.
-    let new = |calls| Mutable::new(calls, planning, size, vmm_socket, &commands);
+    let new = |calls| Mutable::new(calls, planning, size, vmm_socket, shares.waiting, &commands);
     let mut mutable = calls.map(new).transpose()?;
     // From here on the machine may have written to its disks: they stay for those who look at an exited pod.
     scratch.keep();
@@ -161,7 +161,7 @@ fn run_pod(
         vmm,
         vmm_keeps,
         relay,
-        file_servers,
+        file_servers: shares.servers,
     };
     let over = wait::wait(helpers, signals, &mut commands, mutable.as_mut(), manager);
     drop(control);

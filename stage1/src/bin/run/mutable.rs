@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use bulkhead_protocol::bounded::{Blob, Text};
 use bulkhead_protocol::frame;
 use bulkhead_protocol::mutable::{AddApp, MAX_CALL, MAX_CALLERS, Reply, Request, SOCKET};
+use bulkhead_protocol::plan::ImageFiles;
 use bulkhead_protocol::relay::{MAX_TO_RELAY, ToRelay};
 use bulkhead_stage1::plan::{Added, Grown, VmSize};
 use bulkhead_stage1::relay::metadata;
@@ -23,6 +24,7 @@ use rustix::net::{
 use crate::files::open_image;
 use crate::flavor::Flavor;
 use crate::planning::Planning;
+use crate::shares::{self, FileServer, WaitingShare};
 
 /// What the relay may take to take a message. One that a guest has taken over must not stop the supervisor.
 const RELAY_PATIENCE: Duration = Duration::from_secs(5);
@@ -46,6 +48,10 @@ pub(crate) struct Mutable<'a> {
     size: Option<VmSize>,
     vmm: OwnedFd,
     grown: Grown,
+    /// Shares of the machine; those that an app has taken are gone.
+    waiting: Vec<Option<WaitingShare>>,
+    /// Of apps whose roots are directories.
+    servers: Vec<(String, FileServer)>,
     /// Why nothing can be added any more: what the machine has and what we know of it differ.
     broken: Option<String>,
     calls: Calls,
@@ -58,6 +64,7 @@ impl<'a> Mutable<'a> {
         planning: Planning<'a>,
         size: VmSize,
         vmm: OwnedFd,
+        waiting: Vec<WaitingShare>,
         commands: &UnixStream,
     ) -> Result<Self> {
         commands
@@ -68,7 +75,9 @@ impl<'a> Mutable<'a> {
             planning,
             size: has_machine.then_some(size),
             vmm,
-            grown: Grown::default(),
+            grown: Grown::new(u8::try_from(waiting.len()).unwrap_or(u8::MAX)),
+            waiting: waiting.into_iter().map(Some).collect(),
+            servers: Vec::new(),
             broken: None,
             calls,
             callers: Vec::new(),
@@ -115,8 +124,14 @@ impl<'a> Mutable<'a> {
         let Ok(request) = frame::decode::<Request>(&packet[..length]) else {
             return;
         };
-        let Request::Add { app } = request;
-        let reply = match self.add(app.as_str(), commands) {
+        let served = match request {
+            Request::Add { app } => self.add(app.as_str(), commands),
+            Request::Remove { app } => {
+                self.remove(app.as_str());
+                Ok(())
+            }
+        };
+        let reply = match served {
             Ok(()) => Reply::HandedOn,
             Err(error) => Reply::Refused {
                 reason: Text::truncated(&format!("{error:#}")),
@@ -161,12 +176,35 @@ impl<'a> Mutable<'a> {
             None => None,
         };
         let scratch = files.create_scratch_of(name)?;
+        self.serve_root(&added)?;
         let grown = self
             .planning
             .flavor
             .grow(&self.vmm, &added, new_image.as_ref(), &scratch);
         let grown = grown.and_then(|()| crate::write_all(commands, &frame));
         self.note(added, grown)
+    }
+
+    /// The machine sees the app's directory through one of the shares that wait.
+    fn serve_root(&mut self, added: &Added) -> Result<()> {
+        let (Some(root), ImageFiles::Share(index)) = (&added.root, &added.app.app.image) else {
+            return Ok(());
+        };
+        let index = usize::from(*index);
+        let waiting = self.waiting.get_mut(index).and_then(Option::take);
+        // A container has the directory itself.
+        let Some(waiting) = waiting else {
+            return Ok(());
+        };
+        let debug = self.planning.arguments.debug;
+        let server = shares::serve(index, root, waiting, debug)?;
+        self.servers.push((added.app.app.name.to_string(), server));
+        Ok(())
+    }
+
+    /// Nobody has the directory open any more, whatever the guest does: whoever gave it can take it away.
+    fn remove(&mut self, name: &str) {
+        self.servers.retain(|(app, _)| app != name);
     }
 
     /// After the first step a failure leaves it open what the machine has.

@@ -48,6 +48,7 @@ impl Planning<'_> {
             insecure: self.arguments.insecure,
             shares_kernel: matches!(self.flavor, Flavor::Container(_)),
             mutable: self.arguments.mutable,
+            block_images: self.arguments.block_images,
             sockets: self.sockets,
         })?;
         Ok(planned)

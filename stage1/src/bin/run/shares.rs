@@ -55,25 +55,89 @@ pub(crate) struct FileServer {
     pub(crate) connection: UnixStream,
 }
 
-/// Starts the process of each share, and connects to it.
-pub(crate) fn start(shares: &[Share], debug: bool) -> Result<Vec<FileServer>> {
-    if shares.is_empty() {
-        return Ok(Vec::new());
-    }
-    let executable = open_stage1("virtiofsd")?;
-    make_directory(Path::new(DIRECTORY))?;
-    let start = |(index, share): (usize, &Share)| {
-        let whose = || format!("{}: share {}", share.whose, share.source);
-        start_one(index, share, &executable, debug).with_context(whose)
-    };
-    shares.iter().enumerate().map(start).collect()
+/// A share that nothing is served by yet: what its process will listen at, and a connection to that.
+pub(crate) struct WaitingShare {
+    listener: UnixListener,
+    connection: UnixStream,
 }
 
-fn start_one(index: usize, share: &Share, executable: &File, debug: bool) -> Result<FileServer> {
+/// What the machine gets of all shares.
+pub(crate) struct Shares {
+    /// Of those that the pod starts with.
+    pub(crate) servers: Vec<FileServer>,
+    /// Of apps that come later: the shares behind those.
+    pub(crate) waiting: Vec<WaitingShare>,
+}
+
+impl Shares {
+    /// Of a pod that has none.
+    pub(crate) fn none() -> Self {
+        Self {
+            servers: Vec::new(),
+            waiting: Vec::new(),
+        }
+    }
+
+    /// The machine's end of each, and whether it is served later.
+    pub(crate) fn connections(&self) -> impl Iterator<Item = (&UnixStream, bool)> {
+        let servers = self
+            .servers
+            .iter()
+            .map(|server| (&server.connection, false));
+        let waiting = self.waiting.iter().map(|share| (&share.connection, true));
+        servers.chain(waiting)
+    }
+}
+
+/// Starts the process of each share, connects to it, and makes as many more connections as are told.
+pub(crate) fn start(shares: &[Share], waiting: u8, debug: bool) -> Result<Shares> {
+    if shares.is_empty() && waiting == 0 {
+        return Ok(Shares::none());
+    }
+    make_directory(Path::new(DIRECTORY))?;
+    let start = |(index, share): (usize, &Share)| serve(index, share, wait(index)?, debug);
+    let servers: Result<Vec<_>> = shares.iter().enumerate().map(start).collect();
+    let waiting = (shares.len()..).take(usize::from(waiting)).map(wait);
+    Ok(Shares {
+        servers: servers?,
+        waiting: waiting.collect::<Result<_>>()?,
+    })
+}
+
+/// Starts the process of a share that waits for one.
+pub(crate) fn serve(
+    index: usize,
+    share: &Share,
+    waiting: WaitingShare,
+    debug: bool,
+) -> Result<FileServer> {
+    let whose = || format!("{}: share {}", share.whose, share.source);
+    let executable = open_stage1("virtiofsd")?;
+    start_one(index, share, waiting, &executable, debug).with_context(whose)
+}
+
+fn wait(index: usize) -> Result<WaitingShare> {
+    let (listener, connection) = socket(index)?;
+    Ok(WaitingShare {
+        listener,
+        connection,
+    })
+}
+
+fn start_one(
+    index: usize,
+    share: &Share,
+    waiting: WaitingShare,
+    executable: &File,
+    debug: bool,
+) -> Result<FileServer> {
     let pod = std::env::current_dir().context("find the pod's directory")?;
     let directory = pod.join(DIRECTORY).join(index.to_string());
     make_directory(&directory)?;
-    let (listener, connection) = socket(index)?;
+    let WaitingShare {
+        listener,
+        connection,
+    } = waiting;
     let trees = trees(share, &directory)?;
     let mounts = trees.iter().map(|(tree, target)| {
         let target = CString::new(target.as_os_str().as_bytes())?;

@@ -64,6 +64,7 @@ fn machine<T: Send + 'static>(
     let other = thread::spawn(|| script(FakeBackend(ours)));
     let mut spec = spec();
     spec.shares = List::try_from(vec![ShareSpec {
+        late: false,
         tag: Text::try_from("data").unwrap(),
         socket: FdIndex(2),
     }])
