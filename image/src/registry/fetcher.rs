@@ -1,5 +1,6 @@
 //! The process that speaks to a registry, and what it has brought so far.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::fs::File;
@@ -111,7 +112,7 @@ struct Blob {
 /// A running fetcher.
 pub(crate) struct Fetcher {
     channel: Arc<Channel>,
-    child: Mutex<Option<Child>>,
+    child: RefCell<Option<Child>>,
     pub(super) progress: Arc<Progress>,
 }
 
@@ -151,7 +152,7 @@ impl Fetcher {
         let (channel, child) = helper.start()?;
         let fetcher = Self {
             channel: Arc::new(channel),
-            child: Mutex::new(Some(child)),
+            child: RefCell::new(Some(child)),
             progress: Arc::default(),
         };
         let access = &registries.access;
@@ -199,15 +200,10 @@ impl Fetcher {
 
     /// Why something did not come.
     pub(super) fn explain(&self, error: FetchError) -> FetchError {
-        if let FetchError::Channel(ChannelError::End) = error {
-            let child = self
-                .child
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take();
-            if let Some(child) = child {
-                return FetchError::Died(how(child.wait(), OUT_OF_MEMORY));
-            }
+        if let FetchError::Channel(ChannelError::End) = error
+            && let Some(child) = self.child.take()
+        {
+            return FetchError::Died(how(child.wait(), OUT_OF_MEMORY));
         }
         error
     }
