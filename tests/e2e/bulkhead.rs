@@ -279,7 +279,7 @@ impl Call {
         Running {
             pid: Pid::from_raw(child.id().try_into().expect("process ids fit")),
             words,
-            child,
+            child: Called(child),
             stdout: std::thread::spawn(move || {
                 let mut all = Vec::new();
                 let Some(stdout) = stdout else { return all };
@@ -309,11 +309,22 @@ impl Call {
     }
 }
 
+/// A process that does not outlive its test, so that one that fails leaves nothing for the next ones to find.
+struct Called(Child);
+
+impl Drop for Called {
+    fn drop(&mut self) {
+        // Of one that was waited for nothing is left to kill.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A call that runs.
 pub(crate) struct Running {
     pub(crate) pid: Pid,
     words: Vec<OsString>,
-    child: Child,
+    child: Called,
     stdout: JoinHandle<Vec<u8>>,
     stdout_lines: Receiver<Vec<u8>>,
     stderr: JoinHandle<Vec<u8>>,
@@ -345,7 +356,7 @@ impl Running {
     /// Ends the call by force.
     fn kill(mut self) -> Finished {
         // It may have ended already.
-        let _ = self.child.kill();
+        let _ = self.child.0.kill();
         self.finish()
     }
 
@@ -354,13 +365,13 @@ impl Running {
         let limit = Instant::now() + TIME_LIMIT;
         let mut late = false;
         let status = loop {
-            if let Some(status) = self.child.try_wait().expect("waiting for a child works") {
+            if let Some(status) = self.child.0.try_wait().expect("waiting for a child works") {
                 break status;
             }
             if Instant::now() > limit && !late {
                 late = true;
                 // It may end by itself right now.
-                let _ = self.child.kill();
+                let _ = self.child.0.kill();
             }
             std::thread::sleep(Duration::from_millis(5));
         };

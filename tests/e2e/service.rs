@@ -69,10 +69,11 @@ fn a_manager_hears_that_the_apps_run_and_that_they_stop() {
         .shell(WAITING)
         .app(busybox_oci())
         .name("two")
-        .shell("trap 'exit 0' TERM; while :; do sleep 0.1; done");
+        .shell(WAITING);
     let pod = manager.starts(two).start();
     manager.hears("READY=1\n");
-    let pod = pod.wait_for("ready").signal(Signal::SIGTERM);
+    let pod = pod.wait_for("ready").wait_for("ready");
+    let pod = pod.signal(Signal::SIGTERM);
     manager.hears("STOPPING=1\n");
     pod.finish().exits(0);
     manager.hears_nothing_more();

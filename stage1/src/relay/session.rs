@@ -174,6 +174,10 @@ impl Session {
         if let Some(message) = self.control.pop_front() {
             return Some(message);
         }
+        // Before the end of its streams: a program that reads it first may be gone when its SIGHUP comes.
+        if let Some(signal) = self.entered.next_signal() {
+            return Some(Outgoing::Message(signal));
+        }
         let ack = self.apps.next_ack();
         if let Some(ack) = ack.or_else(|| self.entered.next_ack()) {
             return Some(Outgoing::Message(ToAgent::Ack(ack)));
@@ -186,7 +190,7 @@ impl Session {
         }
         let of_apps = |mutable: &mut Mutable| mutable.next_message();
         let message = self.mutable.as_mut().and_then(of_apps);
-        let message = message.or_else(|| self.entered.next_message());
+        let message = message.or_else(|| self.entered.next_start());
         let message = message.or_else(|| {
             let (apps, entered) = (&self.apps, &self.entered);
             let process = |id| apps.get(id).or_else(|| entered.get(id));

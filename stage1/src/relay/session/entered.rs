@@ -127,18 +127,19 @@ impl Entered {
         })
     }
 
-    /// A start or a signal.
-    pub(super) fn next_message(&mut self) -> Option<ToAgent> {
+    pub(super) fn next_start(&mut self) -> Option<ToAgent> {
+        let mut entries = self.list.values_mut();
+        let entry = entries.find(|entry| entry.start_due)?;
+        entry.start_due = false;
+        entry.known = true;
+        entry.start.as_deref().cloned()
+    }
+
+    /// For a program that runs.
+    pub(super) fn next_signal(&mut self) -> Option<ToAgent> {
         self.list.iter_mut().find_map(|(&process, entry)| {
-            if entry.start_due {
-                entry.start_due = false;
-                entry.known = true;
-                return entry.start.as_deref().cloned();
-            }
-            if !entry.process.is_running() {
-                return None;
-            }
-            let signal = entry.signals.take()?;
+            let runs = !entry.start_due && entry.process.is_running();
+            let signal = runs.then(|| entry.signals.take()).flatten()?;
             Some(ToAgent::Signal { process, signal })
         })
     }
