@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::agent::MAX_MANIFEST;
 use crate::bounded::{Blob, List, Text};
 use crate::plan::{App, AppName, EmptyVolume, MAX_EMPTY_VOLUMES, MAX_LAYERS, Partition, Process};
+use crate::relay::Outputs;
 use crate::vmm::FdIndex;
 
 /// The name of the supervisor's socket in the pod's directory (`SOCK_SEQPACKET`: a request and its reply are a packet each).
@@ -79,6 +80,8 @@ pub struct AddApp {
     pub added: AddedApp,
     /// What to run when it is started. Each start has an id that the relay gives.
     pub process: Process,
+    /// Where its outputs go.
+    pub outputs: Outputs,
     /// The pod manifest with the app in it, JSON.
     pub manifest: Blob<MAX_MANIFEST>,
     /// The manifest of its image, as it was stored.

@@ -27,6 +27,7 @@ mod exit;
 mod export;
 mod exported_directories;
 mod files;
+mod finished;
 mod foreign_stage1;
 mod formats;
 mod full_disk;

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::bulkhead::{Call, Finished, Running, own_data};
 use crate::leftovers::no_processes;
+use crate::terminal::Terminal;
 
 /// Says that it is there and waits for the signal to end.
 const WAITS: &str = "trap 'echo bye; exit 3' TERM; echo hello; while :; do sleep 0.1; done";
@@ -102,6 +103,11 @@ impl Sandbox {
     pub(crate) fn do_to(&self, verb: &str, name: &str) -> Finished {
         let app = format!("--app={name}");
         self.app(&[verb, &self.uuid, &app]).run()
+    }
+
+    fn attach(&self, name: &str, flags: &[&str]) -> Call {
+        let app = format!("--app={name}");
+        self.call(&[&["attach", &app], flags, &[self.uuid.as_str()]].concat())
     }
 
     fn list(&self) -> Vec<(String, String)> {
@@ -286,6 +292,37 @@ fn an_app_has_empty_volumes_of_its_own_and_none_of_the_host() {
     assert_eq!(sandbox.list(), all);
     let end = sandbox.stop().exits(0);
     end.shows("one: 750 7\n").shows("two: x\n");
+}
+
+#[test]
+fn clients_attach_to_what_an_app_s_modes_say_at_each_of_its_starts() {
+    let sandbox = Sandbox::start();
+    let answers = "read line; echo got $line; echo nobody >&2";
+    let modes = ["--stdin=stream", "--stderr=null"];
+    sandbox.add_with("pipes", answers, &modes).exits(0);
+    for line in ["first", "second"] {
+        sandbox.do_to("start", "pipes").exits(0);
+        let list = sandbox.attach("pipes", &["--mode=list"]).run().exits(0);
+        list.prints("stdin\nstdout\n");
+        let client = sandbox.attach("pipes", &["--mode=stdin,stdout"]);
+        let end = client.input(format!("{line}\n")).run().exits(0);
+        end.prints(&format!("got {line}\n"));
+        assert_eq!(sandbox.end_of("pipes"), 0);
+    }
+
+    let script = "read line; stty size";
+    let terminal = sandbox.add_with("terminal", script, &["--stdin=tty"]);
+    terminal.exits(0);
+    sandbox.do_to("start", "terminal").exits(0);
+    let mut terminal = Terminal::open(33, 77);
+    let client = terminal.run(sandbox.attach("terminal", &[]));
+    terminal.write("word\r");
+    terminal.wait_for("33 77");
+    client.finish().exits(0);
+
+    let end = sandbox.stop().exits(0);
+    assert_eq!(end.text(), "pipes: got first\npipes: got second\n");
+    end.does_not_say("nobody");
 }
 
 #[test]

@@ -5,9 +5,9 @@ use bulkhead_protocol::MAX_APPS;
 use bulkhead_protocol::bounded::List;
 use bulkhead_protocol::mutable::{AddedApp, EMPTY_DISK};
 use bulkhead_protocol::plan::{
-    Fill, ImageFiles, MAX_EMPTY_VOLUMES, MountSource, Partition, Process, Stdio,
+    Fill, ImageFiles, MAX_EMPTY_VOLUMES, MountSource, Partition, Process,
 };
-use bulkhead_protocol::relay::{Destination, Outputs};
+use bulkhead_protocol::relay::Outputs;
 
 use super::{
     Image, Input, Plan, PlanError, Pod, Share, ShareKind, VmSize, bounded, limits, of_pod, resolve,
@@ -53,6 +53,8 @@ pub struct Added {
     pub app: AddedApp,
     /// Its program; the id is still to be given.
     pub process: Process,
+    /// Where its outputs go.
+    pub outputs: Outputs,
     /// The place of its image among all, if the pod does not have it yet.
     pub new_image: Option<u16>,
     /// What the user should know.
@@ -120,9 +122,11 @@ impl Grown {
             empty_volumes,
             ..
         } = pod.plan;
-        let (Some(mut app), Some(process)) =
-            (apps.into_vec().pop(), pod.processes.into_iter().next())
-        else {
+        let (Some(mut app), Some(process), Some(outputs)) = (
+            apps.into_vec().pop(),
+            pod.processes.into_iter().next(),
+            pod.outputs.into_iter().next(),
+        ) else {
             return Err(PlanError::NoApps);
         };
         let known = self.images.iter().position(|(known, _)| *known == image);
@@ -172,6 +176,7 @@ impl Grown {
                 empty_volumes: bounded("the app's empty volumes", volumes)?,
             },
             process,
+            outputs,
             warnings: pod.warnings,
             root,
             image,
@@ -239,12 +244,6 @@ fn refuse_what_needs_a_start(
     }
     if let Some(disk) = pod.disks.first() {
         return refuse(format!("volume {}, a disk of the host", disk.volume));
-    }
-    let plain = Stdio::Pipes { stdin: false };
-    if pod.processes.iter().any(|process| process.stdio != plain)
-        || pod.outputs != [Outputs::both(Destination::Log)]
-    {
-        return refuse("a mode of its streams".to_owned());
     }
     if pod.plan.volume_scratch.is_some() {
         return refuse("a volume that it shares with other apps".to_owned());

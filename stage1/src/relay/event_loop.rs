@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use bulkhead_protocol::AGENT_PORT;
 use bulkhead_protocol::agent::Session as SessionId;
 use bulkhead_protocol::exit::CODE_RUNTIME_FAILED;
-use bulkhead_protocol::relay::{Destination, Outputs, RelaySpec};
+use bulkhead_protocol::relay::RelaySpec;
 use bulkhead_protocol::vmm::{FromVmm, StartTimes};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -214,12 +214,14 @@ impl Relay {
                     self.say(&format!("write down what becomes of app {app}: {error}"));
                 }
             }
-            Action::Label { process, app } => {
-                self.log.add(process, app.clone());
-                self.outputs.add(process, Outputs::both(Destination::Log));
-                self.streams.label(process, app);
+            Action::Label {
+                process,
+                app,
+                outputs,
+            } => {
+                self.begin(process, app, outputs);
             }
-            Action::Forget { process } => self.streams.forget(process),
+            Action::Forget { process } => self.forget(process),
             Action::Answer { asker, answer } => self.clients.answer(asker, answer),
             Action::Ready => {
                 // What the machine has counted by now is part of a trace.

@@ -69,6 +69,11 @@ impl Log {
         }
     }
 
+    /// Nothing more comes of this process.
+    pub fn forget(&mut self, process: ProcessId) {
+        self.apps.remove(&process);
+    }
+
     /// Takes bytes of a stream, unless too much waits to be written. Never waits.
     pub fn output(&mut self, process: ProcessId, stream: Stream, bytes: &[u8]) {
         let Some(source) = self.source(process, stream) else {

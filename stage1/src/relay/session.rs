@@ -27,7 +27,7 @@ mod process;
 mod readiness;
 mod time_limit;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bulkhead_protocol::agent::{Chunk, FromAgent, Session as SessionId, Stream, ToAgent};
@@ -99,7 +99,7 @@ pub struct Session {
     /// Of a pod whose apps come and go.
     mutable: Option<Mutable>,
     /// Where the apps' outputs go.
-    outputs: Vec<Outputs>,
+    outputs: BTreeMap<ProcessId, Outputs>,
     entered: Entered,
     inputs: Inputs,
     metadata: Service,
@@ -122,9 +122,7 @@ impl Session {
         let count = u32::try_from(processes.len()).unwrap_or(u32::MAX);
         let first = if spec.mutable { FIRST_ENTERED } else { count };
         let mut inputs = Inputs::new();
-        for process in &processes {
-            inputs.add(process.id, process.stdio);
-        }
+        processes.iter().for_each(|p| inputs.add(p.id, p.stdio));
         Self {
             id,
             ready_timeout,
@@ -139,7 +137,7 @@ impl Session {
             apps: Apps::new(&processes),
             mutable: spec.mutable.then(Mutable::default),
             entered: Entered::new(&processes, first, spec.confine_entered),
-            outputs: spec.outputs.into_vec(),
+            outputs: (0..).map(ProcessId).zip(spec.outputs.into_vec()).collect(),
             inputs,
             pod: Some((spec.plan, processes)),
             metadata,
@@ -174,7 +172,7 @@ impl Session {
         if let Some(message) = self.control.pop_front() {
             return Some(message);
         }
-        // Before the end of its streams: a program that reads it first may be gone when its SIGHUP comes.
+        // Before its streams' end: a program that reads that first may be gone when its SIGHUP comes.
         if let Some(signal) = self.entered.next_signal() {
             return Some(Outgoing::Message(signal));
         }
@@ -188,8 +186,7 @@ impl Session {
                 answer: Box::new(self.metadata.answer(&request)),
             }));
         }
-        let of_apps = |mutable: &mut Mutable| mutable.next_message();
-        let message = self.mutable.as_mut().and_then(of_apps);
+        let message = self.mutable.as_mut().and_then(Mutable::next_message);
         let message = message.or_else(|| self.entered.next_start());
         let message = message.or_else(|| {
             let (apps, entered) = (&self.apps, &self.entered);
@@ -283,8 +280,9 @@ impl Session {
             }
             FromAgent::Data(chunk) => self.data(now, chunk)?,
             FromAgent::Ack(ack) => {
-                // Of a program that was entered and is forgotten, it is only late.
-                if !self.inputs.acknowledged(ack)? && !self.entered.owns(ack.process) {
+                let of_one = self.inputs.acknowledged(ack)?;
+                // Of one that is forgotten, it is only late.
+                if !of_one && !self.entered.owns(ack.process) && !self.apps.had(ack.process) {
                     return Err(Violation::Ack);
                 }
             }

@@ -10,7 +10,7 @@ use bulkhead_protocol::exit::Exit;
 use bulkhead_protocol::frame;
 use bulkhead_protocol::mutable::{AddApp, AddedApp, MAX_CALL, MAX_REFUSAL, Reply, Request, SOCKET};
 use bulkhead_protocol::plan::{App, ImageFiles, Limits, Partition, Stdio as Planned};
-use bulkhead_protocol::relay::ToRelay;
+use bulkhead_protocol::relay::{Destination, Outputs, ToRelay};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept, bind,
     listen, recv, send, socket_with,
@@ -97,6 +97,7 @@ fn add_web() -> ToRelay {
             empty_volumes: List::default(),
         },
         process,
+        outputs: Outputs::both(Destination::Log),
         manifest: Blob::try_from(manifest.as_bytes()).unwrap(),
         image_manifest: Blob::try_from(image.as_bytes()).unwrap(),
     }))

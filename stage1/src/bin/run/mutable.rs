@@ -166,6 +166,7 @@ impl<'a> Mutable<'a> {
         let message = ToRelay::AddApp(Box::new(AddApp {
             added: added.app.clone(),
             process: added.process.clone(),
+            outputs: added.outputs,
             manifest: Blob::try_from(json).context("the pod's manifest")?,
             image_manifest,
         }));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bulkhead_protocol::agent::Stream;
-use bulkhead_protocol::plan::ProcessId;
+use bulkhead_protocol::plan::{AppName, ProcessId};
 use bulkhead_protocol::relay::{Destination, Outputs, RelaySpec};
 
 use super::Relay;
@@ -55,6 +55,11 @@ impl AppOutputs {
         }
     }
 
+    /// Nothing more comes of this process.
+    pub(super) fn forget(&mut self, process: ProcessId) {
+        self.0.retain(|(of, _), _| *of != process);
+    }
+
     pub(super) fn destination(&self, source: Source) -> Destination {
         let progress = self.0.get(&source);
         progress.map_or(Destination::Stream, |progress| progress.destination)
@@ -97,6 +102,20 @@ impl AppOutputs {
 }
 
 impl Relay {
+    /// One more process of an app.
+    pub(super) fn begin(&mut self, process: ProcessId, app: AppName, outputs: Outputs) {
+        self.log.add(process, app.clone());
+        self.outputs.add(process, outputs);
+        self.streams.label(process, app);
+    }
+
+    /// Nothing more comes of it.
+    pub(super) fn forget(&mut self, process: ProcessId) {
+        self.streams.forget(process);
+        self.outputs.forget(process);
+        self.log.forget(process);
+    }
+
     pub(super) fn output(&mut self, source: Source, bytes: Vec<u8>) {
         let now = self.now();
         let (process, stream) = source;

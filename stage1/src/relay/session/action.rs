@@ -3,6 +3,7 @@
 use bulkhead_protocol::agent::{Session as SessionId, Stream, ToAgent};
 use bulkhead_protocol::exit::Exit;
 use bulkhead_protocol::plan::{AppName, ProcessId};
+use bulkhead_protocol::relay::Outputs;
 
 use super::mutable::Asker;
 
@@ -52,6 +53,8 @@ pub enum Action {
         process: ProcessId,
         /// Whose it is.
         app: AppName,
+        /// Where they go.
+        outputs: Outputs,
     },
     /// Nothing more comes of this process.
     Forget {

@@ -33,16 +33,16 @@ impl Session {
         }
         let input = self.inputs.get(process);
         let terminal = input.is_some_and(Input::is_terminal);
-        let index = usize::try_from(process.0).unwrap_or(usize::MAX);
-        let of_added = Outputs::both(Destination::Log);
-        let outputs = self.outputs.get(index).copied().unwrap_or(of_added);
-        let is_there = |destination| destination != Destination::Null;
+        let outputs = self.outputs.get(&process);
+        let is_there = |of: fn(&Outputs) -> Destination| {
+            outputs.is_some_and(|outputs| of(outputs) != Destination::Null)
+        };
         Ok(Offer {
             process,
             streams: Streams {
                 stdin: input.is_some(),
-                stdout: is_there(outputs.stdout),
-                stderr: !terminal && is_there(outputs.stderr),
+                stdout: is_there(|outputs| outputs.stdout),
+                stderr: !terminal && is_there(|outputs| outputs.stderr),
             },
             terminal,
         })

@@ -18,6 +18,7 @@ use bulkhead_protocol::control::Order;
 use bulkhead_protocol::exit::Exit;
 use bulkhead_protocol::mutable::AddApp;
 use bulkhead_protocol::plan::{AppName, Process as Planned, ProcessId};
+use bulkhead_protocol::relay::Outputs;
 
 use super::action::{Action, Answer, AppChange, Outgoing};
 use super::{Phase, Session, Violation};
@@ -49,6 +50,7 @@ struct App {
     number: u16,
     name: AppName,
     program: Planned,
+    outputs: Outputs,
     state: State,
     /// The last process, whose output may still be on its way.
     last: Option<ProcessId>,
@@ -153,6 +155,7 @@ impl Session {
             number,
             name,
             program: add.process,
+            outputs: add.outputs,
             state: State::Adding,
             last: None,
             unsent: VecDeque::new(),
@@ -233,7 +236,7 @@ impl Session {
 
     fn start_app(&mut self, asker: Asker, name: &AppName) -> Option<Answer> {
         let app = self.mutable.as_mut()?.named(name)?;
-        let (last, program) = (app.last.take(), app.program.clone());
+        let (last, program, outputs) = (app.last.take(), app.program.clone(), app.outputs);
         if let Some(last) = last {
             self.forget_run(last);
         }
@@ -244,18 +247,25 @@ impl Session {
         let app = self.mutable.as_mut()?.named(name)?;
         app.waiting.push((asker, Order::Start));
         app.state = State::Running(process);
+        self.inputs.add(process, program.stdio);
+        self.outputs.insert(process, outputs);
         app.ask(ToAgent::Start(Box::new(Planned {
             id: process,
             ..program
         })));
-        let app = name.clone();
-        self.actions.push(Action::Label { process, app });
+        self.actions.push(Action::Label {
+            process,
+            app: name.clone(),
+            outputs,
+        });
         self.app_changed(name, AppChange::Started);
         None
     }
 
     /// What is still on its way of an ended process's output is not waited for.
     fn forget_run(&mut self, process: ProcessId) {
+        self.inputs.remove(process);
+        self.outputs.remove(&process);
         if let Some(mut ended) = self.apps.forget(process) {
             let acks = ended.close_rest().map(ToAgent::Ack);
             self.control.extend(acks.map(Outgoing::Message));

@@ -6,6 +6,7 @@ use bulkhead_protocol::agent::{FromAgent, Stream};
 use bulkhead_protocol::bounded::{Blob, List, Text};
 use bulkhead_protocol::mutable::AddedApp;
 use bulkhead_protocol::plan::{App as Planned, ImageFiles, Limits, Partition, Stdio};
+use bulkhead_protocol::relay::Destination;
 use bulkhead_protocol::vmm::ExitReason;
 
 use super::super::property_tests::any_message;
@@ -59,6 +60,7 @@ fn add(number: u16, app: &str) -> AddApp {
             empty_volumes: List::default(),
         },
         process: process(0, app, PIPES),
+        outputs: Outputs::both(Destination::Log),
         manifest: Blob::try_from(manifest.as_bytes()).unwrap(),
         image_manifest: Blob::try_from(image.as_bytes()).unwrap(),
     }
