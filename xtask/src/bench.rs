@@ -10,6 +10,7 @@ mod boots;
 mod clock;
 mod ends;
 mod exits;
+mod images;
 mod in_memory;
 mod marker;
 mod memory;
@@ -55,6 +56,9 @@ pub(crate) struct Options {
     /// Take natively measured figures alone: no boot, no nested machine
     #[arg(long)]
     native: bool,
+    /// Measure the way of images from a registry alone, as root: beside skopeo and umoci, and of 2 GiB
+    #[arg(long)]
+    images: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -85,6 +89,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         fs::write(result, figures.to_string())?;
         return Ok(ExitCode::SUCCESS);
     }
+    if options.images {
+        return measure_images(options);
+    }
     let directory = prepare()?;
     let dist = workspace::dist();
     let files = files(&dist, &directory);
@@ -104,6 +111,17 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         sizes: report::sizes(&dist)?,
     };
     report::print(options.json, &figures)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn measure_images(options: &Options) -> Result<ExitCode> {
+    setup::install(&setup::EVERYTHING)?;
+    let dist = stage1::build(&stage1::kernel()?)?;
+    let images = bulkhead_tests::images::prepare(&mut progress)?;
+    let mut series = Series::default();
+    let (bulkhead, debian) = (dist.join("bin/bulkhead"), images.join("redis.oci"));
+    images::measure(&bulkhead, &debian, options.runs, &mut series)?;
+    report::print_images(options.json, &series.to_json())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,6 +1,7 @@
 //! `test`: everything that can fail, in the order of what fails fastest.
 
 mod chosen;
+mod round_trip;
 
 use std::fs::File;
 use std::io;
@@ -56,6 +57,9 @@ pub(crate) fn all(options: &Options) -> Result<ExitCode> {
     let dist = stage1::build(&stage1::kernel()?)?;
     let images = images::prepare(&mut progress)?;
     refuses_an_interpreting_kvm(&dist, &images)?;
+    if !options.e2e {
+        round_trip::test(&dist.join("bin/bulkhead"), &images.join("redis.oci"))?;
+    }
     let binary = build_end_to_end()?;
     let chosen = Chosen::of(&list(&binary)?, options);
     if chosen.is_empty() {

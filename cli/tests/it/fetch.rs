@@ -1,93 +1,22 @@
 //! Images of a registry: Debian's `docker-registry` on loopback, filled by skopeo.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 
+use bulkhead_tests::registry::Registry;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use crate::fixture::Fixture;
 
-/// A registry of its own for each test, ended with it.
-struct Registry {
-    process: Child,
-    directory: TempDir,
-    host: String,
-}
-
-impl Registry {
-    fn start() -> Self {
-        Self::with("")
-    }
-
-    /// With more configuration.
-    fn with(more: &str) -> Self {
-        let directory = TempDir::new().unwrap();
-        let port = free_port();
-        let host = format!("127.0.0.1:{port}");
-        let root = directory.path().join("data");
-        let text = format!(
-            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp:\n  addr: '{host}'\n{more}",
-            root.display()
-        );
-        let configuration = directory.path().join("registry.yml");
-        fs::write(&configuration, text).unwrap();
-        let mut process = Command::new("docker-registry")
-            .arg("serve")
-            .arg(&configuration)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("run docker-registry: cargo xtask test installs it");
-        // It listens when it can be connected to; nobody tells of it.
-        while std::net::TcpStream::connect(&host).is_err() {
-            let ended = process.try_wait().unwrap();
-            assert!(ended.is_none(), "docker-registry: {ended:?}");
-            std::thread::yield_now();
-        }
-        Self {
-            process,
-            directory,
-            host,
-        }
-    }
-
-    /// Makes an image of these layers, each a file's name and content, and pushes it.
-    fn push(&self, name: &str, layers: &[(&str, &[u8])]) -> String {
-        let layout = self.directory.path().join("layout");
-        let _ = fs::remove_dir_all(&layout);
-        write_layout(&layout, layers);
-        let reference = format!("{}/{name}", self.host);
-        let pushed = Command::new("skopeo")
-            .args([
-                "--insecure-policy",
-                "copy",
-                "--quiet",
-                "--preserve-digests",
-                "--dest-tls-verify=false",
-            ])
-            .arg(format!("oci:{}", layout.display()))
-            .arg(format!("docker://{reference}"))
-            .output()
-            .expect("run skopeo");
-        assert!(pushed.status.success(), "{}", text(&pushed.stderr));
-        reference
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+/// Makes an image of these layers, each a file's name and content, and pushes it.
+fn push(registry: &Registry, name: &str, layers: &[(&str, &[u8])]) -> String {
+    let layout = registry.directory().join("layout");
+    let _ = fs::remove_dir_all(&layout);
+    write_layout(&layout, layers);
+    registry.push(&layout, name).unwrap()
 }
 
 pub(crate) fn write_layout(layout: &Path, layers: &[(&str, &[u8])]) {
@@ -166,8 +95,7 @@ pub(crate) fn stored(fixture: &Fixture, directory: &str) -> Vec<String> {
 /// Changes the only blob of the registry that has this content.
 fn damage(registry: &Registry, content: &[u8]) {
     let root = registry
-        .directory
-        .path()
+        .directory()
         .join("data/docker/registry/v2/blobs/sha256");
     for two in fs::read_dir(root).unwrap() {
         for blob in fs::read_dir(two.unwrap().path()).unwrap() {
@@ -188,8 +116,9 @@ fn damage(registry: &Registry, content: &[u8]) {
 
 #[test]
 fn an_image_comes_with_all_its_layers_and_leaves_no_blobs() {
-    let (registry, fixture) = (Registry::start(), Fixture::new());
-    let image = registry.push(
+    let (registry, fixture) = (Registry::start().unwrap(), Fixture::new());
+    let image = push(
+        &registry,
         "team/app:v1",
         &[
             ("bin/app", b"one"),
@@ -208,8 +137,8 @@ fn an_image_comes_with_all_its_layers_and_leaves_no_blobs() {
 #[test]
 fn it_runs_under_its_name_and_the_registry_is_not_asked_again() {
     let fixture = Fixture::new();
-    let registry = Registry::start();
-    let image = registry.push("app:v1", &[("bin/app", b"program")]);
+    let registry = Registry::start().unwrap();
+    let image = push(&registry, "app:v1", &[("bin/app", b"program")]);
     let output = fixture.bulkhead(&["run", &image]);
     assert_eq!(output.status.code(), Some(42), "{}", text(&output.stderr));
     drop(registry);
@@ -220,10 +149,10 @@ fn it_runs_under_its_name_and_the_registry_is_not_asked_again() {
 
 #[test]
 fn a_name_that_moved_is_another_image_after_an_update() {
-    let (registry, fixture) = (Registry::start(), Fixture::new());
-    let image = registry.push("app:v1", &[("bin/app", b"old")]);
+    let (registry, fixture) = (Registry::start().unwrap(), Fixture::new());
+    let image = push(&registry, "app:v1", &[("bin/app", b"old")]);
     let old = succeeds(&fixture.bulkhead(&["fetch", "--full", &image]));
-    registry.push("app:v1", &[("bin/app", b"new")]);
+    push(&registry, "app:v1", &[("bin/app", b"new")]);
     let kept = succeeds(&fixture.bulkhead(&["fetch", "--full", "--pull-policy=new", &image]));
     let new = succeeds(&fixture.bulkhead(&["fetch", "--full", &image]));
     assert_eq!(kept, old);
@@ -232,8 +161,8 @@ fn a_name_that_moved_is_another_image_after_an_update() {
 
 #[test]
 fn what_is_not_there_is_said() {
-    let (registry, fixture) = (Registry::start(), Fixture::new());
-    let none = format!("{}/none:v1", registry.host);
+    let (registry, fixture) = (Registry::start().unwrap(), Fixture::new());
+    let none = format!("{}/none:v1", registry.host());
     refuses(&fixture.bulkhead(&["fetch", &none]), "manifest unknown");
     refuses(
         &fixture.bulkhead(&["fetch", "--pull-policy=never", &none]),
@@ -248,9 +177,9 @@ fn what_is_not_there_is_said() {
 
 #[test]
 fn a_digest_is_held_to() {
-    let (registry, fixture) = (Registry::start(), Fixture::new());
-    let image = registry.push("app:v1", &[("bin/app", b"program")]);
-    let manifest = fs::read(registry.directory.path().join("layout/index.json")).unwrap();
+    let (registry, fixture) = (Registry::start().unwrap(), Fixture::new());
+    let image = push(&registry, "app:v1", &[("bin/app", b"program")]);
+    let manifest = fs::read(registry.directory().join("layout/index.json")).unwrap();
     let index: Value = serde_json::from_slice(&manifest).unwrap();
     let digest = index["manifests"][0]["digest"].as_str().unwrap();
     succeeds(&fixture.bulkhead(&["fetch", &format!("{image}@{digest}")]));
@@ -263,8 +192,8 @@ fn a_digest_is_held_to() {
 
 #[test]
 fn a_layer_that_is_not_what_its_digest_says_leaves_nothing() {
-    let (registry, fixture) = (Registry::start(), Fixture::new());
-    let image = registry.push("app:v1", &[("bin/app", b"the good content")]);
+    let (registry, fixture) = (Registry::start().unwrap(), Fixture::new());
+    let image = push(&registry, "app:v1", &[("bin/app", b"the good content")]);
     damage(&registry, b"the good content");
     refuses(&fixture.bulkhead(&["fetch", &image]), "digest is sha256:");
     for directory in ["images", "blobs", "tmp", "names"] {
@@ -282,22 +211,23 @@ fn a_registry_that_wants_a_password_gets_the_one_of_docker_s_file() {
         .output()
         .expect("run htpasswd");
     fs::write(&users, &made.stdout).unwrap();
-    let open = Registry::start();
-    open.push("app:v1", &[("bin/app", b"program")]);
-    let data = open.directory.path().join("data");
+    let open = Registry::start().unwrap();
+    push(&open, "app:v1", &[("bin/app", b"program")]);
+    let data = open.directory().join("data");
     let closed = Registry::with(&format!(
         "auth: {{htpasswd: {{realm: test, path: {}}}}}\n",
         users.display()
-    ));
+    ))
+    .unwrap();
     // The same images behind the password.
     let copied = Command::new("cp")
         .arg("-r")
         .arg(&data)
-        .arg(closed.directory.path())
+        .arg(closed.directory())
         .status()
         .unwrap();
     assert!(copied.success());
-    let image = format!("{}/app:v1", closed.host);
+    let image = format!("{}/app:v1", closed.host());
     let login = |password: &str| {
         let auth = Command::new("sh")
             .args(["-c", &format!("printf user:{password} | base64")])
@@ -308,7 +238,7 @@ fn a_registry_that_wants_a_password_gets_the_one_of_docker_s_file() {
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(
             file,
-            json!({"auths": {closed.host.clone(): {"auth": auth}}}).to_string(),
+            json!({"auths": {closed.host(): {"auth": auth}}}).to_string(),
         )
         .unwrap();
     };
@@ -325,7 +255,7 @@ fn a_registry_that_wants_a_password_gets_the_one_of_docker_s_file() {
     // The configuration wins over what Docker has left.
     fixture.configure(
         "local/auth.d/a.json",
-        &json!({"registries": [closed.host], "credentials": {"user": "user", "password": "wrong"}}),
+        &json!({"registries": [closed.host()], "credentials": {"user": "user", "password": "wrong"}}),
     );
     refuses(
         &fetch_with(&fixture, &image),
@@ -333,7 +263,7 @@ fn a_registry_that_wants_a_password_gets_the_one_of_docker_s_file() {
     );
     fixture.configure(
         "local/auth.d/a.json",
-        &json!({"registries": [closed.host], "credentials": {"user": "user", "password": "secret"}}),
+        &json!({"registries": [closed.host()], "credentials": {"user": "user", "password": "secret"}}),
     );
     succeeds(&fetch_with(&fixture, &image));
 }
@@ -369,10 +299,11 @@ fn a_registry_is_trusted_by_the_authority_that_the_configuration_names_and_no_ot
         "  tls: {{certificate: {}, key: {}}}\n",
         file("host.pem"),
         file("host.key")
-    ));
-    let image = registry.push("app:v1", &[("bin/app", b"program")]);
+    ))
+    .unwrap();
+    let image = push(&registry, "app:v1", &[("bin/app", b"program")]);
     let rules = |fields: &Value| {
-        let mut all = json!({"registries": [registry.host], "plainHttp": false});
+        let mut all = json!({"registries": [registry.host()], "plainHttp": false});
         let fields = fields.as_object().unwrap().clone();
         all.as_object_mut().unwrap().extend(fields);
         fixture.configure("local/registries.d/a.json", &all);

@@ -66,6 +66,15 @@ pub(super) fn print(as_json: bool, figures: &Figures) -> Result<()> {
     Ok(())
 }
 
+pub(super) fn print_images(as_json: bool, images: &Value) -> Result<()> {
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(images)?);
+    } else {
+        table("images, natively", images);
+    }
+    Ok(())
+}
+
 fn table(title: &str, figures: &Value) {
     println!("\n{title}");
     println!(
