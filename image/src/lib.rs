@@ -14,6 +14,8 @@ mod decompress;
 mod digest;
 mod erofs;
 mod export;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod helper;
 mod import;
 mod limits;
@@ -22,7 +24,7 @@ mod registry;
 mod source;
 mod store;
 mod tar;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 mod test_archive;
 mod told;
 mod tree;

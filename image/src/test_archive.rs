@@ -1,8 +1,5 @@
 //! Archives and images for tests, good and bad, made byte by byte.
 
-use std::fs;
-use std::path::Path;
-
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -226,7 +223,9 @@ impl Oci {
         files
     }
 
-    pub(crate) fn write_layout(&self, dir: &Path) {
+    #[cfg(test)]
+    pub(crate) fn write_layout(&self, dir: &std::path::Path) {
+        use std::fs;
         for (name, content) in self.files() {
             let path = dir.join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -244,6 +243,7 @@ impl Oci {
 }
 
 pub(crate) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+#[cfg(test)]
 pub(crate) const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 
 /// A `docker save` archive of uncompressed layers, in the old form with a directory for each layer.
@@ -267,6 +267,6 @@ pub(crate) fn docker_archive(tags: &[&str], layers: &[Vec<u8>]) -> Vec<u8> {
 pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     use std::io::Write as _;
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
+    encoder.write_all(bytes).expect("memory");
+    encoder.finish().expect("memory")
 }

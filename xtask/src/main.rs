@@ -4,6 +4,7 @@ mod bench;
 mod cache;
 mod check;
 mod demo;
+mod fuzz;
 mod nested;
 mod process;
 mod setup;
@@ -33,6 +34,8 @@ enum Task {
     Check,
     /// From nothing to a pod that runs: build everything, run it, say what ran where
     Demo,
+    /// Feed mutated input to what reads untrusted bytes
+    Fuzz(fuzz::Options),
     /// Build the test images (or find them in the cache) and print their directory
     Images,
     /// Build the guest kernel (or find it in the cache) and tell its size
@@ -59,6 +62,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Bench(options) => return bench::run(&options),
         Task::Check => check::all()?,
         Task::Demo => return demo::run(),
+        Task::Fuzz(options) => fuzz::all(&options)?,
         Task::Images => {
             setup::install(&[setup::IMAGES])?;
             println!(

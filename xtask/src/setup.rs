@@ -61,14 +61,21 @@ pub(crate) const REGISTRY: Packages = Packages {
     backports: &[],
 };
 
+/// libFuzzer is C++.
+pub(crate) const FUZZING: Packages = Packages {
+    release: &["g++"],
+    backports: &[],
+};
+
 /// All tasks together.
-pub(crate) const EVERYTHING: [Packages; 6] = [
+pub(crate) const EVERYTHING: [Packages; 7] = [
     STAGE1,
     FILE_SERVER,
     NESTED_MACHINE,
     IMAGES,
     JUDGES,
     REGISTRY,
+    FUZZING,
 ];
 
 const BACKPORTS_LIST: &str = "/etc/apt/sources.list.d/bulkhead-backports.list";

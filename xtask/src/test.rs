@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::process::{self, output, progress, run};
 use crate::workspace::{cargo, target};
-use crate::{check, nested, setup, stage1};
+use crate::{check, fuzz, nested, setup, stage1};
 use chosen::Chosen;
 
 /// What to test.
@@ -44,6 +44,12 @@ const TIME_LIMIT_SECONDS: u64 = 65 * 60;
 /// What this machine keeps when two nested ones have theirs.
 const MEMORY_FOR_THE_REST_MIB: u64 = 2048;
 
+/// Long enough to try what is known and a few thousand others.
+const FUZZED_BRIEFLY: fuzz::Options = fuzz::Options {
+    seconds: 8,
+    targets: Vec::new(),
+};
+
 /// Exit status of errors of bulkhead itself.
 const REFUSAL: i32 = 254;
 
@@ -53,6 +59,7 @@ pub(crate) fn all(options: &Options) -> Result<ExitCode> {
     if !options.e2e {
         check::all()?;
         native()?;
+        fuzz::all(&FUZZED_BRIEFLY)?;
     }
     let dist = stage1::build(&stage1::kernel()?)?;
     let images = images::prepare(&mut progress)?;

@@ -76,7 +76,7 @@ impl Found {
         self.mode & TYPE_MASK == REGULAR
     }
 
-    fn is_symlink(&self) -> bool {
+    pub(crate) fn is_symlink(&self) -> bool {
         self.mode & TYPE_MASK == SYMLINK
     }
 }
@@ -149,18 +149,18 @@ impl Filesystem {
         }
     }
 
-    pub(super) fn root(&self) -> Result<Found, ReadError> {
+    pub(crate) fn root(&self) -> Result<Found, ReadError> {
         self.inode(self.root)
     }
 
     /// What a symbolic link says.
-    pub(super) fn link_target(&self, link: &Found) -> Result<Vec<u8>, ReadError> {
+    pub(crate) fn link_target(&self, link: &Found) -> Result<Vec<u8>, ReadError> {
         let target = self.read(link, MAX_SYMLINK_TARGET)?;
         target.ok_or(ReadError::Damaged("a link without end"))
     }
 
     /// The names of a directory, with what they name.
-    pub(super) fn children(&self, directory: &Found) -> Result<Vec<(Vec<u8>, u64)>, ReadError> {
+    pub(crate) fn children(&self, directory: &Found) -> Result<Vec<(Vec<u8>, u64)>, ReadError> {
         let damaged = || ReadError::Damaged("a directory's block");
         let mut children = Vec::new();
         for block in self.blocks_of(directory)? {
@@ -176,7 +176,7 @@ impl Filesystem {
     }
 
     /// Extended attributes.
-    pub(super) fn xattrs(&self, file: &Found) -> Result<Vec<Attribute>, ReadError> {
+    pub(crate) fn xattrs(&self, file: &Found) -> Result<Vec<Attribute>, ReadError> {
         let (at, length) = file.xattrs;
         if length == 0 {
             return Ok(Vec::new());
@@ -266,7 +266,7 @@ impl Filesystem {
         }))
     }
 
-    pub(super) fn inode(&self, nid: u64) -> Result<Found, ReadError> {
+    pub(crate) fn inode(&self, nid: u64) -> Result<Found, ReadError> {
         let damaged = || ReadError::Damaged("an inode's place");
         let at = nid
             .checked_mul(packer::SLOT)
