@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use bulkhead_trust::TrustStore;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::app::{AddArguments, AddRequest, AppArguments, AppCommand};
@@ -18,6 +19,7 @@ use crate::report::UsageError;
 use crate::run::RunPreparedOptions;
 use crate::run::grammar::{self, FlagTable, Words};
 use crate::run::options::{PrepareArguments, PrepareRequest, RunArguments, RunRequest};
+use crate::trust::TrustOptions;
 
 /// Where images and pods are kept, unless `--dir` or the configuration say otherwise.
 const DATA_DIRECTORY: &str = "/var/lib/bulkhead";
@@ -135,6 +137,15 @@ impl GlobalOptions {
         Ok(())
     }
 
+    /// Whose signatures of images are taken.
+    pub(crate) fn trust_store(&self) -> TrustStore {
+        let local = self.local_config.as_deref();
+        TrustStore::new(
+            &self.system_config,
+            local.unwrap_or(Path::new(LOCAL_DIRECTORY)),
+        )
+    }
+
     /// Whether this check of fetching (`Image`, `Tls`, `Http`, `Pubkey`) is to be left out.
     pub(crate) fn leaves_out_of_fetching(&self, check: InsecureOption) -> bool {
         let all = [InsecureOption::AllFetch, InsecureOption::All];
@@ -174,6 +185,9 @@ enum Command {
     Config(ConfigOptions),
     /// Bring images into the store
     Fetch(FetchOptions),
+    /// Trust keys that sign images
+    #[command(after_help = examples::TRUST)]
+    Trust(TrustOptions),
     /// Say whether this host can run pods, and what to do where it cannot
     Doctor(DoctorOptions),
     /// Print the versions of bulkhead and of what it implements
@@ -205,6 +219,8 @@ pub(crate) enum Request {
     Config(GlobalOptions, ConfigOptions),
     /// Bring images.
     Fetch(GlobalOptions, FetchOptions),
+    /// Trust keys.
+    Trust(GlobalOptions, TrustOptions),
     /// Examine the host.
     Doctor(GlobalOptions, DoctorOptions),
     /// Print versions.
@@ -228,6 +244,7 @@ impl Request {
             | Self::Image(global, _)
             | Self::Config(global, _)
             | Self::Fetch(global, _)
+            | Self::Trust(global, _)
             | Self::Doctor(global, _) => global.configure(),
             Self::Version | Self::Completion(_) | Self::ManPages(_) => Ok(()),
         }
@@ -320,6 +337,7 @@ fn parse_plain(words: &[String]) -> Result<Request, UsageError> {
         Some(Command::Image(image)) => Ok(Request::Image(command_line.global, image.command)),
         Some(Command::Config(options)) => Ok(Request::Config(command_line.global, options)),
         Some(Command::Fetch(options)) => Ok(Request::Fetch(command_line.global, options)),
+        Some(Command::Trust(options)) => Ok(Request::Trust(command_line.global, options)),
         Some(Command::Doctor(options)) => Ok(Request::Doctor(command_line.global, options)),
         Some(Command::Version) => Ok(Request::Version),
         Some(Command::Completion(options)) => Ok(Request::Completion(options)),

@@ -196,6 +196,14 @@ Examples:
 
 The same as extract: an image in the store has no dependencies. Takes root.";
 
+pub(crate) const TRUST: &str = "\
+Examples:
+  bulkhead trust --prefix=example.com/app key.asc     for images whose names begin so
+  bulkhead trust --root key.asc                       for all images
+
+The key is shown, and trusted when the answer is yes: compare the fingerprint with what its owner has told you in
+another way. It is written to /etc/bulkhead/trustedkeys; removing its file there, or emptying it, takes the trust back.";
+
 #[cfg(test)]
 #[path = "examples_test.rs"]
 pub(crate) mod tests;

@@ -1,11 +1,13 @@
 //! `bulkhead fetch`: images into the store, before anything runs.
 
-use anyhow::Result;
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
 use bulkhead_image::ImageId;
 use clap::{Args, ValueEnum};
 
 use crate::arguments::GlobalOptions;
-use crate::run::images::{self, Narration};
+use crate::run::images::{self, Narration, Wanted};
 
 /// Digits of an id without `--full` (rkt).
 const SHORT: usize = "sha512-".len() + 32;
@@ -15,8 +17,9 @@ Fetch an image of a registry, and print its id:
   bulkhead fetch docker://redis:7
   bulkhead fetch quay.io/prometheus/prometheus
 
-Bring a local image into the store:
+Bring a local image into the store, an ACI with its signature in ./app.aci.asc or elsewhere:
   bulkhead fetch ./app.aci
+  bulkhead fetch ./app.aci --signature=sig.asc
 
 What was begun and could not be finished is gone on with by the next fetch within a day.";
 
@@ -44,6 +47,10 @@ pub(crate) struct FetchOptions {
     #[arg(long)]
     full: bool,
 
+    /// The image's signature, of an ACI alone [default: IMAGE.asc]
+    #[arg(long, value_name = "FILE")]
+    signature: Option<PathBuf>,
+
     /// When to ask the registry: new (when the image is not in the store), update (always), never
     #[arg(long, value_name = "POLICY", default_value = "update")]
     pull_policy: PullPolicy,
@@ -57,10 +64,18 @@ impl FetchOptions {
             debug: global.debug,
             quiet: false,
         };
+        if self.signature.is_some() && self.images.len() > 1 {
+            bail!("--signature is for one image");
+        }
         let store = images::open_store(&global.dir)?;
         let mut lines = String::new();
         for image in &self.images {
-            let stored = images::bring(global, &store, image, self.pull_policy, narration)?;
+            let wanted = Wanted {
+                image,
+                signature: self.signature.as_deref(),
+                policy: self.pull_policy,
+            };
+            let stored = images::bring(global, &store, wanted, narration)?;
             lines.push_str(&self.shown(&stored.id));
             lines.push('\n');
         }

@@ -19,6 +19,7 @@ mod report;
 mod run;
 mod stage1;
 mod trace;
+mod trust;
 mod version;
 
 use std::process::ExitCode;
@@ -61,6 +62,10 @@ fn execute(request: Request, start: i128) -> ExitCode {
         Request::Fetch(global, options) => match options.run(&global) {
             Ok(text) => print(&text, ExitCode::SUCCESS),
             Err(error) => fail("fetch", &error),
+        },
+        Request::Trust(global, options) => match options.run(&global) {
+            Ok(code) => code,
+            Err(error) => fail("trust", &error),
         },
         Request::Doctor(global, options) => match doctor::doctor(&global, &options) {
             Ok((text, usable)) => print(

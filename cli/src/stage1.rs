@@ -1,6 +1,7 @@
 //! Which stage1 image runs a pod: what flags say, else the configuration, else the installed image `kvm`.
 //!
-//! An image is a directory, or a file (an ACI) that is unpacked into the store once. Unsigned files are taken, as those of apps are.
+//! An image is a directory, or a file (an ACI) that is unpacked into the store once. A file must be signed, as those of apps must, unless it lies where
+//! images are installed.
 
 mod options;
 
@@ -8,7 +9,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use bulkhead_image::{ImageId, ImportError, StoreError, UnpackedImage};
+use bulkhead_image::{ImageId, ImportError, Signatures, StoreError, UnpackedImage};
 use bulkhead_pod::manifest::ImageManifest;
 use bulkhead_pod::stage1_image::{Stage1Image, Stage1ImageError};
 use thiserror::Error;
@@ -17,7 +18,7 @@ use self::options::Source;
 pub(crate) use self::options::Stage1Options;
 use crate::arguments::GlobalOptions;
 use crate::configuration::Stage1Name;
-use crate::run::images::{Narration, narrate, open_store};
+use crate::run::images::{Narration, narrate, open_store, signatures};
 
 /// The image when nobody says which.
 const DEFAULT: &str = "kvm";
@@ -194,12 +195,31 @@ impl Search<'_> {
         let name = path.display().to_string();
         let store = open_store(&self.global.dir)?;
         let mut say = |progress| narrate(self.narration, "stage1 image", &name, &progress);
-        let unpacked = store.unpack(path, &mut say);
+        let trusted = self.global.trust_store();
+        let signatures = match self.is_installed(path) {
+            true => Signatures::Unneeded,
+            false => signatures(self.global, &trusted, None),
+        };
+        let unpacked = store.unpack(path, signatures, &mut say);
         let unpacked = unpacked.map_err(|source| Stage1Error::Unpack {
             name: name.clone(),
             source,
         })?;
         Ok(in_store(unpacked, &name)?)
+    }
+
+    /// Whether the file lies itself, and not a link to it, where only who installs can put it.
+    fn is_installed(&self, path: &Path) -> bool {
+        let Ok(file) = path.canonicalize() else {
+            return false;
+        };
+        let directories = self
+            .installed
+            .iter()
+            .filter_map(|path| path.canonicalize().ok());
+        directories
+            .into_iter()
+            .any(|directory| file.parent() == Some(&directory))
     }
 
     /// The newest image of the store that has this name and version, else an installed one.

@@ -249,6 +249,10 @@ impl Owner for Memory {
         Ok(file())
     }
 
+    fn found_aci(&self) -> Result<(), ImportCause> {
+        Ok(())
+    }
+
     fn is_known(&self, _: &ImageId, _: &[u8]) -> Result<bool, ImportCause> {
         Ok(false)
     }

@@ -48,7 +48,8 @@ pub use registry::{
 pub use source::{Source, SourceError};
 pub use store::{
     FindImageError, ImageEntry, ImageExportError, ImportCause, ImportError, NamedImage, Progress,
-    Store, StoreError, StoredImage, StoredTree, UnpackedImage, VerifyError,
+    Signatures, Store, StoreError, StoredImage, StoredTree, UnpackedImage, UnsignedError,
+    VerifyError,
 };
 pub use tar::TarError;
 pub use told::Told;

@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use bulkhead_image::{Importer, Progress, Store, StoredImage};
+use bulkhead_image::{Importer, Progress, Signatures, Store, StoredImage};
 
 /// Set for the process that imports: the store's directory and the image.
 const STORE: &str = "BULKHEAD_TEST_STORE";
@@ -35,7 +35,12 @@ fn importer() {
         let _ = lines.next();
     };
     store
-        .import(image.to_str().unwrap(), &Importer::Here, &mut step)
+        .import(
+            image.to_str().unwrap(),
+            Signatures::Unneeded,
+            &Importer::Here,
+            &mut step,
+        )
         .unwrap();
     println!("\n{REACHED} the end");
     std::io::stdout().flush().unwrap();
@@ -56,7 +61,9 @@ fn unpacker() {
         std::io::stdout().flush().unwrap();
         let _ = lines.next();
     };
-    let _image = store.unpack(&dir.join("app.aci"), &mut step).unwrap();
+    let _image = store
+        .unpack(&dir.join("app.aci"), Signatures::Unneeded, &mut step)
+        .unwrap();
     step(Progress::Waiting);
 }
 
@@ -135,7 +142,12 @@ fn import(dir: &Path) -> StoredImage {
     let store = Store::open(dir).unwrap();
     let image = dir.join("app.aci");
     store
-        .import(image.to_str().unwrap(), &Importer::Here, &mut |_| {})
+        .import(
+            image.to_str().unwrap(),
+            Signatures::Unneeded,
+            &Importer::Here,
+            &mut |_| {},
+        )
         .unwrap()
 }
 

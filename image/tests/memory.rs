@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use bulkhead_image::{Importer, Store};
+use bulkhead_image::{Importer, Signatures, Store};
 
 const IMAGE_BYTES: u64 = 32 << 20;
 
@@ -25,7 +25,12 @@ fn memory_does_not_grow_with_the_image() {
         let path = dir.path().join(name);
         write_aci(&path, size);
         let image = store
-            .import(path.to_str().unwrap(), &Importer::Here, &mut |_| {})
+            .import(
+                path.to_str().unwrap(),
+                Signatures::Unneeded,
+                &Importer::Here,
+                &mut |_| {},
+            )
             .unwrap();
         assert!(image.size >= size, "{}", image.size);
     };

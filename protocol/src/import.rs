@@ -3,6 +3,7 @@
 //! ```text
 //! keeper                                       importer
 //!   │── Import (manifest, archive) ──────────────▶│  both empty-handed but for these
+//!   │◀────────────────────────────────────── Aci │  if it is one
 //!   │◀────────────────────── Open / Files / Scratch │  may be repeated
 //!   │── Given (descriptors), or Refused ─────────▶│
 //!   │◀──────────────────────────────── Identified │  the manifest is written
@@ -113,6 +114,8 @@ pub enum FromImporter {
     Files,
     /// An empty file for an archive that must be unpacked. One descriptor, once.
     Scratch,
+    /// The archive is an ACI. Before anything else of it, once.
+    Aci,
     /// Which image it is; its manifest is in the file. Once.
     Identified(Text<MAX_ID>),
     /// An archive is being unpacked, to look for the image in it.

@@ -1,5 +1,7 @@
 //! Calls of the `bulkhead` command that read as sentences, and what came of them.
 
+mod words;
+
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -101,6 +103,7 @@ pub(crate) struct Call {
     prefix: Vec<OsString>,
     program: PathBuf,
     directory: Option<PathBuf>,
+    takes_unsigned: bool,
 }
 
 struct App {
@@ -126,6 +129,7 @@ impl Call {
             prefix: Vec::new(),
             program: dist().join("bin/bulkhead"),
             directory: None,
+            takes_unsigned: true,
         }
     }
 
@@ -199,6 +203,12 @@ impl Call {
         self
     }
 
+    /// Takes only signed images; those of other tests are not signed.
+    pub(crate) fn strict(mut self) -> Self {
+        self.takes_unsigned = false;
+        self
+    }
+
     /// Standard input; without this it is empty.
     pub(crate) fn input(mut self, input: impl Into<Vec<u8>>) -> Self {
         self.input = input.into();
@@ -209,38 +219,6 @@ impl Call {
     pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
-    }
-
-    fn all_words(&self) -> Vec<OsString> {
-        let mut words = self.words.clone();
-        if let Some(data) = &self.data {
-            words.push("--dir".into());
-            words.push(data.into());
-        }
-        if self.apps.is_empty() {
-            words.extend(self.pod_flags.iter().cloned());
-            return words;
-        }
-        words.push("run".into());
-        if let Some(stage1) = std::env::var_os(STAGE1_VARIABLE) {
-            let mut flag = OsString::from("--stage1=");
-            flag.push(stage1);
-            words.push(flag);
-        }
-        if std::env::var_os(DEBUG_VARIABLE).is_some_and(|value| value == "1") {
-            words.push("--debug".into());
-        }
-        words.extend(self.pod_flags.iter().cloned());
-        for app in &self.apps {
-            words.push(app.image.clone());
-            words.extend(app.flags.iter().cloned());
-            if !app.arguments.is_empty() {
-                words.push("--".into());
-                words.extend(app.arguments.iter().cloned());
-                words.push("---".into());
-            }
-        }
-        words
     }
 
     /// Starts the call and goes on while it runs.

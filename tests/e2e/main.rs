@@ -60,6 +60,7 @@ mod registry;
 mod root;
 mod sandbox;
 mod service;
+mod signatures;
 mod socket_activation;
 mod stage1_choice;
 mod stop;

@@ -67,8 +67,14 @@ pub(crate) const FUZZING: Packages = Packages {
     backports: &[],
 };
 
+/// Keys and signatures that are not ours.
+pub(crate) const SIGNATURES: Packages = Packages {
+    release: &["gnupg"],
+    backports: &[],
+};
+
 /// All tasks together.
-pub(crate) const EVERYTHING: [Packages; 7] = [
+pub(crate) const EVERYTHING: [Packages; 8] = [
     STAGE1,
     FILE_SERVER,
     NESTED_MACHINE,
@@ -76,6 +82,7 @@ pub(crate) const EVERYTHING: [Packages; 7] = [
     JUDGES,
     REGISTRY,
     FUZZING,
+    SIGNATURES,
 ];
 
 const BACKPORTS_LIST: &str = "/etc/apt/sources.list.d/bulkhead-backports.list";

@@ -1,6 +1,6 @@
 use std::fs;
 
-use bulkhead_image::{Importer, Store};
+use bulkhead_image::{Importer, Signatures, Store};
 use serde_json::{Value, json};
 
 use super::*;
@@ -95,7 +95,12 @@ fn refusal(app: Value, mounts: Value) -> Option<String> {
     fs::write(&archive, aci()).unwrap();
     let store = Store::open(data.path()).unwrap();
     let stored = store
-        .import(archive.to_str().unwrap(), &Importer::Here, &mut |_| {})
+        .import(
+            archive.to_str().unwrap(),
+            Signatures::Unneeded,
+            &Importer::Here,
+            &mut |_| {},
+        )
         .unwrap();
     let files = Filesystem::open(&stored.erofs_path).unwrap();
     let accounts = Accounts::of(&files).unwrap();

@@ -3,11 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use bulkhead_image::{Accounts, Filesystem, Importer, Progress, ReadError, Source, Store};
+use bulkhead_image::{
+    Accounts, Filesystem, Importer, Progress, ReadError, Signatures, Source, Store,
+};
 use bulkhead_pod::manifest::{ImageId, ImageManifest};
+use bulkhead_trust::TrustStore;
 
 use super::options::AppRequest;
-use crate::arguments::GlobalOptions;
+use crate::arguments::{GlobalOptions, InsecureOption};
 use crate::fetch::PullPolicy;
 use crate::programs::importer;
 use crate::registries::registries;
@@ -47,7 +50,10 @@ pub(crate) fn import(
 ) -> Result<Vec<StoredImage>> {
     let store = open_store(&global.dir)?;
     apps.iter()
-        .map(|app| import_one(global, &store, &app.image, policy, narration))
+        .map(|app| {
+            let wanted = Wanted::of(app, policy);
+            import_one(global, &store, wanted, narration)
+        })
         .collect()
 }
 
@@ -55,18 +61,51 @@ pub(crate) fn open_store(data: &Path) -> Result<Store> {
     Store::open(data).with_context(|| format!("open the image store of {}", data.display()))
 }
 
+/// An image that somebody asks for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// As the user writes it.
+    pub(crate) image: &'a str,
+    /// Where its signature is, if not beside it.
+    pub(crate) signature: Option<&'a Path>,
+    /// When a registry is asked.
+    pub(crate) policy: PullPolicy,
+}
+
+impl<'a> Wanted<'a> {
+    /// For an app.
+    pub(crate) fn of(app: &'a AppRequest, policy: PullPolicy) -> Self {
+        Self {
+            image: &app.image,
+            signature: app.options.signature.as_deref(),
+            policy,
+        }
+    }
+}
+
 /// A local image, or one of a registry, which is asked for it when the policy says so.
 pub(crate) fn bring(
     global: &GlobalOptions,
     store: &Store,
-    image: &str,
-    policy: PullPolicy,
+    wanted: Wanted<'_>,
     narration: Narration,
 ) -> Result<bulkhead_image::StoredImage> {
+    let Wanted {
+        image,
+        signature,
+        policy,
+    } = wanted;
     let importer = Importer::Process(importer());
     let mut say = |progress| narrate(narration, "image", image, &progress);
     let reference = match Source::parse(image)? {
-        Source::Local => return Ok(store.import(image, &importer, &mut say)?),
+        Source::Local => {
+            let trusted = global.trust_store();
+            let signatures = signatures(global, &trusted, signature);
+            return Ok(store.import(image, signatures, &importer, &mut say)?);
+        }
+        Source::Registry(_) if signature.is_some() => {
+            bail!("image {image} is of a registry, and --signature is for ACIs")
+        }
         Source::Registry(reference) => reference,
     };
     let known = match policy {
@@ -87,14 +126,26 @@ pub(crate) fn bring(
     }
 }
 
+/// How an ACI is to be signed; its signature may lie elsewhere than beside it.
+pub(crate) fn signatures<'a>(
+    global: &GlobalOptions,
+    trusted: &'a TrustStore,
+    signature: Option<&'a Path>,
+) -> Signatures<'a> {
+    match global.leaves_out_of_fetching(InsecureOption::Image) {
+        true => Signatures::Ignored,
+        false => Signatures::Required { trusted, signature },
+    }
+}
+
 fn import_one(
     global: &GlobalOptions,
     store: &Store,
-    reference: &str,
-    policy: PullPolicy,
+    wanted: Wanted<'_>,
     narration: Narration,
 ) -> Result<StoredImage> {
-    let image = bring(global, store, reference, policy, narration)?;
+    let reference = wanted.image;
+    let image = bring(global, store, wanted, narration)?;
     let manifest =
         ImageManifest::parse(&image.manifest).with_context(|| format!("image \"{reference}\""))?;
     let (files, accounts) =
@@ -133,6 +184,13 @@ fn describe(progress: &Progress, narration: Narration) -> Option<String> {
     match progress {
         _ if narration.quiet => None,
         Progress::Warning(text) => Some(format!("warning: {text}")),
+        Progress::Unverified => {
+            Some("warning: image signature verification has been disabled".to_owned())
+        }
+        Progress::Signed { by, fingerprint } => {
+            let by = by.first().map_or(fingerprint, |name| name);
+            Some(format!("signature verified: {by}"))
+        }
         Progress::Waiting => Some("waiting for another process that imports it".to_owned()),
         _ if !narration.debug => None,
         Progress::Unpacking => Some("unpacking".to_owned()),

@@ -152,8 +152,7 @@ pub(crate) struct StartOptions {
     #[arg(long, value_name = "NAME", value_parser = host_name)]
     pub(crate) hostname: Option<String>,
 
-    /// Name servers for /etc/resolv.conf; host shows the host's file, none keeps the image's
-    /// whatever a network says
+    /// Name servers for /etc/resolv.conf; host shows the host's file, none keeps the image's whatever a network says
     #[arg(long, value_name = "IP,...|host|none", value_delimiter = ',')]
     pub(crate) dns: Vec<NameServer>,
 
@@ -227,8 +226,7 @@ pub(crate) struct PodOptions {
     #[arg(long, value_name = "POLICY", default_value = "new")]
     pub(crate) pull_policy: PullPolicy,
 
-    /// Run the pod of this manifest; its images are in the store already, and no other flag says
-    /// what runs
+    /// Run the pod of this manifest; its images are in the store already, and no other flag says what runs
     #[arg(long, value_name = "FILE")]
     pub(crate) pod_manifest: Option<PathBuf>,
 }
@@ -240,6 +238,10 @@ pub(crate) struct AppOptions {
     /// Name of the app in the pod [default: the last part of the image's name]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<AcName>,
+
+    /// The signature of the app's image, of an ACI alone [default: IMAGE.asc]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) signature: Option<PathBuf>,
 
     /// Run this program in place of the image's
     #[arg(long, value_name = "PROGRAM", value_parser = program)]

@@ -78,7 +78,7 @@ fn the_data_directory_is_the_flag_s_else_the_configuration_s() {
     let run = |words: &[&str]| {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_bulkhead"));
         command
-            .args(["run", "--user-config"])
+            .args(["run", "--insecure-options=image", "--user-config"])
             .arg(fixture.path("user"));
         command.args(["--stage1", &stage1]).args(words).arg(&image);
         command.env("RECORD", &record).output().unwrap()

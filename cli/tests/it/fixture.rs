@@ -177,11 +177,18 @@ impl Fixture {
                 .args(rest),
             _ => command.args(arguments),
         };
-        command.output().expect("run bulkhead")
+        without_warnings_of_signatures(command.output().expect("run bulkhead"))
     }
 
-    /// The same, without the stage1.
+    /// The same, without the stage1. Its images are not signed.
     pub(crate) fn command(&self) -> Command {
+        let mut command = self.strict_command();
+        command.arg("--insecure-options=image");
+        command
+    }
+
+    /// The same, that takes only signed images.
+    pub(crate) fn strict_command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bulkhead"));
         command
             .current_dir(self.directory.path())
@@ -233,6 +240,17 @@ impl Fixture {
     }
 }
 
+/// What is said but for that no signature is looked at, which is said of every ACI here.
+pub(crate) fn without_warnings_of_signatures(output: Output) -> Output {
+    let warning = b"warning: image signature verification has been disabled\n";
+    let lines = output.stderr.split_inclusive(|byte| *byte == b'\n');
+    let lines = lines.filter(|line| !line.ends_with(warning));
+    Output {
+        stderr: lines.flatten().copied().collect(),
+        ..output
+    }
+}
+
 /// The entries of a directory, sorted; none when there is no such directory.
 pub(crate) fn list(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(directory) else {
@@ -246,6 +264,7 @@ pub(crate) fn list(directory: &Path) -> Vec<PathBuf> {
 /// What an error looks like: nothing on stdout, 254, and this on stderr.
 #[track_caller]
 pub(crate) fn assert_error(output: &Output, expected: &str) {
+    let output = without_warnings_of_signatures(output.clone());
     assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
     assert_eq!(output.status.code(), Some(254));
     assert!(output.stdout.is_empty());

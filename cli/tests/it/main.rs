@@ -12,12 +12,17 @@ mod ends;
 mod enter;
 mod fetch;
 mod fixture;
+#[path = "../../../trust/tests/it/gpg.rs"]
+#[allow(dead_code, reason = "the tests of `trust` use more of it")]
+mod gpg;
 mod image;
 mod importer;
 mod logs;
 mod pods;
 mod prepared;
 mod run;
+mod signatures;
 mod stage1_choice;
 mod stage1_versions;
+mod trust;
 mod usage;

@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, assert_error};
+use crate::fixture::{Fixture, assert_error, without_warnings_of_signatures};
 
 /// When the pods here were made and started.
 const CREATED: u64 = 1_136_214_245;
@@ -65,12 +65,9 @@ pub(crate) fn hold(pod: &Path) -> File {
 
 /// `bulkhead` in the time zone of the expected texts.
 pub(crate) fn call(fixture: &Fixture, words: &[&str]) -> Output {
-    fixture
-        .command()
-        .env("TZ", "UTC")
-        .args(words)
-        .output()
-        .unwrap()
+    let mut command = fixture.command();
+    command.env("TZ", "UTC").args(words);
+    without_warnings_of_signatures(command.output().unwrap())
 }
 
 #[test]

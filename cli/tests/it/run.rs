@@ -53,7 +53,7 @@ fn the_pods_flags_become_stage1s() {
         "--hostname=box.local",
     ];
     let more = [
-        "--insecure-options=paths,seccomp",
+        "--insecure-options=image,paths,seccomp",
         "--uuid-file-save",
         &uuid_file,
         &image,

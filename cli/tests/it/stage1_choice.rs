@@ -7,14 +7,14 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 
-use crate::fixture::{Fixture, assert_error, list};
+use crate::fixture::{Fixture, assert_error, list, without_warnings_of_signatures};
 
 /// Runs a pod of one app with these flags of the pod.
 fn run(fixture: &Fixture, flags: &[&str]) -> Output {
     let image = fixture.aci("app", |_| {});
     let mut command = fixture.command();
     command.arg("run").args(flags).arg(image);
-    command.output().unwrap()
+    without_warnings_of_signatures(command.output().unwrap())
 }
 
 #[track_caller]

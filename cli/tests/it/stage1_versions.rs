@@ -36,7 +36,7 @@ fn flags_that_a_lower_version_lacks_are_left_out_with_a_warning() {
         let image = fixture.aci("app", |_| {});
         let output = fixture.bulkhead(&[
             "run",
-            "--insecure-options=all-run",
+            "--insecure-options=image,all-run",
             "--hostname=box",
             "--dns=10.0.0.1",
             &image,

@@ -117,6 +117,11 @@ impl Owner for Asked {
         Ok(file)
     }
 
+    fn found_aci(&self) -> Result<(), ImportCause> {
+        let sent = self.channel.send(&FromImporter::Aci, &[]);
+        Ok(sent.map_err(|error| SourceError::from(Told::of(&error)))?)
+    }
+
     fn is_known(&self, id: &ImageId, manifest: &[u8]) -> Result<bool, ImportCause> {
         let told = |error: ChannelError| SourceError::from(Told::of(&error));
         let written = self.manifest.borrow_mut().write_all(manifest);
@@ -144,7 +149,11 @@ impl Owner for Asked {
                 count: number(count),
             },
             // The keeper's own.
-            Progress::Waiting | Progress::Storing { .. } | Progress::Warning(_) => return,
+            Progress::Waiting
+            | Progress::Storing { .. }
+            | Progress::Unverified
+            | Progress::Signed { .. }
+            | Progress::Warning(_) => return,
         };
         // Who does not hear it hears nothing else either, and that is an error then.
         let _ = self.channel.send(&message, &[]);

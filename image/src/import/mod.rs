@@ -61,6 +61,8 @@ pub(crate) trait Owner {
     fn files(&self) -> Result<[File; 2], ImportCause>;
     /// An empty file for an archive that must be unpacked. Once.
     fn scratch(&self) -> Result<File, ImportCause>;
+    /// The archive is an ACI, and may have to be signed. Before anything else of it, once.
+    fn found_aci(&self) -> Result<(), ImportCause>;
     /// Whether the store has this image. If not, it is this importer's turn to convert it.
     fn is_known(&self, id: &ImageId, manifest: &[u8]) -> Result<bool, ImportCause>;
     /// For the user's eyes.

@@ -82,6 +82,7 @@ pub(crate) fn import(
         manifest,
         opened: 0,
         expected: false,
+        is_aci: false,
         identified: false,
         gave_files: false,
         gave_scratch: false,
@@ -102,6 +103,7 @@ struct Keeper<'a> {
     manifest: File,
     opened: usize,
     expected: bool,
+    is_aci: bool,
     identified: bool,
     gave_files: bool,
     gave_scratch: bool,
@@ -145,6 +147,10 @@ impl Keeper<'_> {
                 FromImporter::Scratch if !self.gave_scratch => {
                     self.gave_scratch = true;
                     self.give(self.owner.scratch().map(|file| [file]))?;
+                }
+                FromImporter::Aci if !self.is_aci && !self.identified => {
+                    self.is_aci = true;
+                    self.owner.found_aci()?;
                 }
                 FromImporter::Identified(id) if !self.identified => {
                     self.identified = true;

@@ -37,6 +37,10 @@ impl Owner for Empty {
         Ok(tempfile::tempfile().unwrap())
     }
 
+    fn found_aci(&self) -> Result<(), ImportCause> {
+        Ok(())
+    }
+
     fn is_known(&self, _id: &ImageId, _manifest: &[u8]) -> Result<bool, ImportCause> {
         Ok(false)
     }
@@ -66,6 +70,7 @@ fn served(words: Vec<Word>) -> Result<Imported, String> {
         manifest,
         opened: 0,
         expected: false,
+        is_aci: false,
         identified: false,
         gave_files: false,
         gave_scratch: false,

@@ -39,6 +39,7 @@ pub(crate) fn run(mut request: Request, owner: &dyn Owner) -> Result<Imported, I
 }
 
 fn import_aci(owner: &dyn Owner, archive: Section) -> Result<Imported, ImportCause> {
+    owner.found_aci()?;
     let mut conversion = conversion(owner)?;
     owner.tell(Progress::Layer {
         number: 1,

@@ -10,6 +10,8 @@ use crate::oci::OciError;
 use crate::registry::FetchError;
 use crate::source::SourceError;
 
+use super::signature::UnsignedError;
+
 /// The store's own files fail.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {what} {path}")]
@@ -54,6 +56,9 @@ pub enum ImportCause {
     /// The store fails.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Nobody who is trusted has signed it.
+    #[error(transparent)]
+    Unsigned(#[from] UnsignedError),
     /// A registry does not give it.
     #[error(transparent)]
     Fetch(#[from] FetchError),

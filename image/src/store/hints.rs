@@ -41,8 +41,17 @@ pub(super) struct Identity {
 struct Hint {
     identity: Identity,
     id: String,
+    /// Whether it was an ACI, which must be signed.
+    is_aci: bool,
     /// The manifest, when it depends on the reference.
     manifest: Option<String>,
+}
+
+/// What a file was at an earlier import.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Recalled {
+    pub(super) image: StoredImage,
+    pub(super) is_aci: bool,
 }
 
 impl Identity {
@@ -94,21 +103,27 @@ impl Identity {
 
 impl Store {
     /// The image that this file was at an earlier import.
-    pub(super) fn recall(&self, identity: &Identity) -> Option<StoredImage> {
-        let (id, manifest) = self.recall_id(identity)?;
-        match manifest {
+    pub(super) fn recall(&self, identity: &Identity) -> Option<Recalled> {
+        let hint = self.recall_hint(identity)?;
+        let id = hint.id.parse().ok()?;
+        let image = match hint.manifest {
             Some(manifest) => self.with_manifest(&id, manifest.into_bytes()).ok()?,
             None => self.get(&id).ok()?,
-        }
+        };
+        Some(Recalled {
+            image: image?,
+            is_aci: hint.is_aci,
+        })
     }
 
-    /// The image's id, and its manifest when that depends on the reference.
-    pub(super) fn recall_id(&self, identity: &Identity) -> Option<(ImageId, Option<String>)> {
+    /// The id of the stage1 image that this file was.
+    pub(super) fn recall_id(&self, identity: &Identity) -> Option<ImageId> {
+        self.recall_hint(identity)?.id.parse().ok()
+    }
+
+    fn recall_hint(&self, identity: &Identity) -> Option<Hint> {
         let hint = read(&self.hints().join(identity.key()))?;
-        if hint.identity != *identity {
-            return None;
-        }
-        Some((hint.id.parse().ok()?, hint.manifest))
+        (hint.identity == *identity).then_some(hint)
     }
 
     /// Forgets which files were this image.
@@ -118,11 +133,18 @@ impl Store {
     }
 
     /// Remembers what a file is, and the manifest when that depends on the reference. Failing to is no error: the next import takes longer.
-    pub(super) fn remember(&self, identity: Identity, id: &ImageId, manifest: Option<&[u8]>) {
+    pub(super) fn remember(
+        &self,
+        identity: Identity,
+        id: &ImageId,
+        is_aci: bool,
+        manifest: Option<&[u8]>,
+    ) {
         let name = identity.key();
         let hint = Hint {
             identity,
             id: id.to_string(),
+            is_aci,
             manifest: manifest.map(|bytes| String::from_utf8_lossy(bytes).into_owned()),
         };
         let written = serde_json::to_vec(&hint).map_err(std::io::Error::other);

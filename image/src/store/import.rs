@@ -8,10 +8,11 @@ use std::time::SystemTime;
 use bulkhead_protocol::import::{Form, Summary};
 
 use super::error::ImportCause;
-use super::hints::Identity;
+use super::hints::{Identity, Recalled};
+use super::signature::{Check, Signatures};
 use super::turn::Turn;
 use super::workspace::Workspace;
-use super::{ImportError, Store, StoreError, StoredImage};
+use super::{ImportError, Store, StoreError, StoredImage, name_in};
 use crate::digest::ImageId;
 use crate::import::{self, Imported, Importer, Owner, Request};
 use crate::registry::{Download, Registries, RegistryReference};
@@ -38,6 +39,15 @@ pub enum Progress {
         /// Files, directories, links and devices in it.
         inodes: u64,
     },
+    /// Who has signed the image.
+    Signed {
+        /// Whose the key is, as it says.
+        by: Vec<String>,
+        /// The key's.
+        fingerprint: String,
+    },
+    /// Nobody looked who has signed the image.
+    Unverified,
     /// Something was left out that the image can do without.
     Warning(String),
 }
@@ -45,6 +55,7 @@ pub enum Progress {
 pub(super) fn import(
     store: &Store,
     reference: &str,
+    signatures: Signatures<'_>,
     importer: &Importer,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<StoredImage, ImportError> {
@@ -54,7 +65,7 @@ pub(super) fn import(
         importer,
         progress,
     };
-    let imported = parsed.and_then(|reference| import.run(&reference));
+    let imported = parsed.and_then(|reference| import.run(&reference, signatures));
     imported.map_err(|source| ImportError {
         reference: reference.to_owned(),
         source: Box::new(source),
@@ -88,13 +99,19 @@ struct Import<'a> {
 }
 
 impl Import<'_> {
-    fn run(&mut self, reference: &Reference) -> Result<StoredImage, ImportCause> {
+    fn run(
+        &mut self,
+        reference: &Reference,
+        signatures: Signatures<'_>,
+    ) -> Result<StoredImage, ImportCause> {
         let name = name_of(&reference.path);
         let directory = fs::metadata(&reference.path).is_ok_and(|m| m.is_dir());
         if directory && matches!(reference.form, Form::Any | Form::OciLayout) {
+            signatures.check_unnamed()?;
             return self.import_layout(reference, &name);
         }
-        self.import_file(reference, &name)
+        let check = Check::new(signatures, &reference.path);
+        self.import_file(reference, &name, &check)
     }
 
     fn import_layout(
@@ -115,6 +132,7 @@ impl Import<'_> {
         &mut self,
         reference: &Reference,
         name: &str,
+        check: &Check<'_>,
     ) -> Result<StoredImage, ImportCause> {
         let started = SystemTime::now();
         let file = open_regular(&reference.path)?;
@@ -128,23 +146,46 @@ impl Import<'_> {
             Ok(Identity::of(&metadata, reference, name))
         };
         let before = identity(&file)?;
-        if let Some(image) = self.store.recall(&before) {
-            return Ok(image);
+        if let Some(recalled) = self.store.recall(&before) {
+            return self.recalled(recalled, &file, check);
         }
         let _turn = Turn::take(self.store, &before.key(), || {
             (self.progress)(Progress::Waiting);
         })?;
-        if let Some(image) = self.store.recall(&before) {
-            return Ok(image);
+        if let Some(recalled) = self.store.recall(&before) {
+            return self.recalled(recalled, &file, check);
         }
         let again = file.try_clone().map_err(unreadable)?;
         let request = request(reference, name, Some(file));
-        let image = self.convert(request, Members::InArchive)?;
-        if before.is_settled(started) && identity(&again)? == before {
+        let members = Members::InArchive {
+            archive: &again,
+            check,
+        };
+        let image = self.convert(request, members)?;
+        let is_unchanged = identity(&again)? == before;
+        check.stands(is_unchanged)?;
+        if before.is_settled(started) && is_unchanged {
+            let manifest = Some(&*image.manifest);
             self.store
-                .remember(before, &image.id, Some(&image.manifest));
+                .remember(before, &image.id, check.is_of_aci(), manifest);
         }
         Ok(image)
+    }
+
+    /// What is in the store is signed today, or not, by whom it is to be signed today.
+    fn recalled(
+        &mut self,
+        recalled: Recalled,
+        file: &File,
+        check: &Check<'_>,
+    ) -> Result<StoredImage, ImportCause> {
+        if recalled.is_aci {
+            check.begin()?;
+        }
+        if let Some(progress) = check.end(&recalled.image.name, file)? {
+            (self.progress)(progress);
+        }
+        Ok(recalled.image)
     }
 
     fn fetch(
@@ -206,8 +247,11 @@ fn request(reference: &Reference, name: &str, archive: Option<File>) -> Request 
 /// Where the members of an image are.
 #[derive(Clone, Copy)]
 enum Members<'a> {
-    /// In the archive that the importer has.
-    InArchive,
+    /// In the archive that the importer has too.
+    InArchive {
+        archive: &'a File,
+        check: &'a Check<'a>,
+    },
     /// In a directory.
     Layout(&'a Path),
     /// In a registry.
@@ -283,7 +327,7 @@ impl Owner for Keeper<'_> {
         match self.members {
             Members::Layout(layout) => open_member(layout, &member.name()),
             Members::Registry(download) => download.open(member),
-            Members::InArchive => Err(SourceError::Missing {
+            Members::InArchive { .. } => Err(SourceError::Missing {
                 path: "the archive".to_owned(),
                 member: member.name(),
             }),
@@ -312,7 +356,20 @@ impl Owner for Keeper<'_> {
         Ok(self.in_workspace(Workspace::archive)?)
     }
 
+    fn found_aci(&self) -> Result<(), ImportCause> {
+        match self.members {
+            Members::InArchive { check, .. } => Ok(check.begin()?),
+            // There is none in them.
+            Members::Layout(_) | Members::Registry(_) => Ok(()),
+        }
+    }
+
     fn is_known(&self, id: &ImageId, manifest: &[u8]) -> Result<bool, ImportCause> {
+        if let Members::InArchive { archive, check } = self.members
+            && let Some(progress) = check.end(&name_in(manifest), archive)?
+        {
+            self.say(progress);
+        }
         let look = || self.store.with_manifest(id, manifest.to_vec());
         let mut known = look()?;
         let mut turn = None;

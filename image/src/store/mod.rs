@@ -25,6 +25,7 @@ mod hints;
 mod import;
 mod names;
 mod remove;
+mod signature;
 mod trees;
 mod turn;
 mod workspace;
@@ -39,6 +40,7 @@ pub use error::{ImportCause, ImportError, StoreError};
 pub use export::ImageExportError;
 pub use import::Progress;
 pub use names::NamedImage;
+pub use signature::{Signatures, UnsignedError};
 pub use trees::{StoredTree, UnpackedImage};
 
 use crate::digest::ImageId;
@@ -99,10 +101,11 @@ impl Store {
     pub fn import(
         &self,
         reference: &str,
+        signatures: Signatures<'_>,
         importer: &Importer,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<StoredImage, ImportError> {
-        import::import(self, reference, importer, progress)
+        import::import(self, reference, signatures, importer, progress)
     }
 
     /// Brings an image of a registry into the store, or finds out that it is there; and gives it its name.

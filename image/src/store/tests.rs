@@ -45,7 +45,12 @@ impl Bench {
     }
 
     fn try_import(&self, reference: &str) -> Result<StoredImage, String> {
-        let imported = self.store.import(reference, &Importer::Here, &mut |_| {});
+        let imported = self.store.import(
+            reference,
+            Signatures::Unneeded,
+            &Importer::Here,
+            &mut |_| {},
+        );
         imported.map_err(|error| self.chain(&error))
     }
 

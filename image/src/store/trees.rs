@@ -20,9 +20,10 @@ use std::time::{Duration, SystemTime};
 use super::error::ImportCause;
 use super::hints::Identity;
 use super::import::Progress;
+use super::signature::{Check, Signatures};
 use super::turn::Turn;
 use super::workspace::Workspace;
-use super::{ImportError, MANIFEST_FILE, Store, StoreError, open_lock};
+use super::{ImportError, MANIFEST_FILE, Store, StoreError, name_in, open_lock};
 use crate::aci;
 use crate::digest::ImageId;
 use crate::source::{SourceError, open_regular, section_of};
@@ -70,9 +71,10 @@ impl Store {
     pub fn unpack(
         &self,
         file: &Path,
+        signatures: Signatures<'_>,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<UnpackedImage, ImportError> {
-        self.unpack_file(file, progress)
+        self.unpack_file(file, signatures, progress)
             .map_err(|source| ImportError {
                 reference: file.display().to_string(),
                 source: Box::new(source),
@@ -82,6 +84,7 @@ impl Store {
     fn unpack_file(
         &self,
         path: &Path,
+        signatures: Signatures<'_>,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<UnpackedImage, ImportCause> {
         let started = SystemTime::now();
@@ -93,11 +96,13 @@ impl Store {
         };
         let identity = |file: &File| file.metadata().map(|data| Identity::of_stage1(&data));
         let before = identity(&file).map_err(unreadable)?;
-        if let Some(image) = self.recall_tree(&before)? {
+        let check = Check::new(signatures, path);
+        check.begin()?;
+        if let Some(image) = self.recall_checked(&before, &file, &check, progress)? {
             return Ok(image);
         }
         let _turn = Turn::take(self, &before.key(), || progress(Progress::Waiting))?;
-        if let Some(image) = self.recall_tree(&before)? {
+        if let Some(image) = self.recall_checked(&before, &file, &check, progress)? {
             return Ok(image);
         }
         let again = file.try_clone().map_err(unreadable)?;
@@ -105,20 +110,40 @@ impl Store {
         progress(Progress::Unpacking);
         let archive = section_of(file).map_err(unreadable)?;
         let (id, manifest) = aci::unpack(archive, workspace.path())?;
+        check.end(&name_in(&manifest), &again)?.map(&mut *progress);
+        let is_unchanged = identity(&again).map_err(unreadable)? == before;
+        check.stands(is_unchanged)?;
         self.make_trees_directory()?;
         let lock = self.use_trees()?;
         if !self.tree_path(&id).is_dir() {
             workspace.commit_tree(self, &id, &manifest)?;
         }
-        if before.is_settled(started) && identity(&again).map_err(unreadable)? == before {
-            self.remember(before, &id, None);
+        if before.is_settled(started) && is_unchanged {
+            self.remember(before, &id, true, None);
         }
         Ok(self.in_use(id, lock)?)
     }
 
+    /// One that was unpacked before, if it is signed as it has to be today.
+    fn recall_checked(
+        &self,
+        identity: &Identity,
+        file: &File,
+        check: &Check<'_>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Option<UnpackedImage>, ImportCause> {
+        let Some(image) = self.recall_tree(identity)? else {
+            return Ok(None);
+        };
+        let path = image.directory.join(MANIFEST_FILE);
+        let manifest = fs::read(&path).map_err(StoreError::io("read", &path))?;
+        check.end(&name_in(&manifest), file)?.map(progress);
+        Ok(Some(image))
+    }
+
     fn recall_tree(&self, identity: &Identity) -> Result<Option<UnpackedImage>, StoreError> {
         match self.recall_id(identity) {
-            Some((id, _)) => self.tree(&id),
+            Some(id) => self.tree(&id),
             None => Ok(None),
         }
     }

@@ -235,6 +235,7 @@ impl Pods {
         command
             .arg("--dir")
             .arg(&self.data)
+            .arg("--insecure-options=image")
             .args(["run", "--stage1=kvm", "--net=none"]);
         command
     }

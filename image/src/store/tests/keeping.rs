@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::source::Reference;
-use crate::store::hints::Identity;
+use crate::store::hints::{Identity, Recalled};
 use crate::test_archive::docker_archive;
 
 #[test]
@@ -23,7 +23,9 @@ fn a_second_import_does_nothing() {
         let mut seen = Vec::new();
         let second = bench
             .store
-            .import(reference, &Importer::Here, &mut |p| seen.push(p))
+            .import(reference, Signatures::Unneeded, &Importer::Here, &mut |p| {
+                seen.push(p)
+            })
             .unwrap();
         assert_eq!(second.id, first.id);
         let after = fs::metadata(&first.erofs_path).unwrap();
@@ -94,7 +96,7 @@ fn an_image_that_many_want_is_converted_once() {
         let mut step = |p| count += u32::from(matches!(p, Progress::Storing { .. }));
         bench
             .store
-            .import(&layout, &Importer::Here, &mut step)
+            .import(&layout, Signatures::Unneeded, &Importer::Here, &mut step)
             .unwrap();
         count
     };
@@ -117,16 +119,23 @@ fn a_hint_holds_as_long_as_its_file_does_not_change() {
     let bench = Bench::new();
     let path = bench.write("a.aci", &aci(rootfs_tree()));
     let image = bench.import(&path);
-    bench.store.remember(identity(&path, "a"), &image.id, None);
+    bench
+        .store
+        .remember(identity(&path, "a"), &image.id, false, None);
     assert_eq!(
         bench.store.recall(&identity(&path, "a")),
-        Some(image.clone())
+        Some(Recalled {
+            image: image.clone(),
+            is_aci: false
+        })
     );
     assert_eq!(bench.store.recall(&identity(&path, "b")), None);
     fs::write(&path, "other").unwrap();
     assert_eq!(bench.store.recall(&identity(&path, "a")), None);
 
-    bench.store.remember(identity(&path, "a"), &image.id, None);
+    bench
+        .store
+        .remember(identity(&path, "a"), &image.id, false, None);
     fs::remove_dir_all(bench.store.image(&image.id)).unwrap();
     assert_eq!(
         bench.store.recall(&identity(&path, "a")),
@@ -141,7 +150,9 @@ fn a_damaged_hint_is_no_hint() {
     let path = bench.write("a.aci", &aci(rootfs_tree()));
     let image = bench.import(&path);
     let identity = identity(&path, "a");
-    bench.store.remember(identity.clone(), &image.id, None);
+    bench
+        .store
+        .remember(identity.clone(), &image.id, false, None);
     let hint = bench.store.hints().join(identity.key());
     for damage in [&b"{}"[..], b"", b"{\"identity\":", &[0xff; 100]] {
         fs::write(&hint, damage).unwrap();
@@ -158,7 +169,7 @@ fn hints_are_bounded() {
     for i in 0..crate::limits::MAX_HINTS + 5 {
         bench
             .store
-            .remember(identity(&path, &i.to_string()), &image.id, None);
+            .remember(identity(&path, &i.to_string()), &image.id, false, None);
     }
     let count = fs::read_dir(bench.store.hints()).unwrap().count();
     assert!(count <= crate::limits::MAX_HINTS, "{count}");

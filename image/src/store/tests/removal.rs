@@ -16,7 +16,7 @@ fn known(bench: &Bench) -> (String, StoredImage) {
     // A file this young gets no hint by itself.
     bench
         .store
-        .remember(identity, &image.id, Some(&image.manifest));
+        .remember(identity, &image.id, false, Some(&image.manifest));
     let name: RegistryReference = "redis:7".parse().unwrap();
     bench.store.name(&name, &image).unwrap();
     (file, image)

@@ -9,7 +9,9 @@ use crate::test_archive::{Fields, aci_with, manifest};
 
 impl Bench {
     fn unpack(&self, path: &str) -> Result<UnpackedImage, String> {
-        let unpacked = self.store.unpack(Path::new(path), &mut |_| {});
+        let unpacked = self
+            .store
+            .unpack(Path::new(path), Signatures::Unneeded, &mut |_| {});
         unpacked.map_err(|error| self.chain(&error))
     }
 
@@ -97,10 +99,13 @@ fn a_file_is_unpacked_once() {
     let first = bench.unpack(&path).unwrap().id().clone();
     // Settled, as a file that lies there for a while is.
     let identity = super::super::hints::Identity::of_stage1(&fs::metadata(&path).unwrap());
-    bench.store.remember(identity, &first, None);
+    bench.store.remember(identity, &first, true, None);
     let mut steps = Vec::new();
     let mut note = |step| steps.push(step);
-    let second = bench.store.unpack(Path::new(&path), &mut note).unwrap();
+    let second = bench
+        .store
+        .unpack(Path::new(&path), Signatures::Unneeded, &mut note)
+        .unwrap();
     assert_eq!((second.id(), steps), (&first, Vec::new()));
 
     fs::write(&path, aci(Tar::default().file("rootfs/other", "x"))).unwrap();

@@ -1,0 +1,19 @@
+//! Whose signatures of images are taken.
+//!
+//! * [`TrustStore`]: keys in directories, those of the system under those of the administrator, each for all images or for those whose
+//!   names begin alike; layout and rules are rkt's;
+//! * [`PublicKey`]: an OpenPGP key, and which parts of it may sign now;
+//! * [`Signature`]: a detached signature, and who made it.
+//!
+//! The packets are read and the arithmetic is done by the `pgp` crate, in this process. What is read of strangers is one signature of at most
+//! [`MAX_SIGNATURE_BYTES`], before anything of the image; keys are those that an administrator has put there.
+
+mod key;
+mod prefix;
+mod signature;
+mod store;
+
+pub use key::{KeyError, PublicKey};
+pub use prefix::{BadPrefix, Prefix};
+pub use signature::{MAX_SIGNATURE_BYTES, Signature, SignatureError};
+pub use store::{MAX_KEY_BYTES, MAX_KEYS, StoreError, TrustStore, VerifyError};
