@@ -98,6 +98,20 @@ pub(crate) struct GlobalOptions {
     )]
     pub(crate) insecure_options: Vec<InsecureOption>,
 
+    /// Trust keys that were fetched by https without asking
+    #[arg(
+        long,
+        global = true,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = false,
+        hide_default_value = true,
+        hide_possible_values = true,
+        default_missing_value = "true"
+    )]
+    pub(crate) trust_keys_from_https: bool,
+
     /// Append "phase NAME NANOSECONDS" (CLOCK_MONOTONIC) to this file at each step of a start
     #[arg(long, global = true, value_name = "FILE", hide = true)]
     pub(crate) trace: Option<PathBuf>,

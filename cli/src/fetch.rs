@@ -17,6 +17,9 @@ Fetch an image of a registry, and print its id:
   bulkhead fetch docker://redis:7
   bulkhead fetch quay.io/prometheus/prometheus
 
+Fetch an ACI of a web server, with its signature beside it:
+  bulkhead fetch https://example.com/app.aci
+
 Bring a local image into the store, an ACI with its signature in ./app.aci.asc or elsewhere:
   bulkhead fetch ./app.aci
   bulkhead fetch ./app.aci --signature=sig.asc
@@ -39,7 +42,7 @@ pub(crate) enum PullPolicy {
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct FetchOptions {
-    /// Images: names of a registry, files or directories
+    /// Images: names of a registry, addresses of ACIs, files or directories
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<String>,
 

@@ -1,4 +1,4 @@
-//! How registries are spoken to: who asks, whom to trust, and in the clear or not.
+//! How registries and web servers are spoken to: who asks, whom to trust, and in the clear or not.
 
 use std::env;
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use bulkhead_image::{Access, Credentials, Registries, RegistryReference};
+use bulkhead_image::{Access, Credentials, Registries, RegistryReference, WebAccess};
 use docker_credential::{CredentialRetrievalError, DockerCredential};
 
 use crate::arguments::{GlobalOptions, InsecureOption};
@@ -43,6 +43,15 @@ pub(crate) fn registries(
         access,
         observer: Arc::new(progress::bars()),
     })
+}
+
+/// For files of web servers.
+pub(crate) fn web_access(global: &GlobalOptions) -> WebAccess {
+    WebAccess {
+        fetcher: programs::fetcher(),
+        plain_http: global.leaves_out_of_fetching(InsecureOption::Http),
+        any_certificate: global.leaves_out_of_fetching(InsecureOption::Tls),
+    }
 }
 
 fn access(global: &GlobalOptions, host: &str) -> Result<Access> {

@@ -8,15 +8,17 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use bulkhead_image::{Web, WebAccess};
 use bulkhead_trust::{BadPrefix, MAX_KEY_BYTES, Prefix, PublicKey};
 use clap::Args;
 
-use crate::arguments::GlobalOptions;
+use crate::arguments::{GlobalOptions, InsecureOption};
+use crate::registries::web_access;
 
 /// `trust`.
 #[derive(Debug, Args)]
 pub(crate) struct TrustOptions {
-    /// Files of OpenPGP keys, as `gpg --armor --export` writes them
+    /// Files or URLs of OpenPGP keys, as `gpg --armor --export` writes them
     #[arg(value_name = "PUBKEY")]
     keys: Vec<String>,
 
@@ -36,6 +38,10 @@ pub(crate) struct TrustOptions {
     /// Do not ask whether the fingerprints are the right ones
     #[arg(long)]
     skip_fingerprint_review: bool,
+
+    /// Fetch keys by http too
+    #[arg(long)]
+    insecure_allow_http: bool,
 }
 
 impl TrustOptions {
@@ -46,8 +52,9 @@ impl TrustOptions {
             bail!("at least one key is required");
         }
         for location in &self.keys {
-            let bytes =
-                read(location).with_context(|| format!("error accessing the key {location}"))?;
+            let bytes = self
+                .read(global, location)
+                .with_context(|| format!("error accessing the key {location}"))?;
             let keys = PublicKey::read(&bytes);
             let keys = keys.with_context(|| format!("error reading the key {location}"))?;
             self.trust(global, prefix.as_ref(), location, &keys)?;
@@ -70,6 +77,23 @@ impl TrustOptions {
         }
     }
 
+    fn read(&self, global: &GlobalOptions, location: &str) -> Result<Vec<u8>> {
+        match location.split_once("://") {
+            None => read_file(location),
+            Some(("http", _)) if !self.insecure_allow_http => {
+                bail!("--insecure-allow-http required for http URLs")
+            }
+            Some(("http" | "https", _)) => {
+                let access = WebAccess {
+                    plain_http: self.insecure_allow_http,
+                    ..web_access(global)
+                };
+                Ok(Web::start(&access)?.read(location, MAX_KEY_BYTES)?)
+            }
+            Some(_) => bail!("only local files and http or https URLs supported"),
+        }
+    }
+
     fn trust(
         &self,
         global: &GlobalOptions,
@@ -80,7 +104,11 @@ impl TrustOptions {
         let store = global.trust_store();
         review::show(prefix, location, keys);
         let for_whom = prefix.map_or("", Prefix::as_str);
-        let review = match self.skip_fingerprint_review {
+        // Not of whoever answers.
+        let is_secure =
+            location.starts_with("https://") && !global.leaves_out_of_fetching(InsecureOption::Tls);
+        let is_trusted = global.trust_keys_from_https && is_secure;
+        let review = match self.skip_fingerprint_review || is_trusted {
             true => "without",
             false if !review::is_accepted()? => {
                 eprintln!("trust: Not trusting {location:?}");
@@ -105,10 +133,7 @@ impl TrustOptions {
     }
 }
 
-fn read(location: &str) -> Result<Vec<u8>> {
-    if location.contains("://") {
-        bail!("only local files are supported");
-    }
+fn read_file(location: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = File::open(Path::new(location))?;
     file.take(MAX_KEY_BYTES + 1).read_to_end(&mut bytes)?;

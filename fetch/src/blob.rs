@@ -17,8 +17,8 @@ use crate::socket::Socket;
 const REPORT_BYTES: u64 = 512 << 10;
 
 /// Time in which at least [`SLOWEST_BYTES`] come, or the connection counts as dead: half a kibibyte a second.
-const SLOWEST_TIME: Duration = Duration::from_secs(60);
-const SLOWEST_BYTES: u64 = 32 << 10;
+pub(crate) const SLOWEST_TIME: Duration = Duration::from_secs(60);
+pub(crate) const SLOWEST_BYTES: u64 = 32 << 10;
 
 /// Brings the rest of a blob into its file.
 pub(crate) async fn bring(

@@ -1,7 +1,8 @@
-//! The fetcher: speaks to one registry for who keeps the image store, at the other end of the socket that it is given.
+//! The fetcher: speaks to one registry, or to web servers, for who keeps the image store, at the other end of the socket that it is given.
 //!
 //! * [`socket`]: what is asked and answered;
 //! * [`registry`]: one registry, by the `oci-client` crate;
+//! * [`web`]: files of web servers;
 //! * [`manifest`] and [`blob`]: what is brought, again and again where that may help;
 //! * [`retry`]: how often, and after how long.
 //!
@@ -13,6 +14,7 @@ mod manifest;
 mod registry;
 mod retry;
 mod socket;
+mod web;
 
 use std::fs::File;
 use std::io;
@@ -26,6 +28,7 @@ use tokio::sync::Semaphore;
 
 use registry::Registry;
 use socket::{Requests, Socket, requests};
+use web::Web;
 
 /// Memory that it may have. What a registry answers at once (a manifest, a token, an error) is held whole, and nothing else bounds it.
 const MAX_MEMORY: u64 = 128 << 20;
@@ -62,16 +65,42 @@ fn run() -> Result<()> {
 
 /// Until nobody asks any more.
 async fn serve(socket: &Socket, mut requests: Requests) -> Result<()> {
-    let Some((ToFetcher::Open(whose), _)) = requests.recv().await else {
-        bail!("no registry was named");
-    };
-    let registry = Arc::new(Registry::new(&whose)?);
+    match requests.recv().await {
+        Some((ToFetcher::Open(whose), _)) => {
+            let registry = Registry::new(&whose)?;
+            serve_registry(socket, requests, Arc::new(registry)).await
+        }
+        Some((ToFetcher::Web(how), _)) => serve_web(socket, requests, &Web::new(&how)?).await,
+        _ => bail!("no registry was named, and no web"),
+    }
+}
+
+async fn serve_web(socket: &Socket, mut requests: Requests, web: &Web) -> Result<()> {
+    while let Some((request, file)) = requests.recv().await {
+        let ToFetcher::Get(get) = request else {
+            bail!("something of a registry was asked for, and none was named");
+        };
+        let file = File::from(file.context("a request without a file")?);
+        let brought = web.bring(&get, &file).await;
+        socket.tell(&brought.unwrap_or_else(|error| failed(None, &error)))?;
+    }
+    Ok(())
+}
+
+async fn serve_registry(
+    socket: &Socket,
+    mut requests: Requests,
+    registry: Arc<Registry>,
+) -> Result<()> {
     let slots = Arc::new(Semaphore::new(PARALLEL_BLOBS));
     while let Some((request, file)) = requests.recv().await {
         let file = File::from(file.context("a request without a file")?);
         let (registry, socket) = (Arc::clone(&registry), socket.clone());
         match request {
             ToFetcher::Open(_) => bail!("a second registry was named"),
+            ToFetcher::Web(_) | ToFetcher::Get(_) => {
+                bail!("a file of a web server was asked for, of a registry")
+            }
             ToFetcher::Manifest(reference) => {
                 let brought = manifest::bring(&registry, &reference, &file).await;
                 socket.tell(&match brought {
@@ -101,7 +130,7 @@ async fn serve(socket: &Socket, mut requests: Requests) -> Result<()> {
 
 fn failed(
     digest: Option<&bulkhead_protocol::bounded::Text<{ bulkhead_protocol::import::MAX_DIGEST }>>,
-    error: &registry::RegistryError,
+    error: &dyn std::error::Error,
 ) -> FromFetcher {
     FromFetcher::Failed {
         digest: digest.cloned(),

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use crate::retry::MayPass;
 use bulkhead_protocol::fetch::{self as protocol, Credentials};
 use oci_client::client::{
     BlobResponse, Certificate, CertificateEncoding, ClientConfig, ClientProtocol,
@@ -12,7 +13,7 @@ use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference, RegistryOperation};
 
 /// What a connection may take.
-const CONNECT_LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(20);
 
 /// Silence after which a connection counts as dead.
 pub(crate) const SILENCE_LIMIT: Duration = Duration::from_secs(30);
@@ -59,9 +60,8 @@ pub(crate) enum RegistryError {
     Write(#[source] io::Error),
 }
 
-impl RegistryError {
-    /// Whether another attempt may succeed.
-    pub(crate) fn may_pass(&self) -> bool {
+impl MayPass for RegistryError {
+    fn may_pass(&self) -> bool {
         match self {
             Self::Connection(_) | Self::Cut(_) | Self::Silent(_) => true,
             Self::Client(_)

@@ -3,7 +3,11 @@
 use std::future::Future;
 use std::time::Duration;
 
-use crate::registry::RegistryError;
+/// An error that may pass.
+pub(crate) trait MayPass {
+    /// Whether another attempt may succeed.
+    fn may_pass(&self) -> bool;
+}
 
 /// Attempts in a row of which none came further than the one before.
 const ATTEMPTS: u32 = 6;
@@ -24,7 +28,7 @@ impl Attempts {
     }
 
     /// Waits for the next attempt, if there is to be one after this error.
-    pub(crate) async fn after(&mut self, error: RegistryError) -> Result<(), RegistryError> {
+    pub(crate) async fn after<E: MayPass>(&mut self, error: E) -> Result<(), E> {
         self.failed += 1;
         if !error.may_pass() || self.failed >= ATTEMPTS {
             return Err(error);
@@ -35,9 +39,9 @@ impl Attempts {
 }
 
 /// Tries until it succeeds, or fails for good.
-pub(crate) async fn until_done<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, RegistryError>
+pub(crate) async fn until_done<T, E: MayPass, F>(mut attempt: impl FnMut() -> F) -> Result<T, E>
 where
-    F: Future<Output = Result<T, RegistryError>>,
+    F: Future<Output = Result<T, E>>,
 {
     let mut attempts = Attempts::default();
     loop {

@@ -29,6 +29,7 @@ mod test_archive;
 mod told;
 mod tree;
 mod unpack;
+mod web;
 
 pub use accounts::{Accounts, User};
 pub use aci::AciError;
@@ -48,9 +49,10 @@ pub use registry::{
 pub use source::{Source, SourceError};
 pub use store::{
     FindImageError, ImageEntry, ImageExportError, ImportCause, ImportError, NamedImage, Progress,
-    Signatures, Store, StoreError, StoredImage, StoredTree, UnpackedImage, UnsignedError,
+    Remote, Signatures, Store, StoreError, StoredImage, StoredTree, UnpackedImage, UnsignedError,
     VerifyError,
 };
 pub use tar::TarError;
 pub use told::Told;
 pub use tree::TreeError;
+pub use web::{Web, WebAccess};

@@ -9,7 +9,14 @@
 //!   │◀───────────────────── Progress … Blob, Failed │  of each, in any order
 //! ```
 //!
-//! The fetcher alone speaks to registries. It names no path, and what it brings is an allegation: digests are checked by
+//! Instead of `Open`, `Web` may come, and then any number of
+//!
+//! ```text
+//!   │── Get (a file) ────────────────────────────▶│
+//!   │◀───────────────────── Got, Unchanged, Failed │  one at a time
+//! ```
+//!
+//! The fetcher alone speaks to registries and web servers. It names no path, and what it brings is an allegation: digests are checked by
 //! who asked. It ends when its socket does.
 
 use std::fmt;
@@ -98,6 +105,32 @@ pub struct Blob {
     pub have: u64,
 }
 
+/// Longest address of a file of a web server.
+pub const MAX_URL: usize = 4096;
+
+/// Longest name that a web server gives a version of a file (`ETag`).
+pub const MAX_TAG: usize = 512;
+
+/// How web servers are spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Web {
+    /// HTTP too, also of other hosts than this one.
+    pub plain_http: bool,
+    /// Whoever answers is taken for the server.
+    pub any_certificate: bool,
+}
+
+/// A file of a web server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Get {
+    /// Where it is.
+    pub url: Text<MAX_URL>,
+    /// Bytes that it may have. No more are written.
+    pub limit: u64,
+    /// The version of it that is there already.
+    pub unless: Option<Text<MAX_TAG>>,
+}
+
 /// From the keeper.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToFetcher {
@@ -107,6 +140,10 @@ pub enum ToFetcher {
     Manifest(Text<MAX_NAME>),
     /// A blob, into the file beside it.
     Blob(Blob),
+    /// First message, once, of who wants files of web servers.
+    Web(Web),
+    /// A file of a web server, into the empty file beside it. One at a time.
+    Get(Get),
 }
 
 /// From the fetcher.
@@ -128,9 +165,21 @@ pub enum FromFetcher {
     },
     /// Something cannot be had, however often it is tried.
     Failed {
-        /// Which blob; none: the manifest.
+        /// Which blob; none: the manifest, or the file of a web server.
         digest: Option<Text<MAX_DIGEST>>,
         /// Why.
         why: Chain,
+    },
+    /// All of a web server's file is there.
+    Got {
+        /// What the server calls this version of it.
+        tag: Option<Text<MAX_TAG>>,
+        /// Seconds for which nobody needs to ask again.
+        fresh_for: u32,
+    },
+    /// A web server's file is still the version that was named.
+    Unchanged {
+        /// As above.
+        fresh_for: u32,
     },
 }

@@ -203,6 +203,15 @@ impl TrustStore {
         })
     }
 
+    /// Whether a key is trusted for images of this name.
+    ///
+    /// # Errors
+    /// As [`TrustStore::keys`].
+    pub fn trusts(&self, name: &Prefix, fingerprint: &str) -> Result<bool, StoreError> {
+        let keys = self.keys(name)?;
+        Ok(keys.iter().any(|key| key.fingerprint() == fingerprint))
+    }
+
     /// Whether there is a file of this key for this prefix or for all images, be it one that takes trust away.
     #[must_use]
     pub fn has(&self, prefix: Option<&Prefix>, key: &PublicKey) -> bool {

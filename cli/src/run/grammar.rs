@@ -42,14 +42,13 @@ enum Owner {
 const FOR_EVERY_APP: [&str; 1] = ["--mount"];
 
 /// Flags of rkt that are still to come, each with what it belongs to.
-const NOT_SUPPORTED_YET: [(&str, &str); 7] = [
+const NOT_SUPPORTED_YET: [(&str, &str); 6] = [
     ("port", "networking"),
     ("ipc", "sharing of System V IPC"),
     ("no-overlay", "pods without a writable layer"),
     ("private-users", "user namespaces"),
     ("store-only", "fetching of images"),
     ("no-store", "fetching of images"),
-    ("trust-keys-from-https", "verification of signatures"),
 ];
 
 impl FlagTable {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use bulkhead_image::{
-    Accounts, Filesystem, Importer, Progress, ReadError, Signatures, Source, Store,
+    Accounts, Filesystem, Importer, Progress, ReadError, Remote, Signatures, Source, Store, Web,
 };
 use bulkhead_pod::manifest::{ImageId, ImageManifest};
 use bulkhead_trust::TrustStore;
@@ -13,7 +13,7 @@ use super::options::AppRequest;
 use crate::arguments::{GlobalOptions, InsecureOption};
 use crate::fetch::PullPolicy;
 use crate::programs::importer;
-use crate::registries::registries;
+use crate::registries::{registries, web_access};
 
 /// An image that is in the store and whose manifest is valid.
 #[derive(Debug)]
@@ -97,16 +97,20 @@ pub(crate) fn bring(
     } = wanted;
     let importer = Importer::Process(importer());
     let mut say = |progress| narrate(narration, "image", image, &progress);
+    let trusted = global.trust_store();
+    let signatures = signatures(global, &trusted, signature);
     let reference = match Source::parse(image)? {
         Source::Local => {
-            let trusted = global.trust_store();
-            let signatures = signatures(global, &trusted, signature);
             return Ok(store.import(image, signatures, &importer, &mut say)?);
         }
         Source::Registry(_) if signature.is_some() => {
             bail!("image {image} is of a registry, and --signature is for ACIs")
         }
         Source::Registry(reference) => reference,
+        Source::Web(url) => {
+            let remote = Remote::of_url(&url);
+            return download(global, store, &remote, signatures, policy, narration);
+        }
     };
     let known = match policy {
         PullPolicy::New | PullPolicy::Never => store.named(&reference),
@@ -136,6 +140,32 @@ pub(crate) fn signatures<'a>(
         true => Signatures::Ignored,
         false => Signatures::Required { trusted, signature },
     }
+}
+
+/// An ACI of a web server, which is asked for it when the policy says so.
+fn download(
+    global: &GlobalOptions,
+    store: &Store,
+    remote: &Remote,
+    signatures: Signatures<'_>,
+    policy: PullPolicy,
+    narration: Narration,
+) -> Result<bulkhead_image::StoredImage> {
+    let name = &remote.name;
+    if let PullPolicy::New | PullPolicy::Never = policy
+        && let Some(image) = store.downloaded(name, signatures)
+    {
+        return Ok(image);
+    }
+    if policy == PullPolicy::Never {
+        bail!(
+            "image {name} is not in the store, or signed by nobody who is trusted, and --pull-policy=never forbids to fetch it"
+        )
+    }
+    let mut say = |progress| narrate(narration, "image", name, &progress);
+    let mut web = Web::start(&web_access(global)).context("start the fetcher")?;
+    let importer = Importer::Process(importer());
+    Ok(store.download(remote, &mut web, signatures, &importer, &mut say)?)
 }
 
 fn import_one(

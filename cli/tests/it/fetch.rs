@@ -276,7 +276,7 @@ fn fetch_with(fixture: &Fixture, image: &str) -> Output {
 }
 
 /// An authority, and a certificate of it for this host: `ca.pem`, `host.pem`, `host.key`.
-fn certificates(directory: &Path) {
+pub(crate) fn certificates(directory: &Path) {
     fs::write(directory.join("san"), "subjectAltName=IP:127.0.0.1\n").unwrap();
     let script = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.pem &&
         openssl req -newkey rsa:2048 -nodes -subj /CN=host -keyout host.key -out host.csr &&

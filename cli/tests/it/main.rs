@@ -15,14 +15,17 @@ mod fixture;
 #[path = "../../../trust/tests/it/gpg.rs"]
 #[allow(dead_code, reason = "the tests of `trust` use more of it")]
 mod gpg;
+mod https;
 mod image;
 mod importer;
 mod logs;
 mod pods;
 mod prepared;
 mod run;
+mod server;
 mod signatures;
 mod stage1_choice;
 mod stage1_versions;
 mod trust;
 mod usage;
+mod web;

@@ -6,6 +6,7 @@ use std::process::{Output, Stdio};
 
 use crate::fixture::{Fixture, assert_error, list};
 use crate::gpg::Gpg;
+use crate::server::{File, Server};
 
 /// A key in a file, and nobody trusted yet.
 struct Bench {
@@ -126,7 +127,7 @@ fn what_makes_no_sense_is_said() {
         ),
         (
             &["--root", "ftp://example.com/key"],
-            "trust: error accessing the key ftp://example.com/key\n  └─only local files are supported\n",
+            "trust: error accessing the key ftp://example.com/key\n  └─only local files and http or https URLs supported\n",
         ),
         (&["--root"], "trust: at least one key is required\n"),
     ];
@@ -136,4 +137,46 @@ fn what_makes_no_sense_is_said() {
     let output = bench.trust(&["--prefix=../../etc", "key.asc"], "yes\n");
     says(&output, 254, &["\"../../etc\" is not the name of an image"]);
     assert!(list(&bench.fixture.path("local")).is_empty());
+}
+
+#[test]
+fn a_key_of_a_web_server_is_trusted_in_the_clear_only_where_that_is_asked_for() {
+    let (bench, server) = (Bench::new(), Server::start());
+    let key = fs::read(bench.fixture.path("key.asc")).unwrap();
+    server.put("/key.asc", File::Content(key, ""));
+    let url = server.url("/key.asc");
+    let output = bench.trust(&["--root", &url], "yes\n");
+    says(
+        &output,
+        254,
+        &["--insecure-allow-http required for http URLs"],
+    );
+    let words = ["--root", "--insecure-allow-http", &url];
+    let output = bench.trust(&words, "yes\n");
+    says(
+        &output,
+        0,
+        &["after fingerprint review", "Added root key at"],
+    );
+    assert!(bench.is_trusted("root.d"));
+    server.put("/key.asc", File::Endless);
+    says(
+        &bench.trust(&words, "yes\n"),
+        254,
+        &["the server sends more than 1048576 bytes"],
+    );
+    server.put("/key.asc", File::Status("403 Forbidden"));
+    says(
+        &bench.trust(&words, "yes\n"),
+        254,
+        &["the server answers 403 Forbidden"],
+    );
+    let words = [
+        "--root",
+        "--insecure-allow-http",
+        "--trust-keys-from-https",
+        &url,
+    ];
+    let output = bench.trust(&words, "");
+    says(&output, 254, &["the server answers 403 Forbidden"]);
 }

@@ -6,6 +6,7 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use bulkhead_jail::Child;
@@ -22,7 +23,8 @@ use crate::told::Told;
 const ID: u32 = 65_530;
 
 /// What it means when it aborts.
-const OUT_OF_MEMORY: &str = "has ended: the registry sends more at once than the fetcher may hold";
+pub(crate) const OUT_OF_MEMORY: &str =
+    "has ended: the registry sends more at once than the fetcher may hold";
 
 /// Descriptors that a fetcher may have open: a file for each blob that is asked for, its connections, and its own few.
 const OPEN_FILES: u64 = MAX_PENDING as u64 + 256;
@@ -54,7 +56,7 @@ pub enum FetchError {
     #[error("the fetcher {0}")]
     Died(String),
     /// A name is longer than any registry's.
-    #[error("what the registry is asked for")]
+    #[error("what is asked for")]
     Bound(#[from] BoundError),
     /// The registry's word, or the way to it.
     #[error(transparent)]
@@ -87,7 +89,7 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    pub(super) fn io(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(what: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { what, source }
     }
 }
@@ -132,24 +134,29 @@ struct Table {
     ended: Option<ChannelError>,
 }
 
+/// Starts the program. It knows of nothing yet.
+pub(crate) fn start(program: &Path) -> Result<(Channel, Child), HelperError> {
+    let variable = |name: &&str| {
+        let value = std::env::var(name).ok()?;
+        CString::new(format!("{name}={value}")).ok()
+    };
+    let helper = Helper {
+        program,
+        name: c"bulkhead-fetch",
+        id: ID,
+        open_files: OPEN_FILES,
+        environment: PASSED_ON.iter().filter_map(variable).collect(),
+    };
+    helper.start()
+}
+
 impl Fetcher {
     /// Starts one for a repository.
     pub(super) fn start(
         reference: &RegistryReference,
         registries: &Registries,
     ) -> Result<Self, FetchError> {
-        let variable = |name: &&str| {
-            let value = std::env::var(name).ok()?;
-            CString::new(format!("{name}={value}")).ok()
-        };
-        let helper = Helper {
-            program: &registries.fetcher,
-            name: c"bulkhead-fetch",
-            id: ID,
-            open_files: OPEN_FILES,
-            environment: PASSED_ON.iter().filter_map(variable).collect(),
-        };
-        let (channel, child) = helper.start()?;
+        let (channel, child) = start(&registries.fetcher)?;
         let fetcher = Self {
             channel: Arc::new(channel),
             child: RefCell::new(Some(child)),
@@ -301,6 +308,8 @@ impl Table {
                 blob.state = State::There;
                 return Some((digest, blob.size, blob.size));
             }
+            // Of web servers nothing was asked for.
+            FromFetcher::Got { .. } | FromFetcher::Unchanged { .. } => {}
             FromFetcher::Failed { why, .. } => {
                 self.failed.get_or_insert_with(|| Told::from(why));
             }

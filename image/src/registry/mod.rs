@@ -25,6 +25,7 @@ use std::sync::Arc;
 pub use bulkhead_protocol::fetch::Credentials;
 pub(crate) use download::Download;
 pub use fetcher::FetchError;
+pub(crate) use fetcher::{OUT_OF_MEMORY, start};
 pub use reference::{BadReference, RegistryReference};
 
 /// How a registry is spoken to.

@@ -23,8 +23,11 @@ const LOCAL: [(&str, Form); 3] = [
     ("docker-archive:", Form::DockerArchive),
 ];
 
-/// Schemes that need a network, and are not understood.
+/// Schemes of what is no file.
 const REMOTE: [&str; 3] = ["oci://", "http://", "https://"];
+
+/// Of web servers.
+const WEB: [&str; 2] = ["http://", "https://"];
 
 /// What may stand before an image of a registry.
 const REGISTRY: &str = "docker://";
@@ -39,6 +42,8 @@ pub enum Source {
     Local,
     /// A registry, see [`crate::Store::fetch`].
     Registry(RegistryReference),
+    /// The address of an ACI, see [`crate::Store::download`].
+    Web(String),
 }
 
 impl Source {
@@ -46,6 +51,9 @@ impl Source {
     pub fn parse(text: &str) -> Result<Self, BadReference> {
         if let Some(name) = text.strip_prefix(REGISTRY) {
             return Ok(Self::Registry(name.parse()?));
+        }
+        if WEB.iter().any(|scheme| text.starts_with(scheme)) {
+            return Ok(Self::Web(text.to_owned()));
         }
         let has_scheme =
             text.contains("://") || LOCAL.iter().any(|(scheme, _)| text.starts_with(scheme));

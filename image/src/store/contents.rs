@@ -129,6 +129,7 @@ impl Store {
     fn of_name(&self, name: &str) -> Result<Vec<ImageId>, StoreError> {
         let reference = match Source::parse(name) {
             Ok(Source::Registry(reference)) => Some(reference.to_string()),
+            Ok(Source::Web(url)) => Some(url),
             _ => None,
         };
         let fetched = self.names()?.into_iter();

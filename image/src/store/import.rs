@@ -92,6 +92,39 @@ pub(super) fn fetch(
     })
 }
 
+/// An ACI that has come, into its store.
+pub(super) fn import_fetched(
+    store: &Store,
+    name: &str,
+    archive: File,
+    check: &Check<'_>,
+    importer: &Importer,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<StoredImage, ImportCause> {
+    let mut import = Import {
+        store,
+        importer,
+        progress,
+    };
+    let again = archive.try_clone().map_err(|source| SourceError::Io {
+        what: "share",
+        path: name.to_owned(),
+        source,
+    })?;
+    let request = Request {
+        form: Form::Any,
+        tag: None,
+        path: name.to_owned(),
+        name: name.to_owned(),
+        archive: Some(archive),
+    };
+    let members = Members::InArchive {
+        archive: &again,
+        check,
+    };
+    import.convert(request, members)
+}
+
 struct Import<'a> {
     store: &'a Store,
     importer: &'a Importer,
@@ -208,7 +241,7 @@ impl Import<'_> {
             (Some(failure), Err(_)) => Err(failure.into()),
             (_, converted) => {
                 let image = converted?;
-                self.store.name(reference, &image)?;
+                self.store.name(&reference.to_string(), &image, None)?;
                 Ok(image)
             }
         }

@@ -19,6 +19,7 @@
 
 mod contents;
 mod digests;
+mod download;
 mod error;
 mod export;
 mod hints;
@@ -36,6 +37,7 @@ use std::path::{Path, PathBuf};
 
 pub use contents::{FindImageError, ImageEntry};
 pub use digests::VerifyError;
+pub use download::Remote;
 pub use error::{ImportCause, ImportError, StoreError};
 pub use export::ImageExportError;
 pub use import::Progress;

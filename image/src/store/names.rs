@@ -1,4 +1,4 @@
-//! "This name is that image": what images of registries are called.
+//! "This name is that image": what images of registries and web servers are called.
 //!
 //! A name may stand for another image tomorrow, so it is no identity. The entry says which image it was when it was fetched last,
 //! with the manifest that goes with the name.
@@ -24,6 +24,20 @@ struct Entry {
     manifest: String,
     /// Seconds since 1970.
     fetched: u64,
+    /// What there is to know of one of a web server.
+    #[serde(default)]
+    web: Option<OfWeb>,
+}
+
+/// What is remembered of an image of a web server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct OfWeb {
+    /// What the server calls this version of it.
+    pub(super) tag: Option<String>,
+    /// Seconds since 1970 until which the server need not be asked.
+    pub(super) fresh_until: u64,
+    /// The fingerprint of the key that has signed it; none if nobody looked.
+    pub(super) signer: Option<String>,
 }
 
 /// An image under a name.
@@ -41,9 +55,16 @@ impl Store {
     /// The image that a registry's name stood for when it was fetched last, if it is in the store.
     #[must_use]
     pub fn named(&self, reference: &RegistryReference) -> Option<StoredImage> {
-        let entry = read(&self.name_path(&reference.to_string()))?;
+        self.named_with(&reference.to_string())
+            .map(|(image, _)| image)
+    }
+
+    /// The same of any name, with what is remembered of an image of a web server.
+    pub(super) fn named_with(&self, name: &str) -> Option<(StoredImage, Option<OfWeb>)> {
+        let entry = read(&self.name_path(name))?;
         let id: ImageId = entry.id.parse().ok()?;
-        self.with_manifest(&id, entry.manifest.into_bytes()).ok()?
+        let image = self.with_manifest(&id, entry.manifest.into_bytes()).ok()?;
+        Some((image?, entry.web))
     }
 
     /// All names, also of images that are gone.
@@ -74,17 +95,18 @@ impl Store {
     /// Remembers what a name stands for.
     pub(super) fn name(
         &self,
-        reference: &RegistryReference,
+        name: &str,
         image: &StoredImage,
+        web: Option<OfWeb>,
     ) -> Result<(), StoreError> {
-        let name = reference.to_string();
-        let path = self.name_path(&name);
+        let path = self.name_path(name);
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let entry = Entry {
-            name,
+            name: name.to_owned(),
             id: image.id.to_string(),
             manifest: String::from_utf8_lossy(&image.manifest).into_owned(),
             fetched: now.map_or(0, |now| now.as_secs()),
+            web,
         };
         let bytes = serde_json::to_vec(&entry).expect("text and numbers are serializable");
         let directory = self.names_path();

@@ -11,6 +11,7 @@ use bulkhead_trust::{
 
 use super::error::ImportCause;
 use super::import::Progress;
+use crate::registry::FetchError;
 use crate::source::{SourceError, open_regular, section_of};
 
 /// What lies beside an image: the signature of `app.aci` is `app.aci.asc`.
@@ -73,6 +74,14 @@ pub enum UnsignedError {
         /// Why not.
         source: io::Error,
     },
+    /// A web server does not give it.
+    #[error("its signature {url}; --insecure-options=image takes it without")]
+    Fetch {
+        /// Where it should be.
+        url: String,
+        /// Why not.
+        source: FetchError,
+    },
     /// What was read is none.
     #[error("its signature {}", path.display())]
     Format {
@@ -98,6 +107,17 @@ pub enum UnsignedError {
         /// The image.
         path: PathBuf,
     },
+    /// What a web server has given is none.
+    #[error("it is no ACI")]
+    NoAci,
+    /// A server has given another image than it was asked for.
+    #[error("it is the image {name:?}, and {expected:?} was asked for")]
+    OtherName {
+        /// In its manifest.
+        name: String,
+        /// That was asked for.
+        expected: String,
+    },
     /// Something else than an ACI.
     #[error("a signature was named, and only an ACI can have one")]
     NotAci,
@@ -109,6 +129,19 @@ pub(super) struct Check<'a> {
     archive: &'a Path,
     signature: RefCell<Option<Signature>>,
     is_aci: Cell<bool>,
+    signer: RefCell<Option<String>>,
+    expected: Expected<'a>,
+}
+
+/// What an archive must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expected<'a> {
+    /// Any image.
+    Anything,
+    /// An ACI.
+    Aci,
+    /// The ACI of this name.
+    Named(&'a str),
 }
 
 impl<'a> Check<'a> {
@@ -118,14 +151,36 @@ impl<'a> Check<'a> {
             archive,
             signature: RefCell::default(),
             is_aci: Cell::default(),
+            signer: RefCell::default(),
+            expected: Expected::Anything,
         }
+    }
+
+    /// Of what has come from elsewhere with its signature, if it has to have one.
+    pub(super) fn of_fetched(
+        signatures: Signatures<'a>,
+        archive: &'a Path,
+        signature: Option<Signature>,
+        expected: Expected<'a>,
+    ) -> Self {
+        Self {
+            signature: RefCell::new(signature),
+            expected,
+            ..Self::new(signatures, archive)
+        }
+    }
+
+    /// The key that has signed it, once that is known.
+    pub(super) fn signer(&self) -> Option<String> {
+        self.signer.borrow().clone()
     }
 
     /// The archive is an ACI: it has a signature, if it must have one.
     pub(super) fn begin(&self) -> Result<(), UnsignedError> {
         self.is_aci.set(true);
-        if let Signatures::Required { .. } = self.signatures {
-            *self.signature.borrow_mut() = Some(read(&self.path())?);
+        let is_missing = self.signature.borrow().is_none();
+        if let (Signatures::Required { .. }, true) = (self.signatures, is_missing) {
+            *self.signature.borrow_mut() = Some(read_signature(&self.path())?);
         }
         Ok(())
     }
@@ -137,6 +192,19 @@ impl<'a> Check<'a> {
 
     /// The image's name is known: all of the archive is read, and its signer told. What is no ACI is taken as it is.
     pub(super) fn end(&self, name: &str, archive: &File) -> Result<Option<Progress>, ImportCause> {
+        match self.expected {
+            Expected::Aci | Expected::Named(_) if !self.is_of_aci() => {
+                return Err(UnsignedError::NoAci.into());
+            }
+            Expected::Named(expected) if expected != name => {
+                return Err(UnsignedError::OtherName {
+                    name: name.to_owned(),
+                    expected: expected.to_owned(),
+                }
+                .into());
+            }
+            _ => {}
+        }
         if !self.is_of_aci() {
             self.signatures.check_unnamed()?;
             return Ok(None);
@@ -182,6 +250,7 @@ impl<'a> Check<'a> {
             path: self.path(),
             source: Box::new(error),
         })?;
+        *self.signer.borrow_mut() = Some(signer.fingerprint());
         Ok(Progress::Signed {
             by: signer.identities(),
             fingerprint: signer.fingerprint(),
@@ -200,7 +269,8 @@ impl<'a> Check<'a> {
     }
 }
 
-fn read(path: &Path) -> Result<Signature, UnsignedError> {
+/// The signature in a file.
+pub(super) fn read_signature(path: &Path) -> Result<Signature, UnsignedError> {
     let file = match open_regular(path) {
         Err(SourceError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             return Err(UnsignedError::Missing {

@@ -105,7 +105,10 @@ fn names_of_registries_count_before_those_in_manifests() {
     let local = bench.import(&bench.write("2.aci", &versioned("docker.io/library/redis", "7")));
     assert_eq!(find(&bench, "docker.io/library/redis:7"), local.id);
     let reference: RegistryReference = "redis:7".parse().unwrap();
-    bench.store.name(&reference, &fetched).unwrap();
+    bench
+        .store
+        .name(&reference.to_string(), &fetched, None)
+        .unwrap();
     for name in ["redis:7", "docker://redis:7", "docker.io/library/redis:7"] {
         assert_eq!(find(&bench, name), fetched.id, "{name}");
     }

@@ -18,7 +18,7 @@ fn known(bench: &Bench) -> (String, StoredImage) {
         .store
         .remember(identity, &image.id, false, Some(&image.manifest));
     let name: RegistryReference = "redis:7".parse().unwrap();
-    bench.store.name(&name, &image).unwrap();
+    bench.store.name(&name.to_string(), &image, None).unwrap();
     (file, image)
 }
 

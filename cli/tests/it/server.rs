@@ -1,0 +1,125 @@
+//! A web server with files, which writes down what it is asked for.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+/// How a file is given.
+#[derive(Clone)]
+pub(crate) enum File {
+    /// With these bytes, and these fields before them.
+    Content(Vec<u8>, &'static str),
+    /// It is elsewhere.
+    At(String),
+    /// This many answers end in the middle of it; then it is whole.
+    BreaksOff(Vec<u8>, usize),
+    /// It never ends.
+    Endless,
+    /// There is trouble.
+    Status(&'static str),
+}
+
+/// A server on loopback, until the test's end.
+pub(crate) struct Server {
+    pub(crate) host: String,
+    files: Arc<Mutex<HashMap<String, File>>>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Self {
+            host: listener.local_addr().unwrap().to_string(),
+            files: Arc::default(),
+            asked: Arc::default(),
+        };
+        let (files, asked) = (Arc::clone(&server.files), Arc::clone(&server.asked));
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                // A client that has had enough is no matter.
+                let _ = answer(&client.unwrap(), &files, &asked);
+            }
+        });
+        server
+    }
+
+    pub(crate) fn put(&self, path: &str, file: File) {
+        self.files.lock().unwrap().insert(path.to_owned(), file);
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.host)
+    }
+
+    /// What it was asked for since the last call: `PATH`, or `PATH unless TAG`.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut *self.asked.lock().unwrap())
+    }
+}
+
+fn answer(
+    client: &TcpStream,
+    files: &Mutex<HashMap<String, File>>,
+    asked: &Mutex<Vec<String>>,
+) -> std::io::Result<()> {
+    let mut lines = BufReader::new(client).lines();
+    let request = lines.next().unwrap_or(Ok(String::new()))?;
+    let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
+    let mut unless = None;
+    for line in lines {
+        let line = line?;
+        if line.is_empty() {
+            break;
+        }
+        if let Some((name, value)) = line.split_once(": ")
+            && name.eq_ignore_ascii_case("if-none-match")
+        {
+            unless = Some(value.to_owned());
+        }
+    }
+    let tag = unless.as_ref().map(|tag| format!(" unless {tag}"));
+    let shown = format!("{path}{}", tag.unwrap_or_default());
+    asked.lock().unwrap().push(shown);
+    let file = {
+        let mut files = files.lock().unwrap();
+        let file = files.get(&path).cloned();
+        if let Some(File::BreaksOff(_, times)) = files.get_mut(&path) {
+            *times = times.saturating_sub(1);
+        }
+        file
+    };
+    match file {
+        None => say(client, "404 Not Found", "", b""),
+        Some(File::Status(status)) => say(client, status, "", b""),
+        Some(File::At(url)) => say(client, "302 Found", &format!("Location: {url}\r\n"), b""),
+        Some(File::Content(_, fields)) if unless.is_some_and(|tag| fields.contains(&tag)) => {
+            say(client, "304 Not Modified", fields, b"")
+        }
+        Some(File::Content(bytes, fields)) => say(client, "200 OK", fields, &bytes),
+        Some(File::BreaksOff(bytes, 0)) => say(client, "200 OK", "", &bytes),
+        Some(File::BreaksOff(bytes, _)) => {
+            head(client, "200 OK", "", bytes.len())?;
+            (&*client).write_all(&bytes[..bytes.len() / 2])
+        }
+        Some(File::Endless) => {
+            (&*client).write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")?;
+            loop {
+                (&*client).write_all(&[b' '; 64 << 10])?;
+            }
+        }
+    }
+}
+
+fn say(mut client: &TcpStream, status: &str, fields: &str, bytes: &[u8]) -> std::io::Result<()> {
+    head(client, status, fields, bytes.len())?;
+    client.write_all(bytes)
+}
+
+fn head(mut client: &TcpStream, status: &str, fields: &str, length: usize) -> std::io::Result<()> {
+    let text = format!(
+        "HTTP/1.1 {status}\r\n{fields}Content-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
+    client.write_all(text.as_bytes())
+}

@@ -1,0 +1,249 @@
+//! Files of web servers.
+
+use std::fs::File;
+use std::io;
+use std::net::IpAddr;
+use std::os::unix::fs::FileExt;
+use std::time::Instant;
+
+use bulkhead_protocol::bounded::Text;
+use bulkhead_protocol::fetch::{self as protocol, FromFetcher, Get};
+use futures_util::StreamExt;
+use reqwest::header::{CACHE_CONTROL, ETAG, HeaderMap, IF_NONE_MATCH};
+use reqwest::redirect::{Attempt, Policy};
+use reqwest::{Client, Response, StatusCode, Url};
+
+use crate::blob::{SLOWEST_BYTES, SLOWEST_TIME};
+use crate::registry::{CONNECT_LIMIT, SILENCE_LIMIT};
+use crate::retry::{MayPass, until_done};
+
+/// Addresses that one may lead through.
+const MAX_REDIRECTS: usize = 10;
+
+/// A file that a server does not give.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WebError {
+    /// The client cannot be made.
+    #[error("start")]
+    Client(#[source] reqwest::Error),
+    /// An address that makes no sense.
+    #[error("the address is none")]
+    Address,
+    /// An address that must not be asked for.
+    #[error("{0} is not asked for: it is not https (--insecure-options=http)")]
+    Clear(String),
+    /// The server says no.
+    #[error("the server answers {0}")]
+    Status(StatusCode),
+    /// Its answer makes no sense, or it leads nowhere.
+    #[error("the server's answer")]
+    Answer(#[source] reqwest::Error),
+    /// The connection, or the server.
+    #[error("the connection to the server")]
+    Connection(#[source] reqwest::Error),
+    /// Nothing came, or too slowly.
+    #[error("the server is silent or too slow")]
+    Silent,
+    /// More than was to come.
+    #[error("the server sends more than {0} bytes")]
+    Size(u64),
+    /// The file cannot be written.
+    #[error("write what the server sends")]
+    Write(#[source] io::Error),
+}
+
+impl MayPass for WebError {
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Connection(_) | Self::Silent => true,
+            Self::Status(status) => {
+                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::Client(_)
+            | Self::Address
+            | Self::Clear(_)
+            | Self::Answer(_)
+            | Self::Size(_)
+            | Self::Write(_) => false,
+        }
+    }
+}
+
+impl From<reqwest::Error> for WebError {
+    fn from(error: reqwest::Error) -> Self {
+        // An address may have a password in it.
+        let error = error.without_url();
+        match error.is_redirect() || error.is_builder() {
+            true => Self::Answer(error),
+            false => Self::Connection(error),
+        }
+    }
+}
+
+/// Who asks web servers.
+pub(crate) struct Web {
+    client: Client,
+    plain_http: bool,
+}
+
+impl Web {
+    pub(crate) fn new(web: &protocol::Web) -> Result<Self, WebError> {
+        let plain_http = web.plain_http;
+        let client = Client::builder()
+            .redirect(Policy::custom(move |attempt| follow(attempt, plain_http)))
+            .tls_danger_accept_invalid_certs(web.any_certificate)
+            .connect_timeout(CONNECT_LIMIT)
+            .read_timeout(SILENCE_LIMIT)
+            .user_agent(concat!("bulkhead/", env!("CARGO_PKG_VERSION")))
+            .build();
+        Ok(Self {
+            client: client.map_err(WebError::Client)?,
+            plain_http,
+        })
+    }
+
+    /// Brings a file, unless it is the one that who asks has.
+    pub(crate) async fn bring(&self, get: &Get, file: &File) -> Result<FromFetcher, WebError> {
+        until_done(|| self.attempt(get, file)).await
+    }
+
+    async fn attempt(&self, get: &Get, file: &File) -> Result<FromFetcher, WebError> {
+        let url: Url = get.url.parse().map_err(|_| WebError::Address)?;
+        if !may_be_asked(&url, self.plain_http) {
+            return Err(WebError::Clear(url.to_string()));
+        }
+        let mut request = self.client.get(url);
+        if let Some(tag) = &get.unless {
+            request = request.header(IF_NONE_MATCH, tag.as_str());
+        }
+        let answer = request.send().await?;
+        let fresh_for = fresh_for(answer.headers());
+        match answer.status() {
+            StatusCode::NOT_MODIFIED if get.unless.is_some() => {
+                Ok(FromFetcher::Unchanged { fresh_for })
+            }
+            StatusCode::OK => {
+                let tag = answer.headers().get(ETAG).and_then(|tag| tag.to_str().ok());
+                let tag = tag.and_then(|tag| Text::try_from(tag).ok());
+                receive(answer, get.limit, file).await?;
+                Ok(FromFetcher::Got { tag, fresh_for })
+            }
+            status => Err(WebError::Status(status)),
+        }
+    }
+}
+
+/// The whole of an answer, and nothing else, into the file.
+async fn receive(answer: Response, limit: u64, file: &File) -> Result<(), WebError> {
+    if answer.content_length().is_some_and(|length| length > limit) {
+        return Err(WebError::Size(limit));
+    }
+    file.set_len(0).map_err(WebError::Write)?;
+    let mut have = 0;
+    let mut stream = answer.bytes_stream();
+    let mut window = (Instant::now(), have);
+    loop {
+        let next = tokio::time::timeout(SILENCE_LIMIT, stream.next()).await;
+        let Some(bytes) = next.map_err(|_| WebError::Silent)? else {
+            return Ok(());
+        };
+        let bytes = bytes?;
+        if bytes.len() as u64 > limit - have {
+            return Err(WebError::Size(limit));
+        }
+        file.write_all_at(&bytes, have).map_err(WebError::Write)?;
+        have += bytes.len() as u64;
+        if window.0.elapsed() > SLOWEST_TIME {
+            if have - window.1 < SLOWEST_BYTES {
+                return Err(WebError::Silent);
+            }
+            window = (Instant::now(), have);
+        }
+    }
+}
+
+/// What is fetched in the clear is so because the user has said it, not because a server did.
+fn follow(attempt: Attempt<'_>, plain_http: bool) -> reqwest::redirect::Action {
+    if attempt.previous().len() > MAX_REDIRECTS {
+        return attempt.error("too many redirects");
+    }
+    match may_be_asked(attempt.url(), plain_http) {
+        true => attempt.follow(),
+        false => attempt.error("it leads to an address that is not https"),
+    }
+}
+
+/// HTTPS, or HTTP where the user wants it, or where nobody is between: a server of this host.
+fn may_be_asked(url: &Url, plain_http: bool) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    let is_loopback = || {
+        host == "localhost"
+            || address
+                .parse::<IpAddr>()
+                .is_ok_and(|address| address.is_loopback())
+    };
+    match url.scheme() {
+        "https" => true,
+        "http" => plain_http || is_loopback(),
+        _ => false,
+    }
+}
+
+/// Seconds for which the answer is good without asking again.
+fn fresh_for(headers: &HeaderMap) -> u32 {
+    let values = headers.get_all(CACHE_CONTROL).into_iter();
+    let texts = values.filter_map(|value| value.to_str().ok());
+    let mut directives = texts.flat_map(|text| text.split(',')).map(str::trim);
+    let mut seconds = 0;
+    for directive in &mut directives {
+        match directive.split_once('=') {
+            None if matches!(directive, "no-cache" | "no-store") => return 0,
+            Some(("max-age", value)) => seconds = value.parse().unwrap_or(0),
+            _ => {}
+        }
+    }
+    seconds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_host_is_asked_in_the_clear() {
+        let may = |url: &str| may_be_asked(&url.parse().unwrap(), false);
+        for url in [
+            "https://a",
+            "http://localhost:1/a",
+            "http://127.0.0.1/",
+            "http://[::1]:1/",
+        ] {
+            assert!(may(url), "{url}");
+        }
+        for url in [
+            "http://a",
+            "http://localhost.a",
+            "http://127.0.0.1.a",
+            "ftp://localhost/",
+            "file:///etc",
+        ] {
+            assert!(!may(url), "{url}");
+        }
+        assert!(may_be_asked(&"http://a".parse().unwrap(), true));
+    }
+
+    #[test]
+    fn an_answer_is_good_for_as_long_as_it_says() {
+        let seconds = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CACHE_CONTROL, text.parse().unwrap());
+            fresh_for(&headers)
+        };
+        assert_eq!(fresh_for(&HeaderMap::new()), 0);
+        assert_eq!(seconds("public, max-age=60"), 60);
+        assert_eq!(seconds("max-age=60, no-cache"), 0);
+        assert_eq!(seconds("max-age=-1"), 0);
+        assert_eq!(seconds("max-age=99999999999"), 0);
+    }
+}

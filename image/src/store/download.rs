@@ -1,0 +1,212 @@
+//! ACIs of web servers.
+//!
+//! What has come is kept under its address: while the server says that it is good, and afterwards as long as the server has no other version of it. One that was
+//! taken unsigned, or that somebody signed who is not trusted any more, is as good as none.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bulkhead_trust::{MAX_SIGNATURE_BYTES, Signature};
+use rustix::fs::{Mode, OFlags, open};
+
+use super::error::ImportCause;
+use super::import::{Progress, import_fetched};
+use super::names::OfWeb;
+use super::signature::{Check, Expected, Signatures, UnsignedError, read_signature};
+use super::{ImportError, Store, StoreError, StoredImage};
+use crate::import::Importer;
+use crate::limits::MAX_IMAGE_BYTES;
+use crate::web::{Answer, Web};
+
+/// Where an image is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    /// What it is called in the store: its address, or the name that led to it.
+    pub name: String,
+    /// The address of the ACI.
+    pub aci: String,
+    /// The address of its signature.
+    pub signature: String,
+    /// The name in its manifest, if that is known.
+    pub image: Option<String>,
+}
+
+impl Remote {
+    /// An ACI whose address is its name; its signature is beside it.
+    #[must_use]
+    pub fn of_url(url: &str) -> Self {
+        // Not behind what the address asks.
+        let end = url.find(['?', '#']).unwrap_or(url.len());
+        let (path, query) = url.split_at(end);
+        Self {
+            name: url.to_owned(),
+            aci: url.to_owned(),
+            signature: format!("{path}.asc{query}"),
+            image: None,
+        }
+    }
+}
+
+impl Store {
+    /// The image that was brought under this name, if it is in the store and signed as it has to be today.
+    #[must_use]
+    pub fn downloaded(&self, name: &str, signatures: Signatures<'_>) -> Option<StoredImage> {
+        let (image, web) = self.named_with(name)?;
+        is_acceptable(&image, &web?, signatures).then_some(image)
+    }
+
+    /// Brings an ACI into the store, or finds that it is there as the server has it.
+    ///
+    /// # Errors
+    /// When the server does not give it, when it is not signed as it has to be, and when it cannot be imported.
+    pub fn download(
+        &self,
+        remote: &Remote,
+        web: &mut Web,
+        signatures: Signatures<'_>,
+        importer: &Importer,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<StoredImage, ImportError> {
+        let mut download = Download {
+            store: self,
+            remote,
+            web,
+            signatures,
+        };
+        download
+            .run(importer, progress)
+            .map_err(|source| ImportError {
+                reference: remote.name.clone(),
+                source: Box::new(source),
+            })
+    }
+}
+
+struct Download<'a> {
+    store: &'a Store,
+    remote: &'a Remote,
+    web: &'a mut Web,
+    signatures: Signatures<'a>,
+}
+
+impl Download<'_> {
+    fn run(
+        &mut self,
+        importer: &Importer,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<StoredImage, ImportCause> {
+        let known = self.store.named_with(&self.remote.name);
+        let known = known.and_then(|(image, web)| Some((image, web?)));
+        let known = known.filter(|(image, web)| is_acceptable(image, web, self.signatures));
+        if let Some((image, web)) = &known
+            && now() < web.fresh_until
+        {
+            return Ok(image.clone());
+        }
+        let signature = self.signature()?;
+        let file = self.file()?;
+        let tag = known.as_ref().and_then(|(_, web)| web.tag.as_deref());
+        let answer = self
+            .web
+            .bring(&self.remote.aci, MAX_IMAGE_BYTES, tag, &file)?;
+        let (tag, fresh_for) = match (answer, known) {
+            (Answer::Unchanged { fresh_for }, Some((image, web))) => {
+                let fresh_until = until(fresh_for);
+                let web = Some(OfWeb { fresh_until, ..web });
+                self.store.name(&self.remote.name, &image, web)?;
+                return Ok(image);
+            }
+            (Answer::Got { tag, fresh_for }, _) => (tag, fresh_for),
+            (Answer::Unchanged { .. }, None) => (None, Duration::ZERO),
+        };
+        let expected = self
+            .remote
+            .image
+            .as_deref()
+            .map_or(Expected::Aci, Expected::Named);
+        let path = Path::new(&self.remote.aci);
+        let check = Check::of_fetched(self.signatures, path, signature, expected);
+        let image = import_fetched(
+            self.store,
+            &self.remote.aci,
+            file,
+            &check,
+            importer,
+            progress,
+        )?;
+        let web = OfWeb {
+            tag,
+            fresh_until: until(fresh_for),
+            signer: check.signer(),
+        };
+        self.store.name(&self.remote.name, &image, Some(web))?;
+        Ok(image)
+    }
+
+    /// Before the image, which may be large.
+    fn signature(&mut self) -> Result<Option<Signature>, ImportCause> {
+        let named = match self.signatures {
+            Signatures::Unneeded | Signatures::Ignored => return Ok(None),
+            Signatures::Required { signature, .. } => signature,
+        };
+        if let Some(path) = named {
+            return Ok(Some(read_signature(path)?));
+        }
+        let url = &self.remote.signature;
+        let bytes = self.web.read(url, MAX_SIGNATURE_BYTES);
+        let bytes = bytes.map_err(|source| UnsignedError::Fetch {
+            url: url.clone(),
+            source,
+        })?;
+        let signature = Signature::read(&bytes).map_err(|source| UnsignedError::Format {
+            path: url.into(),
+            source,
+        })?;
+        Ok(Some(signature))
+    }
+
+    /// A file without a name, where blobs are.
+    fn file(&self) -> Result<File, StoreError> {
+        let directory = self.store.blobs();
+        let failed = StoreError::io("create", &directory);
+        fs::create_dir_all(&directory).map_err(StoreError::io("create", &directory))?;
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        let file = open(&directory, flags, Mode::RUSR | Mode::WUSR);
+        Ok(File::from(file.map_err(|errno| failed(errno.into()))?))
+    }
+}
+
+/// Whether an image of the store was signed, by somebody who is trusted for it today.
+fn is_acceptable(image: &StoredImage, web: &OfWeb, signatures: Signatures<'_>) -> bool {
+    match signatures {
+        Signatures::Unneeded | Signatures::Ignored => true,
+        Signatures::Required { trusted, .. } => {
+            let name = image.name.parse().ok();
+            let signed = name.zip(web.signer.as_deref());
+            // Keys that cannot be read are an error when one is needed.
+            signed.is_some_and(|(name, signer)| trusted.trusts(&name, signer).unwrap_or(false))
+        }
+    }
+}
+
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| now.as_secs())
+}
+
+fn until(fresh_for: Duration) -> u64 {
+    now().saturating_add(fresh_for.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_is_beside_the_file_and_not_behind_the_query() {
+        let signature = |url: &str| Remote::of_url(url).signature;
+        assert_eq!(signature("https://a/b.aci"), "https://a/b.aci.asc");
+        assert_eq!(signature("https://a/b.aci?v=1"), "https://a/b.aci.asc?v=1");
+    }
+}
