@@ -201,6 +201,7 @@ Examples:
   bulkhead trust --prefix=example.com/app key.asc     for images whose names begin so
   bulkhead trust --root key.asc                       for all images
   bulkhead trust --prefix=example.com https://example.com/key.asc
+  bulkhead trust --prefix=example.com/app             the keys that pages of example.com name
 
 The key is shown, and trusted when the answer is yes: compare the fingerprint with what its owner has told you in
 another way. It is written to /etc/bulkhead/trustedkeys; removing its file there, or emptying it, takes the trust back.";

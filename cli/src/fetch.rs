@@ -17,8 +17,9 @@ Fetch an image of a registry, and print its id:
   bulkhead fetch docker://redis:7
   bulkhead fetch quay.io/prometheus/prometheus
 
-Fetch an ACI of a web server, with its signature beside it:
+Fetch an ACI of a web server, by its address, or by its name where pages of its host say where it is:
   bulkhead fetch https://example.com/app.aci
+  bulkhead fetch aci://example.com/app:1.0
 
 Bring a local image into the store, an ACI with its signature in ./app.aci.asc or elsewhere:
   bulkhead fetch ./app.aci
@@ -42,7 +43,7 @@ pub(crate) enum PullPolicy {
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct FetchOptions {
-    /// Images: names of a registry, addresses of ACIs, files or directories
+    /// Images: names of a registry, names (aci://…) and addresses of ACIs, files or directories
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<String>,
 

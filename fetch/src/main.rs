@@ -2,7 +2,7 @@
 //!
 //! * [`socket`]: what is asked and answered;
 //! * [`registry`]: one registry, by the `oci-client` crate;
-//! * [`web`]: files of web servers;
+//! * [`web`] and [`discovery`]: files of web servers, and what their pages say of images;
 //! * [`manifest`] and [`blob`]: what is brought, again and again where that may help;
 //! * [`retry`]: how often, and after how long.
 //!
@@ -10,6 +10,7 @@
 //! checks them.
 
 mod blob;
+mod discovery;
 mod manifest;
 mod registry;
 mod retry;
@@ -77,11 +78,17 @@ async fn serve(socket: &Socket, mut requests: Requests) -> Result<()> {
 
 async fn serve_web(socket: &Socket, mut requests: Requests, web: &Web) -> Result<()> {
     while let Some((request, file)) = requests.recv().await {
-        let ToFetcher::Get(get) = request else {
-            bail!("something of a registry was asked for, and none was named");
+        let brought = match request {
+            ToFetcher::Get(get) => {
+                let file = File::from(file.context("a request without a file")?);
+                web.bring(&get, &file).await
+            }
+            ToFetcher::Metas(page) => {
+                let page = web.page(&page).await;
+                page.map(|page| FromFetcher::Metas(discovery::metas(&page)))
+            }
+            _ => bail!("something of a registry was asked for, and none was named"),
         };
-        let file = File::from(file.context("a request without a file")?);
-        let brought = web.bring(&get, &file).await;
         socket.tell(&brought.unwrap_or_else(|error| failed(None, &error)))?;
     }
     Ok(())
@@ -98,7 +105,7 @@ async fn serve_registry(
         let (registry, socket) = (Arc::clone(&registry), socket.clone());
         match request {
             ToFetcher::Open(_) => bail!("a second registry was named"),
-            ToFetcher::Web(_) | ToFetcher::Get(_) => {
+            ToFetcher::Web(_) | ToFetcher::Get(_) | ToFetcher::Metas(_) => {
                 bail!("a file of a web server was asked for, of a registry")
             }
             ToFetcher::Manifest(reference) => {

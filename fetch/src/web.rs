@@ -20,6 +20,9 @@ use crate::retry::{MayPass, until_done};
 /// Addresses that one may lead through.
 const MAX_REDIRECTS: usize = 10;
 
+/// Longest page that is read.
+const MAX_PAGE: usize = 1 << 20;
+
 /// A file that a server does not give.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WebError {
@@ -107,12 +110,37 @@ impl Web {
         until_done(|| self.attempt(get, file)).await
     }
 
-    async fn attempt(&self, get: &Get, file: &File) -> Result<FromFetcher, WebError> {
-        let url: Url = get.url.parse().map_err(|_| WebError::Address)?;
-        if !may_be_asked(&url, self.plain_http) {
-            return Err(WebError::Clear(url.to_string()));
+    /// A page, in memory. Tried once: there are others.
+    pub(crate) async fn page(&self, url: &str) -> Result<Vec<u8>, WebError> {
+        let answer = self.client.get(self.url(url)?).send().await?;
+        if answer.status() != StatusCode::OK {
+            return Err(WebError::Status(answer.status()));
         }
-        let mut request = self.client.get(url);
+        let whole = async {
+            let mut page = Vec::new();
+            let mut stream = answer.bytes_stream();
+            while let Some(bytes) = stream.next().await {
+                page.extend_from_slice(&bytes?);
+                if page.len() > MAX_PAGE {
+                    return Err(WebError::Size(MAX_PAGE as u64));
+                }
+            }
+            Ok(page)
+        };
+        let whole = tokio::time::timeout(SILENCE_LIMIT, whole).await;
+        whole.map_err(|_| WebError::Silent)?
+    }
+
+    fn url(&self, url: &str) -> Result<Url, WebError> {
+        let url: Url = url.parse().map_err(|_| WebError::Address)?;
+        match may_be_asked(&url, self.plain_http) {
+            true => Ok(url),
+            false => Err(WebError::Clear(url.to_string())),
+        }
+    }
+
+    async fn attempt(&self, get: &Get, file: &File) -> Result<FromFetcher, WebError> {
+        let mut request = self.client.get(self.url(&get.url)?);
         if let Some(tag) = &get.unless {
             request = request.header(IF_NONE_MATCH, tag.as_str());
         }

@@ -12,6 +12,7 @@ mod channel;
 mod convert;
 mod decompress;
 mod digest;
+mod discovery;
 mod erofs;
 mod export;
 #[cfg(feature = "fuzzing")]
@@ -37,6 +38,7 @@ pub use bytes::Escaped;
 pub use channel::ChannelError;
 pub use convert::ConvertError;
 pub use digest::{BadDigest, Digest, ImageId};
+pub use discovery::{AciName, BadAciName, DiscoveryError};
 pub use erofs::{ErofsError, Filesystem, Found, Lookup, ReadError, RenderError};
 pub use export::{ExportError, write_aci, write_aci_of};
 pub use helper::HelperError;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bulkhead_jail::Child;
 use bulkhead_protocol::bounded::Text;
-use bulkhead_protocol::fetch::{self as protocol, FromFetcher, Get, ToFetcher};
+use bulkhead_protocol::fetch::{self as protocol, FromFetcher, Get, Meta, ToFetcher};
 use rustix::fs::{MemfdFlags, memfd_create};
 
 use crate::channel::{Channel, ChannelError};
@@ -116,6 +116,19 @@ impl Web {
             }),
             FromFetcher::Failed { why, .. } => Err(Told::from(why).into()),
             other => Err(ChannelError::OutOfTurn(format!("{other:?}")).into()),
+        }
+    }
+
+    /// What a page says for discovery.
+    pub(crate) fn metas(&mut self, url: &str) -> Result<Vec<Meta>, FetchError> {
+        let sent = self
+            .channel
+            .send(&ToFetcher::Metas(Text::try_from(url)?), &[]);
+        let heard = sent.and_then(|()| self.channel.receive());
+        match heard.map_err(|error| self.explain(error))? {
+            (FromFetcher::Metas(metas), _) => Ok(metas.into_vec()),
+            (FromFetcher::Failed { why, .. }, _) => Err(Told::from(why).into()),
+            (other, _) => Err(ChannelError::OutOfTurn(format!("{other:?}")).into()),
         }
     }
 

@@ -12,8 +12,8 @@
 //! Instead of `Open`, `Web` may come, and then any number of
 //!
 //! ```text
-//!   │── Get (a file) ────────────────────────────▶│
-//!   │◀───────────────────── Got, Unchanged, Failed │  one at a time
+//!   │── Get (a file), Metas ─────────────────────▶│
+//!   │◀────────────── Got, Unchanged, Metas, Failed │  one at a time
 //! ```
 //!
 //! The fetcher alone speaks to registries and web servers. It names no path, and what it brings is an allegation: digests are checked by
@@ -23,7 +23,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bounded::Text;
+use crate::bounded::{List, Text};
 use crate::import::{Chain, MAX_DIGEST};
 
 /// Longest packet, either way; an error with its causes is the longest.
@@ -131,6 +131,32 @@ pub struct Get {
     pub unless: Option<Text<MAX_TAG>>,
 }
 
+/// Elements for discovery of one page that are told.
+pub const MAX_METAS: usize = 16;
+
+/// Longest template of an address.
+pub const MAX_TEMPLATE: usize = 2048;
+
+/// What an element of a page for discovery says: where something of images is whose names begin alike.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meta {
+    /// Where what is.
+    pub kind: MetaKind,
+    /// The beginning of the names.
+    pub prefix: Text<MAX_NAME>,
+    /// The address, with places for what the name says.
+    pub template: Text<MAX_TEMPLATE>,
+}
+
+/// What can be discovered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MetaKind {
+    /// Images and their signatures (`ac-discovery`).
+    Image,
+    /// Keys (`ac-discovery-pubkeys`).
+    Keys,
+}
+
 /// From the keeper.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToFetcher {
@@ -144,6 +170,8 @@ pub enum ToFetcher {
     Web(Web),
     /// A file of a web server, into the empty file beside it. One at a time.
     Get(Get),
+    /// What a page says for discovery; tried once. One at a time.
+    Metas(Text<MAX_URL>),
 }
 
 /// From the fetcher.
@@ -177,6 +205,8 @@ pub enum FromFetcher {
         /// Seconds for which nobody needs to ask again.
         fresh_for: u32,
     },
+    /// What a page says for discovery.
+    Metas(List<Meta, MAX_METAS>),
     /// A web server's file is still the version that was named.
     Unchanged {
         /// As above.

@@ -25,7 +25,7 @@ impl Prefix {
     }
 
     /// The name without its last parts, one fewer each time, from one part to all: `a`, `a/b`, `a/b/c`.
-    pub(crate) fn ancestry(&self) -> impl Iterator<Item = &str> {
+    pub fn ancestry(&self) -> impl Iterator<Item = &str> {
         let ends = self.0.match_indices('/').map(|(slash, _)| slash);
         ends.chain([self.0.len()]).map(|end| &self.0[..end])
     }

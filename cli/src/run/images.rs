@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use bulkhead_image::{
-    Accounts, Filesystem, Importer, Progress, ReadError, Remote, Signatures, Source, Store, Web,
+    Accounts, AciName, Filesystem, Importer, Progress, ReadError, Remote, Signatures, Source,
+    Store, Web,
 };
 use bulkhead_pod::manifest::{ImageId, ImageManifest};
 use bulkhead_trust::TrustStore;
@@ -14,6 +15,7 @@ use crate::arguments::{GlobalOptions, InsecureOption};
 use crate::fetch::PullPolicy;
 use crate::programs::importer;
 use crate::registries::{registries, web_access};
+use crate::trust;
 
 /// An image that is in the store and whose manifest is valid.
 #[derive(Debug)]
@@ -109,7 +111,20 @@ pub(crate) fn bring(
         Source::Registry(reference) => reference,
         Source::Web(url) => {
             let remote = Remote::of_url(&url);
-            return download(global, store, &remote, signatures, policy, narration);
+            return download(global, store, &url, signatures, policy, narration, |_| {
+                Ok(remote)
+            });
+        }
+        Source::Name(name) => {
+            let name: AciName = name.parse()?;
+            let text = name.to_string();
+            return download(global, store, &text, signatures, policy, narration, |web| {
+                if let Signatures::Required { .. } = signatures {
+                    trust::trust_discovered(global, &name, web);
+                }
+                let plain_http = global.leaves_out_of_fetching(InsecureOption::Http);
+                Ok(name.discover(web, plain_http)?)
+            });
         }
     };
     let known = match policy {
@@ -142,16 +157,16 @@ pub(crate) fn signatures<'a>(
     }
 }
 
-/// An ACI of a web server, which is asked for it when the policy says so.
+/// An ACI of a web server, which is asked for it when the policy says so, and found before.
 fn download(
     global: &GlobalOptions,
     store: &Store,
-    remote: &Remote,
+    name: &str,
     signatures: Signatures<'_>,
     policy: PullPolicy,
     narration: Narration,
+    find: impl FnOnce(&mut Web) -> Result<Remote>,
 ) -> Result<bulkhead_image::StoredImage> {
-    let name = &remote.name;
     if let PullPolicy::New | PullPolicy::Never = policy
         && let Some(image) = store.downloaded(name, signatures)
     {
@@ -165,6 +180,7 @@ fn download(
     let mut say = |progress| narrate(narration, "image", name, &progress);
     let mut web = Web::start(&web_access(global)).context("start the fetcher")?;
     let importer = Importer::Process(importer());
+    let remote = &find(&mut web)?;
     Ok(store.download(remote, &mut web, signatures, &importer, &mut say)?)
 }
 

@@ -33,8 +33,8 @@ A volume is what apps of a pod can share, or have of the host:
 -- begins the arguments of an image's program, --- ends them:
   bulkhead run worker.aci -- --queue=fast --- redis.oci -- --port 6380
 
-An image is a name of a registry (docker://redis:7, quay.io/prometheus/prometheus), the address
-of an ACI (https://…), or a file or directory: an ACI, an OCI layout, or an archive of an OCI layout or of `docker save`. The pod's exit status is 0 when all apps end with 0, else that of the first app that
+An image is a name of a registry (docker://redis:7, quay.io/prometheus/prometheus), the name or
+address of an ACI (aci://example.com/app, https://…), or a file or directory: an ACI, an OCI layout, or an archive of an OCI layout or of `docker save`. The pod's exit status is 0 when all apps end with 0, else that of the first app that
 failed (128+n when signal n killed it); an app that fails stops the others. Errors of bulkhead
 itself end with 254.";
 

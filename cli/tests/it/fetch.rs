@@ -275,9 +275,13 @@ fn fetch_with(fixture: &Fixture, image: &str) -> Output {
     command.args(["fetch", image]).output().unwrap()
 }
 
-/// An authority, and a certificate of it for this host: `ca.pem`, `host.pem`, `host.key`.
+/// An authority, and a certificate of it for this host and example.com: `ca.pem`, `host.pem`, `host.key`.
 pub(crate) fn certificates(directory: &Path) {
-    fs::write(directory.join("san"), "subjectAltName=IP:127.0.0.1\n").unwrap();
+    fs::write(
+        directory.join("san"),
+        "subjectAltName=IP:127.0.0.1,DNS:example.com\n",
+    )
+    .unwrap();
     let script = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.pem &&
         openssl req -newkey rsa:2048 -nodes -subj /CN=host -keyout host.key -out host.csr &&
         openssl x509 -req -in host.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile san -out host.pem";

@@ -7,6 +7,7 @@ mod attach;
 mod bad_input;
 mod bad_registries;
 mod configuration;
+mod discovery;
 mod doctor;
 mod ends;
 mod enter;

@@ -129,7 +129,10 @@ fn what_makes_no_sense_is_said() {
             &["--root", "ftp://example.com/key"],
             "trust: error accessing the key ftp://example.com/key\n  └─only local files and http or https URLs supported\n",
         ),
-        (&["--root"], "trust: at least one key is required\n"),
+        (
+            &["--root"],
+            "trust: at least one key or --prefix required\n",
+        ),
     ];
     for (words, text) in cases {
         assert_error(&bench.trust(words, "yes\n"), text);

@@ -309,7 +309,7 @@ impl Table {
                 return Some((digest, blob.size, blob.size));
             }
             // Of web servers nothing was asked for.
-            FromFetcher::Got { .. } | FromFetcher::Unchanged { .. } => {}
+            FromFetcher::Got { .. } | FromFetcher::Unchanged { .. } | FromFetcher::Metas(_) => {}
             FromFetcher::Failed { why, .. } => {
                 self.failed.get_or_insert_with(|| Told::from(why));
             }

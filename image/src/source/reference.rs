@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use bulkhead_protocol::import::Form;
 
 use super::SourceError;
+use crate::discovery::AciName;
 use crate::registry::{BadReference, RegistryReference};
 
 /// A local image.
@@ -42,6 +43,8 @@ pub enum Source {
     Local,
     /// A registry, see [`crate::Store::fetch`].
     Registry(RegistryReference),
+    /// The name of an ACI, to be read as an [`crate::AciName`].
+    Name(String),
     /// The address of an ACI, see [`crate::Store::download`].
     Web(String),
 }
@@ -54,6 +57,9 @@ impl Source {
         }
         if WEB.iter().any(|scheme| text.starts_with(scheme)) {
             return Ok(Self::Web(text.to_owned()));
+        }
+        if AciName::is_meant(text) {
+            return Ok(Self::Name(text.to_owned()));
         }
         let has_scheme =
             text.contains("://") || LOCAL.iter().any(|(scheme, _)| text.starts_with(scheme));

@@ -48,7 +48,7 @@ fn what_needs_a_network_says_so() {
 fn what_is_no_file_is_of_a_registry() {
     let of_registry = |text: &str| match Source::parse(text).unwrap() {
         Source::Registry(reference) => Some(reference.to_string()),
-        Source::Local | Source::Web(_) => None,
+        Source::Local | Source::Web(_) | Source::Name(_) => None,
     };
     for (text, expected) in [
         ("docker://redis", "docker.io/library/redis:latest"),
@@ -72,6 +72,8 @@ fn what_is_no_file_is_of_a_registry() {
     for url in ["https://a/b", "http://localhost/b.aci"] {
         assert_eq!(Source::parse(url), Ok(Source::Web(url.to_owned())));
     }
+    let name = "aci://example.com/a:1".to_owned();
+    assert_eq!(Source::parse(&name), Ok(Source::Name(name)));
     assert!(Source::parse("docker://Redis").is_err());
     assert!(Source::parse("no such image").is_err());
 }

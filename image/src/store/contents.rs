@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{IMAGE_FILE, MANIFEST_FILE, Store, StoreError, StoredImage};
 use crate::digest::ImageId;
+use crate::discovery::AciName;
 use crate::source::Source;
 
 /// What an id begins with.
@@ -130,6 +131,7 @@ impl Store {
         let reference = match Source::parse(name) {
             Ok(Source::Registry(reference)) => Some(reference.to_string()),
             Ok(Source::Web(url)) => Some(url),
+            Ok(Source::Name(name)) => name.parse().ok().map(|name: AciName| name.to_string()),
             _ => None,
         };
         let fetched = self.names()?.into_iter();
