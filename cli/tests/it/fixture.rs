@@ -160,7 +160,12 @@ impl Fixture {
         fs::write(tree.join("manifest"), manifest.to_string()).unwrap();
         let file = self.path(&format!("{name}.aci"));
         let mut tar = Command::new("tar");
-        tar.arg("-C").arg(&tree).arg("-cf").arg(&file);
+        // Made again it is the same image, however long that takes.
+        tar.arg("--mtime=@0")
+            .arg("-C")
+            .arg(&tree)
+            .arg("-cf")
+            .arg(&file);
         let status = tar.args(["manifest", "rootfs"]).status().expect("run tar");
         assert!(status.success(), "tar: {status}");
         file.display().to_string()
