@@ -144,6 +144,8 @@ fn what_is_said_out_of_turn_ends_it() {
     let twice = |message: FromImporter| vec![Say(message.clone()), Say(message)];
     refuses(twice(FromImporter::Files), "Files out of turn");
     refuses(twice(FromImporter::Scratch), "Scratch out of turn");
+    refuses(twice(FromImporter::Aci), "Aci out of turn");
+    refuses(vec![Say(id()), Say(FromImporter::Aci)], "Aci out of turn");
     let nothing = FromImporter::Expect(protocol_list());
     refuses(twice(nothing), "Expect([]) out of turn");
 }
