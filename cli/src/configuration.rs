@@ -5,6 +5,7 @@
 //! DIRECTORY/stage1.d/*.json   which stage1 image runs pods
 //! DIRECTORY/auth.d/*.json     who asks registries
 //! DIRECTORY/registries.d/*.json  how they are spoken to
+//! DIRECTORY/policy.d/*.json   which of their images are taken
 //! ```
 //!
 //! There are up to three directories; what a later one says takes the place of what an earlier one says, field by field. In one directory a
@@ -14,6 +15,7 @@ mod command;
 mod files;
 mod logins;
 mod paths;
+mod policies;
 mod registries;
 mod stage1;
 
@@ -24,6 +26,7 @@ pub(crate) use self::files::ConfigurationError;
 use self::files::{File, Problem};
 pub(crate) use self::logins::{Login, Logins};
 pub(crate) use self::paths::Paths;
+pub(crate) use self::policies::{Policies, Verdict};
 pub(crate) use self::registries::RegistryRules;
 pub(crate) use self::stage1::{DefaultStage1, Stage1Name};
 
@@ -36,11 +39,12 @@ pub(crate) const LOCAL_DIRECTORY: &str = "/etc/bulkhead";
 const VERSION: &str = "v1";
 
 /// The subdirectories, and the kinds of files in each.
-const KINDS: [(&str, &[&str]); 4] = [
+const KINDS: [(&str, &[&str]); 5] = [
     ("paths.d", &[paths::KIND]),
     ("stage1.d", &[stage1::KIND]),
     ("auth.d", &[logins::KIND, AUTH]),
     ("registries.d", &[registries::KIND]),
+    ("policy.d", &[policies::KIND]),
 ];
 
 /// Who asks for App Container images: nobody does yet.
@@ -53,6 +57,7 @@ pub(crate) struct Configuration {
     pub(crate) stage1: DefaultStage1,
     pub(crate) logins: Logins,
     pub(crate) registries: RegistryRules,
+    pub(crate) policies: Policies,
 }
 
 impl Configuration {
@@ -65,6 +70,7 @@ impl Configuration {
             all.stage1.override_with(one.stage1);
             all.logins.override_with(one.logins);
             all.registries.override_with(one.registries);
+            all.policies.override_with(one.policies);
         }
         Ok(all)
     }
@@ -85,6 +91,7 @@ impl Configuration {
             paths::KIND => self.paths.take(file.fields()?),
             logins::KIND => self.logins.take(file.fields()?),
             registries::KIND => self.registries.take(file.fields()?),
+            policies::KIND => self.policies.take(file.fields()?),
             AUTH => Ok(()),
             _ => self.stage1.take(file.fields()?),
         }

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use bulkhead_image::{Access, Credentials, Registries, RegistryReference, WebAccess};
+use bulkhead_image::{Access, Credentials, Policy, Registries, RegistryReference, WebAccess};
+use bulkhead_trust::CosignKey;
 use docker_credential::{CredentialRetrievalError, DockerCredential};
 
 use crate::arguments::{GlobalOptions, InsecureOption};
-use crate::configuration::Login;
+use crate::configuration::{Login, Verdict};
 use crate::programs;
 use crate::progress;
 
@@ -25,6 +26,9 @@ const MAX_CERTIFICATES: u64 = 24 << 10;
 /// What `docker login` calls Docker's own registry.
 const DOCKER: &str = "docker.io";
 const DOCKER_KEY: &str = "https://index.docker.io/v1/";
+
+/// Longest file of a key that signs images.
+const MAX_KEY: u64 = 64 << 10;
 
 /// Longest file of logins.
 const MAX_LOGINS: u64 = 1 << 20;
@@ -41,8 +45,39 @@ pub(crate) fn registries(
     Ok(Registries {
         fetcher: programs::fetcher(),
         access,
+        policy: policy(global, reference)?,
         observer: Arc::new(progress::bars()),
     })
+}
+
+/// Whether an image may be taken, where it has to be brought.
+pub(crate) fn policy(global: &GlobalOptions, reference: &RegistryReference) -> Result<Policy> {
+    let name = format!("{}/{}", reference.host(), reference.repository());
+    let Some(rule) = global.configuration.policies.of(&name) else {
+        return Ok(Policy::Accept);
+    };
+    if rule.policy != Verdict::Accept && global.leaves_out_of_fetching(InsecureOption::Image) {
+        eprintln!("bulkhead: warning: image {reference}: the policy for it is left out");
+        return Ok(Policy::Accept);
+    }
+    match rule.policy {
+        Verdict::Accept => Ok(Policy::Accept),
+        Verdict::Reject => Ok(Policy::Reject),
+        Verdict::Signed => {
+            let keys = rule.keys.iter().map(|path| key(path));
+            Ok(Policy::Signed(keys.collect::<Result<_>>()?))
+        }
+    }
+}
+
+fn key(path: &Path) -> Result<CosignKey> {
+    let context = || format!("the key {} of the image policy", path.display());
+    let mut text = String::new();
+    let file = fs::File::open(path).with_context(context)?;
+    file.take(MAX_KEY)
+        .read_to_string(&mut text)
+        .with_context(context)?;
+    CosignKey::parse(&text).with_context(context)
 }
 
 /// For files of web servers.

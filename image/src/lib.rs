@@ -45,8 +45,8 @@ pub use helper::HelperError;
 pub use import::{ConfineError, Importer, ImporterError, ProcessError, import_for_another};
 pub use oci::OciError;
 pub use registry::{
-    Access, BadReference, Credentials, FetchError, Observer, Registries, RegistryReference,
-    Transfer,
+    Access, BadReference, Credentials, FetchError, Observer, Policy, PolicyError, Registries,
+    RegistryReference, Transfer,
 };
 pub use source::{Source, SourceError};
 pub use store::{

@@ -3,16 +3,19 @@
 //! * [`TrustStore`]: keys in directories, those of the system under those of the administrator, each for all images or for those whose
 //!   names begin alike; layout and rules are rkt's;
 //! * [`PublicKey`]: an OpenPGP key, and which parts of it may sign now;
-//! * [`Signature`]: a detached signature, and who made it.
+//! * [`Signature`]: a detached signature, and who made it;
+//! * [`check_cosign`]: the other kind, of images of registries, by plain keys.
 //!
 //! The packets are read and the arithmetic is done by the `pgp` crate, in this process. What is read of strangers is one signature of at most
 //! [`MAX_SIGNATURE_BYTES`], before anything of the image; keys are those that an administrator has put there.
 
+mod cosign;
 mod key;
 mod prefix;
 mod signature;
 mod store;
 
+pub use cosign::{BadCosignKey, CosignError, CosignKey, MAX_PAYLOAD_BYTES, check_cosign};
 pub use key::{KeyError, PublicKey};
 pub use prefix::{BadPrefix, Prefix};
 pub use signature::{MAX_SIGNATURE_BYTES, Signature, SignatureError};

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
 
-use super::{DefaultStage1, Paths, VERSION, logins, paths, registries, stage1};
+use super::{DefaultStage1, Paths, VERSION, logins, paths, policies, registries, stage1};
 use crate::arguments::GlobalOptions;
 use crate::stage1::installed;
 
@@ -48,6 +48,7 @@ enum Fields<'a> {
     Stage1(&'a DefaultStage1),
     Login(logins::Fields),
     Registry(registries::Fields),
+    Policy(policies::Fields),
 }
 
 impl ConfigOptions {
@@ -72,6 +73,8 @@ impl ConfigOptions {
         stage0.extend(logins.map(|fields| entry(logins::KIND, Fields::Login(fields))));
         let rules = configuration.registries.fields();
         stage0.extend(rules.map(|fields| entry(registries::KIND, Fields::Registry(fields))));
+        let policies = configuration.policies.fields();
+        stage0.extend(policies.map(|fields| entry(policies::KIND, Fields::Policy(fields))));
         let stages = Stages { stage0 };
         let text = match self.pretty_print {
             true => serde_json::to_string_pretty(&stages),

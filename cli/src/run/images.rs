@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use bulkhead_image::{
-    Accounts, AciName, Filesystem, Importer, Progress, ReadError, Remote, Signatures, Source,
-    Store, Web,
+    Accounts, AciName, Filesystem, Importer, Policy, Progress, ReadError, Remote, Signatures,
+    Source, Store, Web,
 };
 use bulkhead_pod::manifest::{ImageId, ImageManifest};
 use bulkhead_trust::TrustStore;
@@ -14,7 +14,7 @@ use super::options::AppRequest;
 use crate::arguments::{GlobalOptions, InsecureOption};
 use crate::fetch::PullPolicy;
 use crate::programs::importer;
-use crate::registries::{registries, web_access};
+use crate::registries::{self, registries, web_access};
 use crate::trust;
 
 /// An image that is in the store and whose manifest is valid.
@@ -132,7 +132,13 @@ pub(crate) fn bring(
         PullPolicy::Update => None,
     };
     match (known, policy) {
-        (Some(image), _) => Ok(image),
+        (Some(image), _) => {
+            // A signature was looked at when the image came.
+            if registries::policy(global, &reference)? == Policy::Reject {
+                bail!("image {reference}: the policy rejects it");
+            }
+            Ok(image)
+        }
         (None, PullPolicy::Never) => {
             bail!(
                 "image {reference} is not in the store, and --pull-policy=never forbids to fetch it"

@@ -124,6 +124,7 @@ impl Fixture {
             ("/paths.d/", "paths"),
             ("/auth.d/", "dockerAuth"),
             ("/registries.d/", "registry"),
+            ("/policy.d/", "imagePolicy"),
         ];
         let kind = kinds.iter().find(|(part, _)| name.contains(part));
         let kind = kind.map_or("stage1", |(_, kind)| kind);

@@ -21,6 +21,7 @@ mod image;
 mod importer;
 mod logs;
 mod pods;
+mod policy;
 mod prepared;
 mod run;
 mod server;

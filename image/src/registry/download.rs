@@ -18,7 +18,7 @@ use sha2::digest::Update as _;
 
 use super::blobs::{BlobFile, sweep};
 use super::fetcher::{FetchError, Fetcher, Progress, State};
-use super::{Registries, RegistryReference};
+use super::{Policy, Registries, RegistryReference};
 use crate::digest::{Digest, Hasher};
 use crate::limits::{MAX_IMAGE_BYTES, MAX_JSON_BYTES};
 use crate::source::{Member, SourceError};
@@ -31,6 +31,7 @@ const CHUNK: usize = 128 << 10;
 pub(crate) struct Download<'a> {
     reference: &'a RegistryReference,
     fetcher: Fetcher,
+    pub(super) policy: Policy,
     /// Where blobs lie.
     directory: PathBuf,
     manifests: RefCell<HashMap<Digest, Vec<u8>>>,
@@ -50,6 +51,7 @@ impl<'a> Download<'a> {
         Ok(Self {
             reference,
             fetcher: Fetcher::start(reference, registries)?,
+            policy: registries.policy.clone(),
             directory: directory.to_owned(),
             manifests: RefCell::default(),
             blobs: RefCell::default(),
@@ -127,6 +129,7 @@ impl<'a> Download<'a> {
                 expected: expected.to_string(),
             });
         }
+        self.check_policy(&digest)?;
         let index = json!({
             "schemaVersion": 2,
             "manifests": [{
@@ -148,7 +151,7 @@ impl<'a> Download<'a> {
         memory_file(&self.bring_manifest(&digest.to_string())?)
     }
 
-    fn bring_manifest(&self, wanted: &str) -> Result<Vec<u8>, FetchError> {
+    pub(super) fn bring_manifest(&self, wanted: &str) -> Result<Vec<u8>, FetchError> {
         let file = memory_file(&[])?;
         self.fetcher.manifest(wanted, &file)?;
         let read = || -> io::Result<Vec<u8>> {
@@ -196,7 +199,7 @@ impl<'a> Download<'a> {
         Ok(())
     }
 
-    fn blob(&self, digest: &Digest, size: u64) -> Result<File, FetchError> {
+    pub(super) fn blob(&self, digest: &Digest, size: u64) -> Result<File, FetchError> {
         self.ask(digest, size)?;
         let blobs = self.blobs.borrow();
         let file = blobs[digest].file.try_clone();

@@ -77,6 +77,9 @@ pub enum FetchError {
         /// The reference's.
         expected: String,
     },
+    /// The policy does not let it in.
+    #[error(transparent)]
+    Policy(#[from] super::PolicyError),
     /// More than an image may be.
     #[error(
         "the image's blobs are {bytes} bytes, more than {} bytes",

@@ -9,6 +9,7 @@
 //! * [`reference`]: what a user writes for an image of a registry;
 //! * [`fetcher`]: the process that speaks to the registry, and what of the blobs is there;
 //! * [`download`]: gives an importer the members of an image as they come;
+//! * [`signed`]: whether an image may be taken;
 //! * [`blobs`]: what was begun is kept for a while, to be gone on with.
 //!
 //! **Who checks.** The digest of a manifest that has a name is computed here; all others are checked by the importer, against what
@@ -18,6 +19,7 @@ mod blobs;
 mod download;
 mod fetcher;
 mod reference;
+mod signed;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,6 +29,7 @@ pub(crate) use download::Download;
 pub use fetcher::FetchError;
 pub(crate) use fetcher::{OUT_OF_MEMORY, start};
 pub use reference::{BadReference, RegistryReference};
+pub use signed::{Policy, PolicyError};
 
 /// How a registry is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +50,8 @@ pub struct Registries {
     pub fetcher: PathBuf,
     /// How the registry is spoken to.
     pub access: Access,
+    /// Whether the image may be taken.
+    pub policy: Policy,
     /// Hears what comes, in any thread.
     pub observer: Observer,
 }

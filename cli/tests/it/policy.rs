@@ -1,0 +1,179 @@
+//! Which images of registries are taken: by their names, and by signatures as cosign makes them.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use bulkhead_tests::registry::Registry;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::fetch::{refuses, succeeds, write_layout};
+use crate::fixture::Fixture;
+
+/// A registry with an image, and keys to sign it with.
+struct Bench {
+    registry: Registry,
+    fixture: Fixture,
+    image: String,
+    digest: String,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let (registry, fixture) = (Registry::start().unwrap(), Fixture::new());
+        let layout = registry.directory().join("layout");
+        write_layout(&layout, &[("bin/app", b"program")]);
+        let image = registry.push(&layout, "team/app:v1").unwrap();
+        let index: Value =
+            serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
+        let digest = index["manifests"][0]["digest"].as_str().unwrap().to_owned();
+        let bench = Self {
+            registry,
+            fixture,
+            image,
+            digest,
+        };
+        for key in ["ours", "theirs"] {
+            let curve = "ec_paramgen_curve:prime256v1";
+            bench.openssl(&[
+                "genpkey",
+                "-algorithm",
+                "EC",
+                "-pkeyopt",
+                curve,
+                "-out",
+                key,
+            ]);
+            bench.openssl(&["pkey", "-in", key, "-pubout", "-out", &format!("{key}.pub")]);
+        }
+        bench
+    }
+
+    fn openssl(&self, words: &[&str]) {
+        let directory = self.registry.directory();
+        let done = Command::new("openssl")
+            .current_dir(directory)
+            .args(words)
+            .output();
+        succeeds(&done.expect("run openssl"));
+    }
+
+    /// As `cosign sign --key` leaves it.
+    fn sign(&self, key: &str, digest: &str) {
+        let payload = json!({"critical": {
+            "identity": {"docker-reference": "127.0.0.1/team/app"},
+            "image": {"docker-manifest-digest": digest},
+            "type": "cosign container image signature"}, "optional": null})
+        .to_string();
+        let file = |name: &str| self.registry.directory().join(name);
+        fs::write(file("payload"), &payload).unwrap();
+        self.openssl(&[
+            "dgst",
+            "-sha256",
+            "-sign",
+            key,
+            "-out",
+            "signature",
+            "payload",
+        ]);
+        self.openssl(&["base64", "-A", "-in", "signature", "-out", "text"]);
+        let signature = fs::read_to_string(file("text")).unwrap();
+        let layout = file("signed");
+        let _ = fs::remove_dir_all(&layout);
+        write_signature(&layout, &payload, &signature);
+        let tag = self.digest.replace(':', "-");
+        self.registry
+            .push(&layout, &format!("team/app:{tag}.sig"))
+            .unwrap();
+    }
+
+    fn policy(&self, prefix: &str, fields: &Value) {
+        let mut fields = fields.clone();
+        fields["prefixes"] = json!([prefix]);
+        self.fixture
+            .configure("local/policy.d/policy.json", &fields);
+    }
+
+    fn fetch(&self, more: &[&str]) -> Output {
+        let mut command = self.fixture.strict_command();
+        command
+            .arg("--local-config")
+            .arg(self.fixture.path("local"));
+        command.arg("fetch").args(more).arg(&self.image);
+        command.output().unwrap()
+    }
+}
+
+/// The manifest of a signature: what was signed is its only layer.
+fn write_signature(layout: &Path, payload: &str, signature: &str) {
+    let blobs = layout.join("blobs/sha256");
+    fs::create_dir_all(&blobs).unwrap();
+    let add = |media_type: &str, bytes: &str| {
+        let digest = Sha256::digest(bytes.as_bytes());
+        let hex: String = digest.iter().map(|b| format!("{b:02x}")).collect();
+        fs::write(blobs.join(&hex), bytes).unwrap();
+        json!({"mediaType": media_type, "digest": format!("sha256:{hex}"), "size": bytes.len()})
+    };
+    let config = json!({"architecture": "", "os": "", "config": {}, "rootfs": {"type": "layers", "diff_ids": []}});
+    let config = add(
+        "application/vnd.oci.image.config.v1+json",
+        &config.to_string(),
+    );
+    let mut layer = add("application/vnd.dev.cosign.simplesigning.v1+json", payload);
+    layer["annotations"] = json!({"dev.cosignproject.cosign/signature": signature});
+    let kind = "application/vnd.oci.image.manifest.v1+json";
+    let manifest =
+        json!({"schemaVersion": 2, "mediaType": kind, "config": config, "layers": [layer]});
+    let manifest = add(kind, &manifest.to_string());
+    let index = json!({"schemaVersion": 2, "manifests": [manifest]});
+    fs::write(layout.join("index.json"), index.to_string()).unwrap();
+    let version = r#"{"imageLayoutVersion":"1.0.0"}"#;
+    fs::write(layout.join("oci-layout"), version).unwrap();
+}
+
+#[test]
+fn a_rejected_image_is_not_taken_whether_it_is_there_or_not() {
+    let bench = Bench::new();
+    let host = bench.registry.host().to_owned();
+    succeeds(&bench.fetch(&[]));
+    bench.policy(&host, &json!({"policy": "reject"}));
+    for policy in ["--pull-policy=new", "--pull-policy=update"] {
+        refuses(&bench.fetch(&[policy]), "the policy rejects it");
+    }
+    let warned = bench.fetch(&["--insecure-options=image"]);
+    succeeds(&warned);
+    assert!(String::from_utf8_lossy(&warned.stderr).contains("the policy for it is left out"));
+    bench.policy(&format!("{host}/tea"), &json!({"policy": "reject"}));
+    succeeds(&bench.fetch(&[]));
+}
+
+#[test]
+fn an_image_that_must_be_signed_is_taken_with_a_signature_of_a_trusted_key_alone() {
+    let bench = Bench::new();
+    let key = bench.registry.directory().join("ours.pub");
+    bench.policy("", &json!({"policy": "signed", "keys": [key]}));
+    refuses(
+        &bench.fetch(&[]),
+        "the policy wants it signed, and the registry gives no sha256-",
+    );
+    bench.sign("theirs", &bench.digest);
+    refuses(&bench.fetch(&[]), "it is of none of the trusted keys");
+    bench.sign("ours", "sha256:00");
+    refuses(&bench.fetch(&[]), "what was signed is another image");
+    bench.sign("ours", &bench.digest);
+    succeeds(&bench.fetch(&[]));
+}
+
+#[test]
+fn a_key_that_cannot_be_read_lets_nothing_in() {
+    let bench = Bench::new();
+    bench.policy("", &json!({"policy": "signed", "keys": ["/nowhere/key"]}));
+    refuses(
+        &bench.fetch(&[]),
+        "the key /nowhere/key of the image policy",
+    );
+    let key = bench.registry.directory().join("ours");
+    bench.policy("", &json!({"policy": "signed", "keys": [key]}));
+    refuses(&bench.fetch(&[]), "it is no public key of P-256 in PEM");
+}

@@ -1,0 +1,121 @@
+//! Signatures as cosign makes them, by keys of openssl.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use bulkhead_trust::{CosignKey, check_cosign};
+
+const DIGEST: &str = "sha256:3b0c";
+
+fn openssl(directory: &Path, words: &[&str]) {
+    let status = Command::new("openssl")
+        .current_dir(directory)
+        .args(words)
+        .output()
+        .expect("run openssl");
+    assert!(
+        status.status.success(),
+        "{}",
+        String::from_utf8_lossy(&status.stderr)
+    );
+}
+
+/// A key, and its signature of a payload, in base64.
+fn signed(payload: &str) -> (CosignKey, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    fs::write(path.join("payload"), payload).unwrap();
+    let curve = "ec_paramgen_curve:prime256v1";
+    openssl(
+        path,
+        &[
+            "genpkey",
+            "-algorithm",
+            "EC",
+            "-pkeyopt",
+            curve,
+            "-out",
+            "key",
+        ],
+    );
+    openssl(path, &["pkey", "-in", "key", "-pubout", "-out", "public"]);
+    openssl(
+        path,
+        &[
+            "dgst",
+            "-sha256",
+            "-sign",
+            "key",
+            "-out",
+            "signature",
+            "payload",
+        ],
+    );
+    openssl(path, &["base64", "-A", "-in", "signature", "-out", "text"]);
+    let read = |name| fs::read_to_string(path.join(name)).unwrap();
+    (CosignKey::parse(&read("public")).unwrap(), read("text"))
+}
+
+fn payload(digest: &str, kind: &str) -> String {
+    format!(
+        r#"{{"critical":{{"identity":{{"docker-reference":"quay.io/a/b"}},
+            "image":{{"docker-manifest-digest":"{digest}"}},"type":"{kind}"}},"optional":null}}"#
+    )
+}
+
+const KIND: &str = "cosign container image signature";
+
+#[test]
+fn a_signature_of_a_trusted_key_counts_for_its_image_alone() {
+    let text = payload(DIGEST, KIND);
+    let (key, signature) = signed(&text);
+    let (other, _) = signed(&text);
+    let check =
+        |keys: &[CosignKey], digest| check_cosign(text.as_bytes(), &signature, digest, keys);
+    check(&[other.clone(), key.clone()], DIGEST).unwrap();
+    let error = |result: Result<(), bulkhead_trust::CosignError>| result.unwrap_err().to_string();
+    assert_eq!(
+        error(check(&[other], DIGEST)),
+        "it is of none of the trusted keys"
+    );
+    assert_eq!(
+        error(check(&[], DIGEST)),
+        "it is of none of the trusted keys"
+    );
+    assert_eq!(
+        error(check(&[key], "sha256:77")),
+        "what was signed is another image, \"sha256:3b0c\""
+    );
+}
+
+#[test]
+fn another_kind_of_document_and_another_payload_do_not_count() {
+    let text = payload(DIGEST, "atomic container signature");
+    let (key, signature) = signed(&text);
+    let check = |text: &str| check_cosign(text.as_bytes(), &signature, DIGEST, &[key.clone()]);
+    assert_eq!(
+        check(&text).unwrap_err().to_string(),
+        "what was signed is no image"
+    );
+    let changed = text.replace("quay.io", "docker");
+    assert_eq!(
+        check(&changed).unwrap_err().to_string(),
+        "it is of none of the trusted keys"
+    );
+}
+
+#[test]
+fn what_is_no_signature_and_no_key_is_said() {
+    let text = payload(DIGEST, KIND);
+    let (key, _) = signed(&text);
+    let check = |signature: &str| {
+        let checked = check_cosign(text.as_bytes(), signature, DIGEST, &[key.clone()]);
+        checked.unwrap_err().to_string()
+    };
+    assert_eq!(check("not base64"), "the signature is no base64");
+    assert_eq!(check("AAAA"), "the signature is none of ECDSA");
+    let error =
+        CosignKey::parse("-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----").unwrap_err();
+    assert_eq!(error.to_string(), "it is no public key of P-256 in PEM");
+}
