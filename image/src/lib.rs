@@ -30,6 +30,7 @@ mod test_archive;
 mod told;
 mod tree;
 mod unpack;
+mod verity;
 mod web;
 
 pub use accounts::{Accounts, User};
@@ -57,4 +58,5 @@ pub use store::{
 pub use tar::TarError;
 pub use told::Told;
 pub use tree::TreeError;
+pub use verity::TreeOfHashesError;
 pub use web::{Web, WebAccess};

@@ -17,6 +17,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bounded::{List, Text};
+use crate::verity::Verity;
 
 /// Longest packet, either way: [`MAX_BLOBS`] digests, with room. A socket's buffer holds twice that by default.
 pub const MAX_PACKET: usize = 96 << 10;
@@ -136,8 +137,8 @@ pub enum FromImporter {
 /// A finished image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
-    /// Its size in bytes.
-    pub bytes: u64,
+    /// What its bytes are, which says how many there are. The tree of their hashes lies behind them.
+    pub verity: Verity,
     /// Files, directories, links and devices in it.
     pub inodes: u64,
     /// Extended attributes that it cannot hold and that were left out.

@@ -9,7 +9,8 @@
 //! * [`control`]: `enter` ↔ relay, programs that are started in the apps of a running pod;
 //! * [`metadata`]: what apps ask of the metadata service, part of [`agent`];
 //! * [`mutable`]: apps that are added to a running pod, part of several;
-//! * [`import`] and [`fetch`]: who keeps the image store ↔ the process that reads images, and the one that brings them.
+//! * [`import`] and [`fetch`]: who keeps the image store ↔ the process that reads images, and the one that brings them;
+//! * [`verity`]: what an image's bytes have to be, part of [`import`] and of [`plan`].
 //!
 //! Host and agent are built together, so there is one version and no negotiation ([`VERSION`]).
 //!
@@ -30,6 +31,7 @@ pub mod metadata;
 pub mod mutable;
 pub mod plan;
 pub mod relay;
+pub mod verity;
 pub mod vmm;
 
 /// The one version of all conversations. A peer with another one is refused at its first message.

@@ -49,9 +49,9 @@ pub(crate) const IMAGES: Packages = Packages {
     backports: &[],
 };
 
-/// Judges of our own file system writers in unit tests.
+/// Judges of our own writers of file systems and of trees of hashes, in unit tests.
 pub(crate) const JUDGES: Packages = Packages {
-    release: &["e2fsprogs", "erofs-utils"],
+    release: &["cryptsetup-bin", "e2fsprogs", "erofs-utils"],
     backports: &[],
 };
 

@@ -13,8 +13,10 @@ use crate::tree::{Kind, NodeId, Tree};
 
 /// A written image.
 #[derive(Debug)]
-pub(crate) struct Summary {
-    /// The image's size, a multiple of the block size.
+pub(crate) struct Written {
+    /// Its file.
+    pub(crate) image: File,
+    /// Its size, a multiple of the block size.
     pub(crate) bytes: u64,
     /// Files, directories, links and devices.
     pub(crate) inodes: u64,
@@ -25,7 +27,7 @@ pub(crate) fn write(
     tree: &mut Tree,
     mut spool: Spool,
     uuid: [u8; 16],
-) -> Result<Summary, ErofsError> {
+) -> Result<Written, ErofsError> {
     spool.compact(tree)?;
     let (image, tails, next_block) = spool.finish()?;
     let layout = Layout::new(tree, next_block)?;
@@ -59,7 +61,8 @@ pub(crate) fn write(
     image
         .write_all_at(&superblock.encode(), 0)
         .map_err(ErofsError::io("write the superblock"))?;
-    Ok(Summary {
+    Ok(Written {
+        image,
         bytes,
         inodes: superblock.inodes,
     })

@@ -51,6 +51,14 @@ pub enum ProcessError {
     /// It said nothing before its end.
     #[error("the importer {0}")]
     Died(String),
+    /// The image's file is not what it says.
+    #[error("the importer has written {written} bytes and speaks of {said}")]
+    Length {
+        /// Bytes of the file.
+        written: u64,
+        /// Bytes that it should have.
+        said: u64,
+    },
     /// A name is too long to be told.
     #[error("the reference")]
     Bound(#[from] BoundError),

@@ -2,6 +2,7 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 
 use bulkhead_protocol::import::Summary;
+use bulkhead_protocol::verity::{RootDigest, Verity};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
 
 use super::*;
@@ -105,7 +106,7 @@ fn id() -> FromImporter {
 
 fn done() -> FromImporter {
     FromImporter::Done(Summary {
-        bytes: 4096,
+        verity: Verity::new(RootDigest([7; 32]), 1).unwrap(),
         inodes: 1,
         dropped_xattrs: 0,
     })
@@ -122,7 +123,7 @@ fn what_is_said_in_order_is_served() {
     let index = FromImporter::Open(protocol::Member::Index);
     let words = [index, id(), FromImporter::Files, done()];
     let imported = served(words.into_iter().map(Say).collect()).unwrap();
-    assert!(matches!(imported, Imported::Written(summary) if summary.bytes == 4096));
+    assert!(matches!(imported, Imported::Written(summary) if summary.verity.length() == 4096));
 }
 
 #[test]

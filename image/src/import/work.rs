@@ -13,6 +13,7 @@ use crate::source::{
     Container, Content, Member, Section, SourceError, first_entry, section_of, unpack_stream,
 };
 use crate::store::{ImportCause, Progress};
+use crate::verity;
 
 /// What came of it.
 #[derive(Debug)]
@@ -132,7 +133,7 @@ fn write(mut conversion: Conversion, id: &ImageId) -> Result<Imported, ImportCau
     let dropped_xattrs = conversion.dropped_xattrs;
     let written = erofs::write(&mut conversion.tree, conversion.spool, id.uuid())?;
     Ok(Imported::Written(Summary {
-        bytes: written.bytes,
+        verity: verity::append(&written.image, written.bytes)?,
         inodes: written.inodes,
         dropped_xattrs,
     }))

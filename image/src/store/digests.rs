@@ -1,7 +1,7 @@
 //! What the files of an image were when it came into the store.
 //!
 //! ```text
-//! cas/images/sha512-…/digests   SHA-256 of its two files, as `sha256sum` writes and reads them
+//! cas/images/sha512-…/digests   SHA-256 of its files, as `sha256sum` writes and reads them
 //! ```
 //!
 //! An image's id is the digest of what it was made of, which is not kept: only these tell whether its files have changed since.
@@ -13,13 +13,15 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{IMAGE_FILE, MANIFEST_FILE, Store, StoreError};
+use super::{IMAGE_FILE, MANIFEST_FILE, Store, StoreError, VERITY_FILE};
 use crate::digest::{ImageId, to_hex};
 
 /// Where they are.
 pub(super) const DIGESTS_FILE: &str = "digests";
-/// Bytes of such a file: two lines.
-const MAX_BYTES: u64 = 256;
+/// Bytes of such a file: a line for each.
+const MAX_BYTES: u64 = 512;
+/// What an image has.
+const FILES: [&str; 3] = [IMAGE_FILE, MANIFEST_FILE, VERITY_FILE];
 /// Bytes that are read at a time.
 const BUFFER: usize = 256 << 10;
 
@@ -51,7 +53,7 @@ impl VerifyError {
 /// The digests of an image's files in this directory, as they are written down.
 pub(super) fn digests_of(directory: &Path) -> Result<String, StoreError> {
     let mut text = String::new();
-    for name in [IMAGE_FILE, MANIFEST_FILE] {
+    for name in FILES {
         let path = directory.join(name);
         let digest = digest(&path).map_err(StoreError::io("read", &path))?;
         writeln!(text, "{digest}  {name}").expect("a string takes all");
@@ -80,7 +82,7 @@ impl Store {
         let directory = self.image(id);
         let path = directory.join(DIGESTS_FILE);
         let digests = read_digests(&path)?;
-        for name in [IMAGE_FILE, MANIFEST_FILE] {
+        for name in FILES {
             let expected = digests.iter().find(|(_, of)| of == name);
             let Some((expected, _)) = expected else {
                 return Err(VerifyError::NoDigests(path));

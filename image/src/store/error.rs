@@ -9,6 +9,7 @@ use crate::import::ProcessError;
 use crate::oci::OciError;
 use crate::registry::FetchError;
 use crate::source::SourceError;
+use crate::verity::TreeOfHashesError;
 
 use super::signature::UnsignedError;
 
@@ -53,6 +54,9 @@ pub enum ImportCause {
     /// Its file system image cannot be written.
     #[error(transparent)]
     Erofs(#[from] ErofsError),
+    /// The tree of its hashes cannot be.
+    #[error(transparent)]
+    Hashes(#[from] TreeOfHashesError),
     /// The store fails.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -14,7 +14,7 @@ use super::turn::Turn;
 use super::workspace::Workspace;
 use super::{ImportError, Store, StoreError, StoredImage, name_in};
 use crate::digest::ImageId;
-use crate::import::{self, Imported, Importer, Owner, Request};
+use crate::import::{self, Imported, Importer, Owner, ProcessError, Request};
 use crate::registry::{Download, Registries, RegistryReference};
 use crate::source::{Member, Reference, SourceError, open_member, open_regular};
 
@@ -343,12 +343,13 @@ impl Keeper<'_> {
         let mut say = self.progress.into_inner();
         warn_of_dropped(&mut say, &summary);
         say(Progress::Storing {
-            bytes: summary.bytes,
+            bytes: summary.verity.length(),
             inodes: summary.inodes,
         });
         let workspace = state.workspace.expect("the importer asked for files");
         let image = state.image.expect("the importer asked for files");
-        workspace.commit(self.store, id, &image, manifest)?;
+        check_length(&image, &summary)?;
+        workspace.commit(self.store, id, &image, manifest, &summary.verity)?;
         let image = self.store.with_manifest(id, manifest.clone())?;
         Ok(image
             .expect("an image that was committed is there; only a garbage collection removes it"))
@@ -424,6 +425,19 @@ impl Owner for Keeper<'_> {
 
     fn tell(&self, progress: Progress) {
         self.say(progress);
+    }
+}
+
+/// The rest of what an importer says of the hashes, guests check.
+fn check_length(image: &File, summary: &Summary) -> Result<(), ProcessError> {
+    let said = summary.verity.length();
+    let written = image.metadata().map_err(|source| ProcessError::Io {
+        what: "look at the image's file",
+        source,
+    })?;
+    match written.len() {
+        written if written == said => Ok(()),
+        written => Err(ProcessError::Length { written, said }),
     }
 }
 

@@ -1,9 +1,10 @@
 //! The image store: a directory of images by their content.
 //!
 //! ```text
-//! cas/images/sha512-…/rootfs.erofs   the file tree, read-only
+//! cas/images/sha512-…/rootfs.erofs   the file tree, read-only, and the tree of its hashes, see `verity`
 //! cas/images/sha512-…/manifest       the ACI manifest
-//! cas/images/sha512-…/digests        what these two were when they came, see `digests`
+//! cas/images/sha512-…/verity         the root of the hashes: what a guest checks all that it reads against
+//! cas/images/sha512-…/digests        what these were when they came, see `digests`
 //! cas/names/…                        what images of registries are called, see `names`
 //! cas/blobs/sha256-…                 blobs of registries on their way, see `registry::blobs`
 //! cas/hints/…                        "this file is that image", see `hints`
@@ -32,8 +33,11 @@ mod turn;
 mod workspace;
 
 use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use bulkhead_protocol::verity::{MAX_TEXT, Verity};
 
 pub use contents::{FindImageError, ImageEntry};
 pub use digests::VerifyError;
@@ -51,6 +55,7 @@ use crate::registry::{Registries, RegistryReference};
 
 const IMAGE_FILE: &str = "rootfs.erofs";
 const MANIFEST_FILE: &str = "manifest";
+const VERITY_FILE: &str = "verity";
 
 /// An open image store.
 #[derive(Debug)]
@@ -69,9 +74,11 @@ pub struct StoredImage {
     /// and from the reference that was imported: so it may differ from import to import in name and
     /// annotations.
     pub manifest: Vec<u8>,
-    /// The EROFS image, read-only; a pod may hard-link it.
+    /// The EROFS image with the tree of its hashes, read-only; a pod may hard-link it.
     pub erofs_path: PathBuf,
-    /// Its size in bytes, a multiple of 4096.
+    /// The file with the root of the hashes ([`Verity`]); likewise.
+    pub verity_path: PathBuf,
+    /// The image's size in bytes, a multiple of 4096.
     pub size: u64,
 }
 
@@ -138,7 +145,11 @@ impl Store {
         manifest: Vec<u8>,
     ) -> Result<Option<StoredImage>, StoreError> {
         let erofs_path = self.image(id).join(IMAGE_FILE);
-        // One that lost a file is no image: the next import makes it anew.
+        let verity_path = self.image(id).join(VERITY_FILE);
+        // One that lost a file, or of which nobody could check what he reads, is no image: the next import makes it anew.
+        if !says_what_is_right(&verity_path)? {
+            return Ok(None);
+        }
         let manifest_path = self.image(id).join(MANIFEST_FILE);
         let files = fs::metadata(&manifest_path).and_then(|_| fs::metadata(&erofs_path));
         let size = match files {
@@ -151,6 +162,7 @@ impl Store {
             name: name_in(&manifest),
             manifest,
             erofs_path,
+            verity_path,
             size,
         }))
     }
@@ -189,6 +201,22 @@ fn open_lock(path: &Path) -> Result<File, StoreError> {
         .mode(0o600)
         .open(path);
     opened.map_err(StoreError::io("open", path))
+}
+
+/// Whether the file is there and has the root of an image's hashes. Older stores have none.
+fn says_what_is_right(path: &Path) -> Result<bool, StoreError> {
+    let read = || -> io::Result<String> {
+        let mut text = String::new();
+        File::open(path)?.take(MAX_TEXT).read_to_string(&mut text)?;
+        Ok(text)
+    };
+    match read() {
+        Ok(text) => Ok(text.parse::<Verity>().is_ok()),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) => {
+            Ok(false)
+        }
+        Err(error) => Err(StoreError::io("read", path)(error)),
+    }
 }
 
 /// The `name` of a manifest that was checked when it came into the store.

@@ -4,8 +4,10 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use bulkhead_protocol::verity::Verity;
+
 use super::digests::{DIGESTS_FILE, digests_of};
-use super::{IMAGE_FILE, MANIFEST_FILE, Store, StoreError, open_lock};
+use super::{IMAGE_FILE, MANIFEST_FILE, Store, StoreError, VERITY_FILE, open_lock};
 use crate::digest::ImageId;
 
 /// Where file tails lie while an image is built.
@@ -47,7 +49,7 @@ impl Workspace {
         self.create_file(ARCHIVE_FILE)
     }
 
-    /// Makes image and manifest durable and gives them their name in the store.
+    /// Makes image, manifest and root of the hashes durable and gives them their name in the store.
     ///
     /// One `fdatasync` for each file, and one `fsync` for each directory that changes: an image that is in the store after a power
     /// failure is whole. If another process was faster, its image stays and this one is dropped; an entry of which a file was lost
@@ -58,6 +60,7 @@ impl Workspace {
         id: &ImageId,
         image: &File,
         manifest: &[u8],
+        verity: &Verity,
     ) -> Result<(), StoreError> {
         let image_path = self.path.join(IMAGE_FILE);
         image
@@ -65,6 +68,7 @@ impl Workspace {
             .map_err(StoreError::io("sync", &image_path))?;
         make_read_only(image, &image_path)?;
         self.write_durably(MANIFEST_FILE, manifest)?;
+        self.write_durably(VERITY_FILE, verity.to_string().as_bytes())?;
         let digests = digests_of(&self.path)?;
         self.write_durably(DIGESTS_FILE, digests.as_bytes())?;
         for scratch in [TAILS_FILE, ARCHIVE_FILE] {

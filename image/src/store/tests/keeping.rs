@@ -51,7 +51,7 @@ fn images_are_read_only_and_complete() {
     let absent: ImageId = ImageId::of(b"something else");
     assert_eq!(bench.store.get(&absent).unwrap(), None);
     let names = fs::read_dir(image.erofs_path.parent().unwrap()).unwrap();
-    assert_eq!(names.count(), 3);
+    assert_eq!(names.count(), 4);
 }
 
 #[test]

@@ -52,14 +52,30 @@ fn one_wrong_bit_is_found_wherever_it_is() {
         damage(&image.erofs_path, at);
         bench.store.verify(&image.id).unwrap();
     }
-    damage(&entry.join("manifest"), 3);
-    let expected = ("ENTRY/manifest is damaged".to_owned(), true);
-    assert_eq!(problem(&bench, &image.id), expected);
+    for name in ["manifest", "verity"] {
+        damage(&entry.join(name), 3);
+        let expected = (format!("ENTRY/{name} is damaged"), true);
+        assert_eq!(problem(&bench, &image.id), expected);
+        damage(&entry.join(name), 3);
+    }
+}
+
+#[test]
+fn an_image_of_which_nobody_knows_what_is_right_is_none() {
+    let bench = Bench::new();
+    let (file, image, entry) = known(&bench);
+    for nonsense in ["", "no digest\n", &"x".repeat(1000)] {
+        fs::remove_file(entry.join("verity")).unwrap();
+        fs::write(entry.join("verity"), nonsense).unwrap();
+        assert_eq!(bench.store.get(&image.id).unwrap(), None, "{nonsense}");
+        assert_eq!(bench.import(&file), image);
+        bench.store.verify(&image.id).unwrap();
+    }
 }
 
 #[test]
 fn a_lost_file_is_found_and_made_anew_by_the_next_import() {
-    for name in ["manifest", "rootfs.erofs"] {
+    for name in ["manifest", "rootfs.erofs", "verity"] {
         let bench = Bench::new();
         let (file, image, entry) = known(&bench);
         fs::remove_file(entry.join(name)).unwrap();
