@@ -28,6 +28,7 @@ extern "C" fn main(_argument_count: c_int, _arguments: *const *const c_char) -> 
     let machine = Machine {
         base: base.clone(),
         image_disk: Storage::Disk(image_disk.clone()),
+        mapper: None,
         scratch_disk: Storage::Disk(scratch_disk.clone()),
         volume_disks: [PathBuf::new(), PathBuf::new()].map(Storage::Disk),
         cgroups: cgroups.clone(),

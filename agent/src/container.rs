@@ -173,6 +173,7 @@ fn machine([images, scratch, disks]: [BTreeMap<u16, PathBuf>; 3]) -> Machine {
     Machine {
         base: PathBuf::from("/"),
         image_disk: Storage::Devices(images),
+        mapper: None,
         scratch_disk: Storage::Devices(scratch),
         volume_disks: [disks.clone(), disks],
         cgroups: PathBuf::from("/cgroup"),

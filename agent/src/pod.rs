@@ -1,6 +1,7 @@
 //! The pod as it stands: what was planned, and how far each app's root has come.
 
 mod check;
+mod damage;
 
 use std::fs::File;
 use std::io;
@@ -17,6 +18,7 @@ use rustix::process::Pid;
 use self::check::{disks_of, volumes_of};
 use crate::cgroup::{self, Cgroup, CgroupError};
 use crate::disk::{Arrived, Disk, PartitionError};
+use crate::images::{ImageError, Images};
 use crate::reason::Reason;
 use crate::setup::Machine;
 
@@ -26,10 +28,9 @@ const ALL_APPS: &str = "all.apps";
 /// See the module docs.
 #[derive(Debug)]
 pub struct Pod {
-    image_disk: Disk,
     scratch_disk: Disk,
     volume_disks: [Disk; MAX_VOLUME_DISKS],
-    images: Vec<Partition>,
+    images: Images,
     empty_volumes: Vec<EmptyVolume>,
     limits: Limits,
     volume_scratch: Option<Partition>,
@@ -170,6 +171,9 @@ pub enum PrepareCause {
     /// Its disks.
     #[error(transparent)]
     Partition(#[from] PartitionError),
+    /// Its images.
+    #[error(transparent)]
+    Image(#[from] ImageError),
     /// Its control group.
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
@@ -197,13 +201,16 @@ impl Pod {
     /// When it makes no sense.
     pub fn new(plan: Plan, machine: &Machine) -> Result<Self, PlanError> {
         let mut pod = Self {
-            image_disk: Disk::new(&machine.image_disk),
             scratch_disk: Disk::new(&machine.scratch_disk),
             volume_disks: [
                 Disk::new(&machine.volume_disks[0]),
                 Disk::new(&machine.volume_disks[1]),
             ],
-            images: plan.images.to_vec(),
+            images: Images::new(
+                &machine.image_disk,
+                machine.mapper.as_deref(),
+                plan.images.into_vec(),
+            ),
             empty_volumes: plan.empty_volumes.to_vec(),
             limits: plan.limits,
             volume_scratch: plan.volume_scratch,
@@ -231,7 +238,7 @@ impl Pod {
                 count: self.apps.len(),
             });
         }
-        self.images.extend(added.images.iter().copied());
+        self.images.extend(&added.images);
         self.empty_volumes.extend(added.empty_volumes.into_vec());
         check::app(self, &added.app)?;
         check::volumes(self)?;
@@ -242,24 +249,19 @@ impl Pod {
     /// The devices of an app that comes.
     pub fn provide(&mut self, arrived: Arrived) {
         if let Some((number, part)) = arrived.image {
-            self.image_disk.insert(number, part);
+            self.images.provide(number, part);
         }
         let (number, part) = arrived.scratch;
         self.scratch_disk.insert(number, part);
     }
 
     /// Whether the disks have come to where an app lies on them.
-    pub fn has_disks(&mut self, index: usize) -> bool {
+    pub fn has_disks(&self, index: usize) -> bool {
         let app = &self.apps[index].plan;
-        let layers = app
-            .image
-            .layers()
-            .iter()
-            .map(|&layer| (layer, self.images[usize::from(layer)]));
-        let (layers, scratch) = (layers.collect::<Vec<_>>(), app.scratch);
+        let mut layers = app.image.layers().iter();
         let number = u16::try_from(index).unwrap_or(u16::MAX);
-        let has_layer = |(layer, range)| self.image_disk.reaches(layer, range);
-        layers.into_iter().all(has_layer) && self.scratch_disk.reaches(number, scratch)
+        layers.all(|layer| self.images.has(*layer))
+            && self.scratch_disk.reaches(number, app.scratch)
     }
 
     /// The number of apps that there ever were.
@@ -367,8 +369,7 @@ impl Pod {
         }
         let mut layers = Vec::new();
         for &layer in app.image.layers() {
-            let range = self.images[usize::from(layer)];
-            layers.push((layer, self.image_disk.partition(layer, range)?));
+            layers.push((layer, self.images.device(layer)?));
         }
         let number = u16::try_from(index).unwrap_or(u16::MAX);
         let scratch = self.scratch_disk.partition(number, app.scratch)?;
@@ -392,9 +393,7 @@ impl Pod {
                 devices.volume_scratch = Some(device);
             }
             for &layer in volume.fill.iter().flat_map(|fill| fill.image.layers()) {
-                let range = self.images[usize::from(layer)];
-                let device = self.image_disk.partition(layer, range)?;
-                devices.fills.push((layer, device));
+                devices.fills.push((layer, self.images.device(layer)?));
             }
         }
         Ok(devices)

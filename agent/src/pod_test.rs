@@ -1,4 +1,7 @@
-use bulkhead_protocol::plan::{App, AppName, ImageFiles, Limits, NameFiles, Partition, Plan};
+use bulkhead_protocol::plan::{
+    App, AppName, DiskImage, ImageFiles, Limits, NameFiles, Partition, Plan,
+};
+use bulkhead_protocol::verity::{RootDigest, Verity};
 
 use super::{PlanError, Pod};
 use crate::setup::Machine;
@@ -27,9 +30,9 @@ fn check(apps: Vec<App>) -> Option<PlanError> {
         name_files: NameFiles::default(),
         settings: Vec::new().try_into().unwrap(),
         limits: Limits::default(),
-        images: vec![Partition {
+        images: vec![DiskImage {
             start: 0,
-            length: 4096,
+            verity: Verity::new(RootDigest([0; 32]), 1).unwrap(),
         }]
         .try_into()
         .unwrap(),

@@ -33,6 +33,8 @@ pub enum Token {
     MetadataClient(RequestId),
     /// What a process says of itself.
     Notify(ProcessId),
+    /// Block devices.
+    Damage,
 }
 
 /// Bits of a token that say which kind it is.
@@ -50,6 +52,7 @@ impl Token {
             Self::Metadata => (6, 0),
             Self::MetadataClient(request) => (7, request.0),
             Self::Notify(process) => (8, process.0),
+            Self::Damage => (9, 0),
         };
         u64::from(number) << KIND_BITS | kind
     }
@@ -67,6 +70,7 @@ impl Token {
             6 => Self::Metadata,
             7 => Self::MetadataClient(RequestId(number)),
             8 => Self::Notify(process),
+            9 => Self::Damage,
             _ => return None,
         })
     }

@@ -24,6 +24,8 @@ pub struct Machine {
     pub image_disk: Storage,
     /// The disk of all writable layers.
     pub scratch_disk: Storage,
+    /// The kernel's device mapper, by which images are checked; none where the host's own kernel reads its disk.
+    pub mapper: Option<PathBuf>,
     /// The disks of the host's disks, as many as the plan uses.
     pub volume_disks: [Storage; MAX_VOLUME_DISKS],
     /// Root of the control groups.
@@ -49,6 +51,7 @@ impl Machine {
         Self {
             base: PathBuf::from("/"),
             image_disk: Storage::Disk(PathBuf::from("/dev/vda")),
+            mapper: Some(PathBuf::from("/dev/mapper/control")),
             scratch_disk: Storage::Disk(PathBuf::from("/dev/vdb")),
             volume_disks: ["/dev/vdc", "/dev/vdd"].map(|path| Storage::Disk(PathBuf::from(path))),
             cgroups: PathBuf::from("/cgroup"),

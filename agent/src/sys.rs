@@ -2,6 +2,8 @@
 //! number, and a few ioctls. The only `unsafe` of the agent.
 #![allow(unsafe_code)] // clone3 and ioctl take pointers to structures and have no safe binding anywhere.
 
+mod mapper;
+
 use std::convert::Infallible;
 use std::fs::File;
 use std::io;
@@ -14,6 +16,8 @@ use nix::libc;
 use rustix::process::Pid;
 
 use crate::device_policy::INSTRUCTION_LENGTH;
+
+pub use mapper::{MapperCommand, MapperRequest, device_mapper};
 
 /// Starts a child: a copy of this process that calls `run` and ends with the code it gives.
 ///

@@ -159,6 +159,7 @@ fn make_pod(
             app: app.name.clone(),
             manifest: image.manifest_json,
             erofs: image.erofs,
+            verity: image.verity,
         });
     let apps: Vec<AppImage> = apps.collect();
     make_pod_of(global, stage1, uuid_file, &manifest, &apps)

@@ -47,6 +47,17 @@ impl Data {
     }
 }
 
+/// Two files that stand for a stored image: its file system, and what that has to be.
+pub(crate) fn image_files(directory: &Path) -> (PathBuf, PathBuf) {
+    let files = (
+        directory.join("image.erofs"),
+        directory.join("image.verity"),
+    );
+    fs::write(&files.0, "erofs").unwrap();
+    fs::write(&files.1, "verity").unwrap();
+    files
+}
+
 /// A stage1 image whose entrypoint does nothing.
 pub(crate) fn stage1_image(directory: &Path, takes_block_images: bool) -> Stage1Image {
     let rootfs = directory.join("rootfs");

@@ -139,6 +139,8 @@ pub struct AppImage {
     pub manifest: Vec<u8>,
     /// The image's EROFS file.
     pub erofs: PathBuf,
+    /// The file that says what the bytes of that one have to be.
+    pub verity: PathBuf,
 }
 
 /// A pod whose lock this process holds.
@@ -427,6 +429,7 @@ pub(crate) fn place_files(
 ) -> Result<(), PodError> {
     match stage1.takes_block_images() {
         true => link_or_copy(&image.erofs, &stage2.join("rootfs.erofs"))
+            .and_then(|()| link_or_copy(&image.verity, &stage2.join("rootfs.verity")))
             .map_err(|source| PodError::Tree { uuid, source }),
         false => create_directory(&stage2.join("rootfs")),
     }

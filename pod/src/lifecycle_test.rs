@@ -5,7 +5,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde_json::json;
 
 use super::*;
-use crate::fixture_test::stage1_image;
+use crate::fixture_test::{image_files, stage1_image};
 
 struct Fixture {
     directory: tempfile::TempDir,
@@ -18,8 +18,7 @@ impl Fixture {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let stage1 = stage1_image(&directory.path().join("kvm"), true);
-        let erofs = directory.path().join("image.erofs");
-        fs::write(&erofs, "erofs").unwrap();
+        let (erofs, verity) = image_files(directory.path());
         let app = |name: &str| json!({"name": name, "image": {"id": format!("sha512-{}", "00".repeat(64))}});
         let manifest = json!({
             "acKind": "PodManifest", "acVersion": "0.8.11", "apps": [app("one"), app("two")]
@@ -28,6 +27,7 @@ impl Fixture {
             app: name.parse().unwrap(),
             manifest: format!("manifest of {name}").into_bytes(),
             erofs: erofs.clone(),
+            verity: verity.clone(),
         });
         Self {
             stage1,
@@ -91,10 +91,12 @@ fn a_pod_is_prepared_and_moved_to_run_under_one_lock() {
     assert!(pod.path().join("stage1/rootfs/rkt/status").is_dir());
     let inode = |path: &Path| fs::metadata(path).unwrap().ino();
     for app in ["one", "two"] {
-        let erofs = pod
-            .path()
-            .join(format!("stage1/rootfs/opt/stage2/{app}/rootfs.erofs"));
-        assert_eq!(inode(&erofs), inode(&fixture.images[0].erofs));
+        let stage2 = pod.path().join("stage1/rootfs/opt/stage2").join(app);
+        let image = &fixture.images[0];
+        for (name, original) in [("erofs", &image.erofs), ("verity", &image.verity)] {
+            let file = stage2.join(format!("rootfs.{name}"));
+            assert_eq!(inode(&file), inode(original));
+        }
     }
     let mode = fs::metadata(pod.path()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);

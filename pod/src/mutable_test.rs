@@ -1,5 +1,5 @@
 use super::*;
-use crate::fixture_test::{Data, stage1_image, uuid};
+use crate::fixture_test::{Data, image_files, stage1_image, uuid};
 use crate::lifecycle::Phase;
 use crate::manifest::PodContents;
 
@@ -15,12 +15,12 @@ impl Fixture {
     fn new() -> Self {
         let data = Data::new();
         let pod = data.pod(Phase::Run, uuid("a"));
-        let erofs = data.path().join("image.erofs");
-        fs::write(&erofs, "erofs").unwrap();
+        let (erofs, verity) = image_files(data.path());
         let image = AppImage {
             app: "db".parse().unwrap(),
             manifest: b"manifest of db".to_vec(),
             erofs,
+            verity,
         };
         let stage1 = stage1_image(&data.path().join("kvm"), true);
         Self {

@@ -24,7 +24,7 @@ use crate::bounded::{Blob, Text};
 use crate::exit::Exit;
 use crate::metadata::{Answer, Request, RequestId};
 use crate::mutable::AddedApp;
-use crate::plan::{Plan, Process, ProcessId, WindowSize};
+use crate::plan::{AppName, Plan, Process, ProcessId, WindowSize};
 
 /// Bytes of one [`Chunk`].
 pub const MAX_CHUNK: usize = 32 << 10;
@@ -207,6 +207,11 @@ pub enum FromAgent {
     Ack(Ack),
     /// An app asks the metadata service. At most [`crate::metadata::MAX_REQUESTS`] wait for an answer; a lost connection ends them all.
     Metadata(Box<Request>),
+    /// A block of an app's image is not what it was when it was imported. Who reads it gets an error. May be said again.
+    ImageDamaged {
+        /// Whose.
+        app: AppName,
+    },
     /// The pod could not be built. The machine will be reset.
     Failed {
         /// What was tried, on what, and why it failed.

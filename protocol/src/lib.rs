@@ -22,6 +22,7 @@ pub mod agent;
 pub mod bounded;
 pub mod container;
 pub mod control;
+mod disk_image;
 pub mod exit;
 pub mod fetch;
 pub mod frame;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::agent::MAX_MANIFEST;
 use crate::bounded::{Blob, List, Text};
-use crate::plan::{App, AppName, EmptyVolume, MAX_EMPTY_VOLUMES, MAX_LAYERS, Partition, Process};
+use crate::plan::{App, AppName, DiskImage, EmptyVolume, MAX_EMPTY_VOLUMES, MAX_LAYERS, Process};
 use crate::relay::Outputs;
 use crate::vmm::FdIndex;
 
@@ -68,7 +68,7 @@ pub struct AddedApp {
     /// Where it lives. Its indexes count the lists of the plan, and behind them what all added apps brought, in order.
     pub app: App,
     /// Images that the pod did not have before.
-    pub images: List<Partition, MAX_LAYERS>,
+    pub images: List<DiskImage, MAX_LAYERS>,
     /// Volumes of its own.
     pub empty_volumes: List<EmptyVolume, MAX_EMPTY_VOLUMES>,
 }

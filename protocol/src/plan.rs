@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::MAX_APPS;
 use crate::bounded::{Blob, List, Text};
 
+pub use crate::disk_image::DiskImage;
 pub use crate::listeners::{Listener, ListenerSocket, MAX_LISTENERS, MAX_PORT_NAME};
 
 /// Longest path (`PATH_MAX`, with its NUL, is 4096).
@@ -139,8 +140,8 @@ pub struct Plan {
     pub hostname: Text<64>,
     /// What apps that mount [`MountSource::NameFile`] find there.
     pub name_files: NameFiles,
-    /// Partitions of the image disk, one an image, shared by the apps that run it.
-    pub images: List<Partition, { MAX_APPS * 2 }>,
+    /// What is on the image disk, each shared by the apps that run it.
+    pub images: List<DiskImage, { MAX_APPS * 2 }>,
     /// Kernel parameters, set before any app starts.
     pub settings: List<Setting, MAX_SETTINGS>,
     /// Limits of all apps together.

@@ -37,6 +37,7 @@ use bulkhead_protocol::plan::{
     Stdio,
 };
 use bulkhead_protocol::relay::Outputs;
+use bulkhead_protocol::verity::Verity;
 use bulkhead_protocol::vmm::MAX_SHARES;
 
 use crate::arguments::Insecure;
@@ -110,8 +111,8 @@ pub struct Image {
 pub enum Root {
     /// As an EROFS file.
     Image {
-        /// Its bytes.
-        length: u64,
+        /// What its bytes have to be.
+        verity: Verity,
     },
     /// As a directory that is the app's own, to be its root as it is.
     Directory {
@@ -391,7 +392,7 @@ pub fn resolve(input: &Input<'_>) -> Result<Pod, PlanError> {
         waiting_shares: waiting_shares(input),
         hostname: Text::try_from(input.hostname).map_err(bound("the pod's host name"))?,
         name_files: input.name_files.clone(),
-        images: bounded("the pod's images", roots.partitions)?,
+        images: bounded("the pod's images", roots.images)?,
         settings,
         limits,
         apps: bounded::<_, MAX_APPS>("the pod's apps", planned)?,

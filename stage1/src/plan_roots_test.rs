@@ -1,4 +1,4 @@
-//! Apps whose roots are directories of the host.
+//! What the roots of apps are made of: images, and directories of the host.
 
 use super::*;
 
@@ -79,5 +79,38 @@ fn what_the_app_wrote_lies_in_it_and_needs_no_export() {
     assert_eq!(
         error.to_string(),
         "app a: its root is a directory, which has all that the app wrote: opt/stage2/a/rootfs"
+    );
+}
+
+#[test]
+fn apps_of_one_image_share_its_partition_and_none_shares_scratch() {
+    let manifest = pod(&[("a", 'a', ""), ("b", 'b', ""), ("c", 'a', "")], "");
+    let mut images = [image(EXEC), image(EXEC), image(EXEC)];
+    images[1].root = of_blocks(200);
+    let pod = plan(&manifest, &images).unwrap();
+    let at = |start, length| Partition { start, length };
+    let images: Vec<Partition> = pod.plan.images.iter().map(DiskImage::partition).collect();
+    // With the blocks of their hashes.
+    assert_eq!(images, [at(0, 3 * 4096), at(3 * 4096, 203 * 4096)]);
+    let Root::Image { verity } = of_blocks(200) else {
+        panic!("it is an image");
+    };
+    assert_eq!(pod.plan.images[1].verity, verity);
+    assert_eq!(pod.image_apps, [0, 1]);
+    let layers: Vec<u16> = pod
+        .plan
+        .apps
+        .iter()
+        .map(|app| app.image.layers()[0])
+        .collect();
+    assert_eq!(layers, [0, 1, 0]);
+    let scratch: Vec<Partition> = pod.plan.apps.iter().map(|app| app.scratch).collect();
+    assert_eq!(
+        scratch,
+        [
+            at(0, SCRATCH),
+            at(SCRATCH, SCRATCH),
+            at(2 * SCRATCH, SCRATCH)
+        ]
     );
 }

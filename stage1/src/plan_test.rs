@@ -1,6 +1,8 @@
 use bulkhead_protocol::plan::{
-    ImageFiles, Limits, MAX_ARGUMENT, Mount, MountSource, Partition, WindowSize,
+    DiskImage, ImageFiles, Limits, MAX_ARGUMENT, Mount, MountSource, Partition, WindowSize,
 };
+
+use bulkhead_protocol::verity::RootDigest;
 
 use super::*;
 
@@ -22,8 +24,15 @@ pub(super) fn image(fields: &str) -> Image {
     Image {
         manifest: ImageManifest::parse(json.as_bytes()).unwrap(),
         json: Vec::new(),
-        root: Root::Image { length: MIB },
+        root: of_blocks(2),
     }
+}
+
+/// An image of so many blocks of data.
+pub(super) fn of_blocks(blocks: u64) -> Root {
+    let root = RootDigest([u8::try_from(blocks).unwrap(); 32]);
+    let verity = Verity::new(root, blocks).unwrap();
+    Root::Image { verity }
 }
 
 /// A pod of apps with (name, digit of the image id, further fields).
@@ -116,33 +125,6 @@ fn the_pods_word_overrides_the_images() {
     assert_eq!(pod.processes[0].arguments[0].as_str(), "/bin/other");
     assert_eq!(pod.processes[0].user.as_str(), "1000");
     assert!(pod.plan.apps[0].read_only_root);
-}
-
-#[test]
-fn apps_of_one_image_share_its_partition_and_none_shares_scratch() {
-    let manifest = pod(&[("a", 'a', ""), ("b", 'b', ""), ("c", 'a', "")], "");
-    let mut images = [image(EXEC), image(EXEC), image(EXEC)];
-    images[1].root = Root::Image { length: 3 * MIB };
-    let pod = plan(&manifest, &images).unwrap();
-    let at = |start, length| Partition { start, length };
-    assert_eq!(*pod.plan.images, [at(0, MIB), at(MIB, 3 * MIB)]);
-    assert_eq!(pod.image_apps, [0, 1]);
-    let layers: Vec<u16> = pod
-        .plan
-        .apps
-        .iter()
-        .map(|app| app.image.layers()[0])
-        .collect();
-    assert_eq!(layers, [0, 1, 0]);
-    let scratch: Vec<Partition> = pod.plan.apps.iter().map(|app| app.scratch).collect();
-    assert_eq!(
-        scratch,
-        [
-            at(0, SCRATCH),
-            at(SCRATCH, SCRATCH),
-            at(2 * SCRATCH, SCRATCH)
-        ]
-    );
 }
 
 #[test]
@@ -408,7 +390,7 @@ fn converted_images_fill_their_volumes() {
     let converted = Image {
         manifest: ImageManifest::parse(json.as_bytes()).unwrap(),
         json: Vec::new(),
-        root: Root::Image { length: MIB },
+        root: of_blocks(2),
     };
     let pod = plan(&pod(&[("web", 'a', "")], ""), &[converted]).unwrap();
     let fill = pod.plan.empty_volumes[0].fill.as_ref().unwrap();
@@ -465,14 +447,15 @@ fn pods_that_make_no_sense_are_refused() {
         error.to_string(),
         "app web: the image does not say what to run, and nothing else does (--exec)"
     );
-    let mut odd = image(EXEC);
-    odd.root = Root::Image { length: 4097 };
-    let error = plan(&pod(&[("web", 'a', "")], ""), &[odd]).unwrap_err();
+    let (manifest, images) = (pod(&[("web", 'a', "")], ""), [image(EXEC)]);
+    let mut odd = input(&manifest, &images);
+    odd.scratch_length = 4097;
+    let error = resolve(&odd).unwrap_err();
     assert_eq!(error.to_string(), "lay out the pod's disks");
     let source = std::error::Error::source(&error).unwrap();
     assert_eq!(
         source.to_string(),
-        "the image of app web has 4097 bytes, which is 0 or no multiple of 4096"
+        "the scratch disk's template has 4097 bytes, which is 0 or no multiple of 4096"
     );
     let manifest = pod(&[("a", 'a', ""), ("b", 'a', "")], "");
     let images = [image(EXEC), image(EXEC)];

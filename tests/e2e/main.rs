@@ -68,5 +68,6 @@ mod store;
 mod streams;
 mod syscalls;
 mod usage;
+mod verity;
 mod volumes;
 mod written;

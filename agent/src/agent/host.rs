@@ -323,6 +323,7 @@ impl Agent {
             }
         }
         messages.iter().for_each(|message| self.send(message));
+        self.tell_of_damage();
     }
 
     /// Once a session: after a lost connection the host may send it again.

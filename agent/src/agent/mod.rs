@@ -6,6 +6,7 @@
 //! | `host.rs` | the connection: dial, greet, lose, take messages |
 //! | `connections.rs` | clients of the host's that are connected to apps |
 //! | `metadata.rs` | what apps ask of the metadata service |
+//! | `damage.rs` | images that the host's disk has damaged |
 //! | `ready.rs` | apps that say themselves when they are ready |
 //! | `start.rs` | from `Start` to a running program |
 //! | `streams.rs` | bytes between pipes and the connection |
@@ -16,6 +17,7 @@
 
 mod apps;
 mod connections;
+mod damage;
 mod end;
 mod host;
 mod metadata;
@@ -40,6 +42,7 @@ use self::end::Ending;
 use self::host::Link;
 use self::streams::READ_SIZE;
 use crate::clock::monotonic_ns;
+use crate::damage::Damage;
 use crate::dial::Backoff;
 use crate::disk::Arrived;
 use crate::incoming::StreamError;
@@ -84,6 +87,8 @@ pub struct Agent {
     /// Sockets that apps listen on, by their places in the plan; none where the app has ended.
     listeners: Vec<Option<OwnedFd>>,
     metadata: metadata::Service,
+    /// Once an image was made ready to be read.
+    damage: Option<Damage>,
     late_devices: LateDevices,
     ending: Ending,
     /// Of apps that come or go.
@@ -198,6 +203,7 @@ impl Agent {
             line: VecDeque::new(),
             listeners: Vec::new(),
             metadata: metadata::Service::default(),
+            damage: None,
             ending: Ending::No,
             changes: Vec::new(),
         })
@@ -254,6 +260,7 @@ impl Agent {
                 Token::Metadata => self.accept_metadata_client(),
                 Token::MetadataClient(id) => self.metadata_event(id),
                 Token::Notify(process) => self.hear_process(process),
+                Token::Damage => self.hear_of_damage(),
             }
         }
         self.advance_ending();

@@ -16,6 +16,7 @@ use rustix::termios::tcsetwinsize;
 
 use super::Agent;
 use super::connections::of_program;
+use super::damage;
 use crate::cgroup::Cgroup;
 use crate::clock::monotonic_ns;
 use crate::launch::{ChildStdio, Launch, Place, window};
@@ -150,6 +151,8 @@ impl Agent {
             return Ok(());
         };
         let devices = pod.prepare(app, &self.machine)?;
+        damage::listen(&mut self.damage, &self.machine, &self.poller)
+            .map_err(failed("listen for damage of its image"))?;
         let mut variables = Vec::new();
         if process.says_ready {
             let socket = listen_to(process.id, &self.poller);

@@ -15,7 +15,7 @@ pub(super) fn app(pod: &Pod, app: &App) -> Result<(), PlanError> {
     if matches!(&app.image, ImageFiles::Layers(layers) if layers.is_empty()) {
         return Err(PlanError::NoLayers { app: whose() });
     }
-    let count = pod.images.len();
+    let count = pod.images.count();
     let mut layers = app.image.layers().iter();
     if let Some(&index) = layers.find(|&&index| usize::from(index) >= count) {
         return Err(PlanError::NoImage {
@@ -50,7 +50,7 @@ pub(super) fn app(pod: &Pod, app: &App) -> Result<(), PlanError> {
 pub(super) fn volumes(pod: &Pod) -> Result<(), PlanError> {
     let has_disk = |volume: &EmptyVolume| {
         let layers = volume.fill.iter().flat_map(|fill| fill.image.layers());
-        let known = |&layer: &u16| usize::from(layer) < pod.images.len();
+        let known = |&layer: &u16| usize::from(layer) < pod.images.count();
         (!volume.shared || pod.volume_scratch.is_some()) && layers.into_iter().all(known)
     };
     match pod.empty_volumes.iter().position(|v| !has_disk(v)) {

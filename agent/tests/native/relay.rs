@@ -170,6 +170,7 @@ impl Relay {
                 outcome.input_passed = ack.offset;
                 outcome.input_closed |= ack.closed;
             }
+            FromAgent::ImageDamaged { .. } => panic!("nobody checks the images of these tests"),
             FromAgent::Failed { reason } => self.failed = Some(reason.to_string()),
             FromAgent::Metadata(_) => panic!("no app of these tests asks the metadata service"),
             FromAgent::Down => self.is_down = true,

@@ -10,9 +10,10 @@ use std::sync::OnceLock;
 
 use bulkhead_protocol::agent::ToAgent;
 use bulkhead_protocol::plan::{
-    App, AppName, ImageFiles, Limits, Mount, MountSource, NameFiles, Partition, Plan, Process,
-    ProcessId, Stdio,
+    App, AppName, DiskImage, ImageFiles, Limits, Mount, MountSource, NameFiles, Partition, Plan,
+    Process, ProcessId, Stdio,
 };
+use bulkhead_protocol::verity::{RootDigest, Verity};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -48,6 +49,8 @@ impl Rig {
         apps.iter_mut().for_each(change);
         let plan = plan(apps, u64::try_from(image.len()).unwrap());
         fs::write(path("images"), image).unwrap();
+        let disk = File::options().append(true).open(path("images")).unwrap();
+        disk.set_len(plan.images[0].partition().length).unwrap();
         fs::write(path("scratch"), b"").unwrap();
         let scratch = File::options().append(true).open(path("scratch")).unwrap();
         make_scratch(&scratch, names.len(), directory.path());
@@ -293,6 +296,11 @@ fn make_scratch(mut disk: &File, count: usize, directory: &Path) {
     }
 }
 
+/// Of an image that nobody checks: here the kernel is the host's.
+fn verity(image_length: u64) -> Verity {
+    Verity::new(RootDigest([0; 32]), image_length / 4096).unwrap()
+}
+
 fn plan(apps: Vec<App>, image_length: u64) -> Plan {
     Plan {
         waiting_shares: 0,
@@ -300,9 +308,9 @@ fn plan(apps: Vec<App>, image_length: u64) -> Plan {
         name_files: NameFiles::default(),
         settings: Vec::new().try_into().unwrap(),
         limits: Limits::default(),
-        images: vec![Partition {
+        images: vec![DiskImage {
             start: 0,
-            length: image_length,
+            verity: verity(image_length),
         }]
         .try_into()
         .unwrap(),

@@ -46,6 +46,7 @@ impl NewApp {
             app: app.name.clone(),
             manifest: image.manifest_json,
             erofs: image.erofs,
+            verity: image.verity,
         };
         Ok(Self { app, image })
     }

@@ -26,6 +26,8 @@ pub(crate) struct StoredImage {
     pub(crate) manifest_json: Vec<u8>,
     /// The image's file system.
     pub(crate) erofs: PathBuf,
+    /// The root of its hashes.
+    pub(crate) verity: PathBuf,
     /// The same, to look at.
     pub(crate) files: Filesystem,
     /// Its users and groups.
@@ -212,6 +214,7 @@ fn import_one(
         manifest,
         manifest_json: image.manifest,
         erofs: image.erofs_path,
+        verity: image.verity_path,
         files,
         accounts,
     })

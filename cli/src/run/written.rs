@@ -76,6 +76,7 @@ fn stored(store: &Store, app: &RuntimeApp) -> Result<StoredImage> {
         manifest,
         manifest_json: image.manifest,
         erofs: image.erofs_path,
+        verity: image.verity_path,
         files,
         accounts,
     })

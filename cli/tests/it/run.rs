@@ -99,8 +99,10 @@ fn the_pods_directory_holds_what_stage1_needs() {
             manifest
         );
         // A file system, and not a copy: the store has the other name of the same file.
-        let image = fs::metadata(stage2.join("rootfs.erofs")).unwrap();
-        assert!(image.len() > 0 && image.nlink() >= 2, "{image:?}");
+        for name in ["rootfs.erofs", "rootfs.verity"] {
+            let file = fs::metadata(stage2.join(name)).unwrap();
+            assert!(file.len() > 0 && file.nlink() >= 2, "{name}: {file:?}");
+        }
     }
     let apps = &fixture.pod_manifest()["apps"];
     assert_eq!(

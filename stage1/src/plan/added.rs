@@ -5,7 +5,7 @@ use bulkhead_protocol::MAX_APPS;
 use bulkhead_protocol::bounded::List;
 use bulkhead_protocol::mutable::{AddedApp, EMPTY_DISK};
 use bulkhead_protocol::plan::{
-    Fill, ImageFiles, MAX_EMPTY_VOLUMES, MountSource, Partition, Process,
+    DiskImage, Fill, ImageFiles, MAX_EMPTY_VOLUMES, MountSource, Process,
 };
 use bulkhead_protocol::relay::Outputs;
 
@@ -24,7 +24,7 @@ pub struct Grown {
     /// Shares of the machine that wait for apps, and how many of those came.
     waiting_shares: u8,
     shares: u8,
-    images: Vec<(ImageId, Partition)>,
+    images: Vec<ImageId>,
     images_end: u64,
     scratch_end: u64,
     empty_volumes: usize,
@@ -129,27 +129,24 @@ impl Grown {
         ) else {
             return Err(PlanError::NoApps);
         };
-        let known = self.images.iter().position(|(known, _)| *known == image);
+        let known = self.images.iter().position(|known| *known == image);
         let layer = u16::try_from(known.unwrap_or(self.images.len())).unwrap_or(u16::MAX);
-        let moved = |partition: &Partition, by: u64| {
-            let end = partition.start.checked_add(by);
-            let end = end.filter(|start| start.checked_add(partition.length).is_some());
+        let moved = |start: u64, length: u64, by: u64| {
+            let moved = start.checked_add(by);
+            let moved = moved.filter(|start| start.checked_add(length).is_some());
             let what = format!("app {}", app.name);
-            let start = end.ok_or(super::DiskError::TooLong { what })?;
-            Ok::<_, PlanError>(Partition {
-                start,
-                ..*partition
-            })
+            moved.ok_or(super::DiskError::TooLong { what })
         };
         let mut new_images = Vec::new();
         let root = pod.shares.into_iter().next();
         let is_new = known.is_none() && root.is_none();
         if is_new {
-            for partition in &images {
-                new_images.push(moved(partition, self.images_end)?);
+            for image in &images {
+                let start = moved(image.start, image.verity.length(), self.images_end)?;
+                new_images.push(DiskImage { start, ..*image });
             }
         }
-        app.scratch = moved(&app.scratch, self.scratch_end)?;
+        app.scratch.start = moved(app.scratch.start, app.scratch.length, self.scratch_end)?;
         app.image = match &root {
             None => ImageFiles::Layers(bounded("layers", vec![layer])?),
             Some(_) if has_machine => ImageFiles::Share(self.shares),
@@ -201,9 +198,9 @@ impl Grown {
     pub fn take(&mut self, added: &Added) {
         self.apps += 1;
         self.shares += u8::from(added.root.is_some());
-        for partition in &added.app.images {
-            self.images.push((added.image.clone(), *partition));
-            self.images_end = partition.start + partition.length;
+        for image in &added.app.images {
+            self.images.push(added.image.clone());
+            self.images_end = image.start + image.verity.length();
         }
         let scratch = added.app.app.scratch;
         self.scratch_end = scratch.start + scratch.length;

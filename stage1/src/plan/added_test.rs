@@ -1,4 +1,5 @@
-use super::super::tests::{EXEC, MIB, SCRATCH, image, input, limited, pod};
+use super::super::Root;
+use super::super::tests::{EXEC, SCRATCH, image, input, limited, pod};
 use super::*;
 
 /// The apps `a`, `b`, `c` of the images with these digits, added one after the other.
@@ -26,7 +27,6 @@ fn grown(digits: &[char]) -> (Grown, Vec<Added>) {
 #[test]
 fn each_app_lies_behind_those_before_it() {
     let (_, apps) = grown(&['1', '2', '1']);
-    let partition = |start, length| Partition { start, length };
     let numbers: Vec<u16> = apps.iter().map(|added| added.app.number).collect();
     assert_eq!(numbers, [0, 1, 2]);
     let scratch: Vec<u64> = apps
@@ -34,9 +34,12 @@ fn each_app_lies_behind_those_before_it() {
         .map(|added| added.app.app.scratch.start)
         .collect();
     assert_eq!(scratch, [0, 1, 2].map(|n| EMPTY_DISK + n * SCRATCH));
-    let images: Vec<_> = apps.iter().map(|added| added.app.images.to_vec()).collect();
-    let first = partition(EMPTY_DISK, MIB);
-    let second = partition(EMPTY_DISK + MIB, MIB);
+    let starts = |added: &Added| added.app.images.iter().map(|image| image.start).collect();
+    let images: Vec<Vec<u64>> = apps.iter().map(starts).collect();
+    let Root::Image { verity } = image(EXEC).root else {
+        panic!("it is an image");
+    };
+    let (first, second) = (EMPTY_DISK, EMPTY_DISK + verity.length());
     // The third has the image of the first.
     assert_eq!(images, [vec![first], vec![second], vec![]]);
     let layers: Vec<u16> = apps

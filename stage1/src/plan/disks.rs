@@ -1,6 +1,7 @@
 //! Partitions of the machine's disks.
 
-use bulkhead_protocol::plan::Partition;
+use bulkhead_protocol::plan::{DiskImage, Partition};
+use bulkhead_protocol::verity::Verity;
 use bulkhead_protocol::vmm::EXTENT_ALIGNMENT;
 
 /// A file that cannot be part of a disk.
@@ -37,6 +38,15 @@ pub(super) fn scratch(
 /// A disk that has one partition only.
 pub(super) fn alone(what: &str, length: u64) -> Result<Partition, DiskError> {
     append(&mut 0, length, || what.to_owned())
+}
+
+pub(super) fn append_image(
+    end: &mut u64,
+    verity: Verity,
+    what: impl Fn() -> String,
+) -> Result<DiskImage, DiskError> {
+    let Partition { start, .. } = append(end, verity.length(), what)?;
+    Ok(DiskImage { start, verity })
 }
 
 pub(super) fn append(

@@ -3,7 +3,7 @@
 use bulkhead_pod::manifest::PodManifest;
 use bulkhead_protocol::bounded::{List, Text};
 use bulkhead_protocol::plan::{
-    App, AppName, ImageFiles, Limits, NameFiles, Plan, Process, ProcessId, Stdio,
+    App, AppName, DiskImage, ImageFiles, Limits, NameFiles, Plan, Process, ProcessId, Stdio,
 };
 use bulkhead_protocol::relay::{Destination, Outputs};
 
@@ -23,8 +23,7 @@ pub fn export(
     let index = apps.position(|each| each.name.as_str() == app);
     let index = index.ok_or_else(|| PlanError::NoApp(app.to_owned()))?;
     let name = AppName::try_from(app.to_owned())?;
-    let image = roots::length_of(&name, &images[index])?;
-    let image = disks::alone("the app's image", image)?;
+    let verity = roots::image_of(&name, &images[index])?;
     let scratch = disks::alone("the app's writable layer", scratch_length)?;
     let process = Process {
         id: ProcessId(0),
@@ -62,7 +61,7 @@ pub fn export(
         waiting_shares: 0,
         hostname: text("export")?,
         name_files: NameFiles::default(),
-        images: bounded("the pod's images", vec![image])?,
+        images: bounded("the pod's images", vec![DiskImage { start: 0, verity }])?,
         settings: List::default(),
         limits: Limits::default(),
         apps: bounded("the pod's apps", vec![app])?,

@@ -1,18 +1,16 @@
 use bulkhead_pod::manifest::ImageManifest;
 
-use super::super::Root;
+use super::super::tests::of_blocks;
 use super::*;
 
 fn images() -> [Image; 2] {
-    [1, 2].map(|mebibytes| Image {
+    [1, 2].map(|blocks| Image {
         manifest: ImageManifest::parse(
             br#"{"acKind":"ImageManifest","acVersion":"0.8.11","name":"example.com/web"}"#,
         )
         .unwrap(),
         json: Vec::new(),
-        root: Root::Image {
-            length: mebibytes << 20,
-        },
+        root: of_blocks(blocks),
     })
 }
 
@@ -42,7 +40,7 @@ fn it_is_the_one_app_alone_with_nothing_in_its_root() {
     assert_eq!(app.name.as_str(), "second");
     assert!(app.mounts.is_empty() && plan.empty_volumes.is_empty());
     assert_eq!(planned.image_apps, [1]);
-    assert_eq!(plan.images[0].length, 2 << 20);
+    assert_eq!(plan.images[0].verity.data_blocks(), 2);
     assert_eq!(app.scratch.length, 1 << 30);
     assert_eq!(planned.processes[0].app, app.name);
 }

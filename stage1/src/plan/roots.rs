@@ -1,16 +1,17 @@
 //! What the apps' roots are made of: a partition of the image disk each, or a directory of the host.
 
 use bulkhead_pod::manifest::PodManifest;
-use bulkhead_protocol::plan::{AppName, ImageFiles, Partition};
+use bulkhead_protocol::plan::{AppName, DiskImage, ImageFiles};
+use bulkhead_protocol::verity::Verity;
 
 use super::shares::Shares;
 use super::{Image, PlanError, Root, Share, ShareKind, bounded, disks};
 
 /// The roots of a pod's apps.
 pub(super) struct Roots {
-    /// The image disk: one partition an image, however many apps run it.
-    pub(super) partitions: Vec<Partition>,
-    /// For each partition, an app that has the file.
+    /// The image disk: each once, however many apps run it.
+    pub(super) images: Vec<DiskImage>,
+    /// For each image, an app that has the file.
     pub(super) apps: Vec<usize>,
     /// Of each app.
     pub(super) of_app: Vec<ImageFiles>,
@@ -23,7 +24,7 @@ pub(super) fn resolve<K: Ord>(
     shares: &mut Shares<K>,
 ) -> Result<Roots, PlanError> {
     let mut roots = Roots {
-        partitions: Vec::new(),
+        images: Vec::new(),
         apps: Vec::new(),
         of_app: Vec::new(),
     };
@@ -41,14 +42,15 @@ pub(super) fn resolve<K: Ord>(
                 let index = shares.push(share);
                 ImageFiles::Share(index.map_err(PlanError::Shares)?)
             }
-            Root::Image { length } => {
+            Root::Image { verity } => {
                 let same = |other: &usize| manifest.apps[*other].image.id == app.image.id;
                 let layer = match roots.apps.iter().position(same) {
                     Some(known) => known,
                     None => {
                         let what = || format!("the image of app {}", app.name);
-                        let partition = disks::append(&mut end, *length, what)?;
-                        roots.partitions.push(partition);
+                        roots
+                            .images
+                            .push(disks::append_image(&mut end, *verity, what)?);
                         roots.apps.push(index);
                         roots.apps.len() - 1
                     }
@@ -62,13 +64,13 @@ pub(super) fn resolve<K: Ord>(
     Ok(roots)
 }
 
-/// Bytes of an app's image, for what takes one.
+/// An app's image, for what takes one.
 ///
 /// # Errors
 /// When its root is a directory.
-pub(super) fn length_of(name: &AppName, image: &Image) -> Result<u64, PlanError> {
+pub(super) fn image_of(name: &AppName, image: &Image) -> Result<Verity, PlanError> {
     match &image.root {
-        Root::Image { length } => Ok(*length),
+        Root::Image { verity } => Ok(*verity),
         Root::Directory { path } => Err(PlanError::Directory {
             app: name.clone(),
             path: path.clone(),

@@ -14,6 +14,7 @@
 mod action;
 mod apps;
 mod attach;
+mod damage;
 mod ending;
 mod enter;
 mod entered;
@@ -286,6 +287,7 @@ impl Session {
                     return Err(Violation::Ack);
                 }
             }
+            FromAgent::ImageDamaged { app } => self.image_is_damaged(app)?,
             FromAgent::Metadata(request) => self.metadata_request(*request)?,
             FromAgent::Failed { reason } => {
                 self.fail(now, Failure::guest(format!("the guest: {reason}")));

@@ -1,7 +1,7 @@
 //! The pod's directory, which is the working directory, as stage0 prepared it.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use bulkhead_pod::manifest::{AcName, ImageManifest, MANIFEST_BYTES_MAX, PodManifest};
 use bulkhead_protocol::mutable::EMPTY_DISK;
 use bulkhead_protocol::plan::Plan;
+use bulkhead_protocol::verity::{MAX_TEXT, Verity};
 use bulkhead_stage1::plan::{Image, Root};
 use bulkhead_stage1::scratch;
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, fchown, openat, unlinkat};
@@ -25,8 +26,9 @@ const SCRATCH: &str = "scratch";
 /// The scratch disk of the volumes that several apps share. No app's name has a `_`.
 const VOLUME_SCRATCH: &str = "_volumes.ext4";
 
-/// An app's image, and its root where there is none.
+/// An app's image, what its bytes have to be, and its root where there is no image.
 const IMAGE: &str = "rootfs.erofs";
+const VERITY: &str = "rootfs.verity";
 const DIRECTORY: &str = "rootfs";
 
 /// The pod manifest.
@@ -230,8 +232,13 @@ fn root_of(app: &AcName) -> Result<Root> {
     let image = app_directory(app).join(IMAGE);
     match fs::metadata(&image) {
         Ok(metadata) => {
-            let length = metadata.len();
-            return Ok(Root::Image { length });
+            let verity = verity_of(app)?;
+            let (is, should) = (metadata.len(), verity.length());
+            if is != should {
+                let image = image.display();
+                bail!("its image {image} is damaged: it has {is} bytes, and should have {should}");
+            }
+            return Ok(Root::Image { verity });
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error).with_context(|| format!("look at {}", image.display())),
@@ -253,6 +260,18 @@ fn root_of(app: &AcName) -> Result<Root> {
     }
 }
 
+/// What the bytes of an app's image have to be. There is no image without it: nobody could tell what a disk has made of one.
+fn verity_of(app: &AcName) -> Result<Verity> {
+    let path = app_directory(app).join(VERITY);
+    let read = || -> Result<Verity> {
+        let mut text = String::new();
+        let file = File::open(&path)?;
+        file.take(MAX_TEXT).read_to_string(&mut text)?;
+        Ok(text.parse()?)
+    };
+    read().with_context(|| format!("read the digest of its image, {}", path.display()))
+}
+
 fn open_directory(name: &str) -> Result<OwnedFd> {
     let path = Path::new(ROOTFS).join(name);
     let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
@@ -265,7 +284,6 @@ fn app_directory(app: &AcName) -> PathBuf {
 }
 
 fn read_manifest(path: &Path) -> Result<Vec<u8>> {
-    use std::io::Read;
     let context = || format!("read {}", path.display());
     let file = File::open(path).with_context(context)?;
     let most = u64::try_from(MANIFEST_BYTES_MAX).expect("a constant of a mebibyte");

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use bulkhead_protocol::bounded::{List, Text};
 use bulkhead_protocol::frame;
 use bulkhead_protocol::mutable::EMPTY_DISK;
-use bulkhead_protocol::plan::{MAX_VOLUME_DISKS, Partition, share_tag};
+use bulkhead_protocol::plan::{DiskImage, MAX_VOLUME_DISKS, Partition, share_tag};
 use bulkhead_protocol::vmm::{
     DiskAccess, DiskSpec, Extent, FdIndex, MAX_DISKS, MAX_FDS, MAX_PACKET, MachineSpec, ShareSpec,
     ToVmm,
@@ -103,7 +103,9 @@ fn disks<'a>(
     sources: &Sources<'a>,
 ) -> Result<List<DiskSpec, MAX_DISKS>> {
     let plan = &pod.plan;
-    let of_images = images.iter().zip(plan.images.iter().copied());
+    let of_images = images
+        .iter()
+        .zip(plan.images.iter().map(DiskImage::partition));
     let partitions = plan.apps.iter().map(|app| app.scratch);
     let partitions = partitions.chain(plan.volume_scratch);
     let scratch = sources.scratch.files.iter().zip(partitions);
@@ -152,7 +154,7 @@ pub(crate) fn grow(
     scratch: &File,
 ) -> Result<()> {
     let of_image = image.into_iter().zip(added.app.images.iter());
-    let parts = of_image.map(|(file, partition)| (IMAGES, file, *partition));
+    let parts = of_image.map(|(file, image)| (IMAGES, file, image.partition()));
     let of_scratch = (SCRATCH, scratch, added.app.app.scratch);
     for (disk, file, partition) in parts.chain([of_scratch]) {
         let extent = Extent {

@@ -1,9 +1,13 @@
 //! The apps' processes together, and the pod's exit code.
 
+use std::collections::BTreeSet;
+
+use bulkhead_protocol::MAX_APPS;
 use bulkhead_protocol::agent::{Ack, Stream};
 use bulkhead_protocol::exit::Exit;
 use bulkhead_protocol::plan::{AppName, Process as Planned, ProcessId};
 
+use super::Violation;
 use super::process::Process;
 
 /// In the order of their starts.
@@ -15,6 +19,8 @@ pub(super) struct Apps {
     /// Outputs that nobody reads any more.
     closed: Vec<Stream>,
     first_failure: Option<u8>,
+    /// Those of which it was said that their images are damaged.
+    damaged: BTreeSet<AppName>,
     /// Where the search for the next acknowledgement goes on, so that each stream has its turn.
     turn: usize,
 }
@@ -27,6 +33,7 @@ impl Apps {
             next: u32::try_from(planned.len()).unwrap_or(u32::MAX),
             closed: Vec::new(),
             first_failure: None,
+            damaged: BTreeSet::new(),
             turn: 0,
         }
     }
@@ -96,6 +103,15 @@ impl Apps {
         }
         let index = self.index(id)?;
         self.list.get(index).map(|(name, _)| name.clone())
+    }
+
+    /// An app's image is damaged: whether that is news.
+    pub(super) fn note_damage(&mut self, app: AppName) -> Result<bool, Violation> {
+        let is_news = self.damaged.insert(app);
+        match self.damaged.len() > MAX_APPS {
+            true => Err(Violation::Damage),
+            false => Ok(is_news),
+        }
     }
 
     pub(super) fn close_outputs(&mut self, stream: Stream) {

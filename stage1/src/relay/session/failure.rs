@@ -1,5 +1,6 @@
 //! What ends a pod before its time.
 
+use bulkhead_protocol::MAX_APPS;
 use bulkhead_protocol::agent::{Stream, WINDOW};
 use bulkhead_protocol::metadata::MAX_REQUESTS;
 use bulkhead_protocol::plan::ProcessId;
@@ -67,6 +68,9 @@ pub enum Violation {
     /// Requests to the metadata service that nobody waits for.
     #[error("it has more than {MAX_REQUESTS} requests to the metadata service on the way")]
     Requests,
+    /// A pod never has as many.
+    #[error("it tells of damage in more than {MAX_APPS} apps")]
+    Damage,
     /// Not asked to.
     #[error("it says that the guest is down, and nobody asked for it")]
     Down,
