@@ -280,13 +280,7 @@ impl Session {
                 self.entered_data(now, chunk)?;
             }
             FromAgent::Data(chunk) => self.data(now, chunk)?,
-            FromAgent::Ack(ack) => {
-                let of_one = self.inputs.acknowledged(ack)?;
-                // Of one that is forgotten, it is only late.
-                if !of_one && !self.entered.owns(ack.process) && !self.apps.had(ack.process) {
-                    return Err(Violation::Ack);
-                }
-            }
+            FromAgent::Ack(ack) => self.input_acknowledged(ack)?,
             FromAgent::ImageDamaged { app } => self.image_is_damaged(app)?,
             FromAgent::Metadata(request) => self.metadata_request(*request)?,
             FromAgent::Failed { reason } => {

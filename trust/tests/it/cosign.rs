@@ -93,7 +93,14 @@ fn a_signature_of_a_trusted_key_counts_for_its_image_alone() {
 fn another_kind_of_document_and_another_payload_do_not_count() {
     let text = payload(DIGEST, "atomic container signature");
     let (key, signature) = signed(&text);
-    let check = |text: &str| check_cosign(text.as_bytes(), &signature, DIGEST, &[key.clone()]);
+    let check = |text: &str| {
+        check_cosign(
+            text.as_bytes(),
+            &signature,
+            DIGEST,
+            std::slice::from_ref(&key),
+        )
+    };
     assert_eq!(
         check(&text).unwrap_err().to_string(),
         "what was signed is no image"
@@ -110,7 +117,12 @@ fn what_is_no_signature_and_no_key_is_said() {
     let text = payload(DIGEST, KIND);
     let (key, _) = signed(&text);
     let check = |signature: &str| {
-        let checked = check_cosign(text.as_bytes(), signature, DIGEST, &[key.clone()]);
+        let checked = check_cosign(
+            text.as_bytes(),
+            signature,
+            DIGEST,
+            std::slice::from_ref(&key),
+        );
         checked.unwrap_err().to_string()
     };
     assert_eq!(check("not base64"), "the signature is no base64");

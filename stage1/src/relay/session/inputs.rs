@@ -6,8 +6,8 @@ use std::ops::Bound::{Excluded, Unbounded};
 use bulkhead_protocol::agent::{Ack, ToAgent};
 use bulkhead_protocol::plan::{ProcessId, Stdio};
 
-use super::Violation;
 use super::input::Input;
+use super::{Session, Violation};
 
 #[derive(Debug)]
 pub(super) struct Inputs {
@@ -79,5 +79,17 @@ impl Inputs {
             return Some(ToAgent::Resize { process, size });
         }
         input.next_chunk().map(ToAgent::Data)
+    }
+}
+
+impl Session {
+    pub(super) fn input_acknowledged(&mut self, ack: Ack) -> Result<(), Violation> {
+        let of_one = self.inputs.acknowledged(ack)?;
+        // Of one that is forgotten, it is only late.
+        let is_late = || self.entered.owns(ack.process) || self.apps.had(ack.process);
+        match of_one || is_late() {
+            true => Ok(()),
+            false => Err(Violation::Ack),
+        }
     }
 }
