@@ -3,6 +3,9 @@
 //! A target panics where something is wrong. Time and memory are bounded by libFuzzer's own limits, so that what takes too much of
 //! either is found too.
 
+mod signatures;
+
+pub use self::signatures::signatures;
 use bulkhead_image::fuzzing;
 pub use bulkhead_image::fuzzing::{archive, documents, erofs, layer};
 use bulkhead_pod::manifest::{ImageManifest, PodManifest};
@@ -26,6 +29,7 @@ pub fn targets() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("erofs", images),
         ("manifests", manifest_seeds()),
         ("messages", message_seeds()),
+        ("signatures", signatures::seeds()),
     ]
 }
 
