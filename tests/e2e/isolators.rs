@@ -176,7 +176,8 @@ fn the_out_of_memory_score_is_the_app_s() {
 fn a_process_starts_clean() {
     let script = "
         grep -E 'Sig(Blk|Ign)' /proc/self/status | tr -d '\\t'
-        ls /proc/$$/fd | tr '\\n' ' '; umask
+        # A pipe would be open in the shell until both of its ends have begun.
+        (ls /proc/$$/fd > /tmp/open); tr '\\n' ' ' < /tmp/open; umask
         ulimit -Sn; ulimit -Hn; ulimit -Sc; ulimit -Hc; ulimit -u";
     let signals = "SigBlk:0000000000000000\nSigIgn:0000000000000000\n";
     let limits = "1024\n524288\n0\nunlimited\nunlimited\n";
