@@ -4,9 +4,11 @@ use std::fs;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
+use crate::fetch::refuses;
 use crate::fixture::{Fixture, list};
 use crate::gpg::Gpg;
 use crate::server::{File, Server};
+use crate::web::succeeds;
 
 const PAGE: &str = "http://example.com/app?ac-discovery=1";
 const ROOT_PAGE: &str = "http://example.com?ac-discovery=1";
@@ -91,19 +93,6 @@ impl Bench {
         asked.retain(|url| url.starts_with("http://"));
         asked
     }
-}
-
-#[track_caller]
-fn succeeds(output: &Output, code: i32) {
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{stderr}");
-}
-
-#[track_caller]
-fn refuses(output: &Output, why: &str) {
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(254), "{stderr}");
-    assert!(stderr.contains(why), "{why}: {stderr}");
 }
 
 #[test]

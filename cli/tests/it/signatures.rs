@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::Output;
 
+use crate::fetch::refuses;
 use crate::fixture::{Fixture, list};
 use crate::gpg::Gpg;
 
@@ -79,13 +80,6 @@ fn takes(output: &Output) {
         stderr.contains("signature verified: Jane <jane@example.com>"),
         "{stderr}"
     );
-}
-
-#[track_caller]
-fn refuses(output: &Output, why: &str) {
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(254), "{stderr}");
-    assert!(stderr.contains(why), "{why}: {stderr}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::Output;
 
+use crate::fetch::refuses;
 use crate::fixture::{Fixture, list};
 use crate::gpg::Gpg;
 use crate::server::{File, Server};
@@ -78,16 +79,9 @@ impl Bench {
 }
 
 #[track_caller]
-fn succeeds(output: &Output, code: i32) {
+pub(crate) fn succeeds(output: &Output, code: i32) {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{stderr}");
-}
-
-#[track_caller]
-fn refuses(output: &Output, why: &str) {
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(254), "{stderr}");
-    assert!(stderr.contains(why), "{why}: {stderr}");
 }
 
 #[test]
