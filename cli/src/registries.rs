@@ -13,7 +13,7 @@ use bulkhead_trust::CosignKey;
 use docker_credential::{CredentialRetrievalError, DockerCredential};
 
 use crate::arguments::{GlobalOptions, InsecureOption};
-use crate::configuration::{Login, Verdict};
+use crate::configuration::{Login, Rule, Verdict};
 use crate::programs;
 use crate::progress;
 
@@ -51,15 +51,10 @@ pub(crate) fn registries(
 }
 
 /// Whether an image may be taken, where it has to be brought.
-pub(crate) fn policy(global: &GlobalOptions, reference: &RegistryReference) -> Result<Policy> {
-    let name = format!("{}/{}", reference.host(), reference.repository());
-    let Some(rule) = global.configuration.policies.of(&name) else {
+fn policy(global: &GlobalOptions, reference: &RegistryReference) -> Result<Policy> {
+    let Some(rule) = rule(global, reference) else {
         return Ok(Policy::Accept);
     };
-    if rule.policy != Verdict::Accept && global.leaves_out_of_fetching(InsecureOption::Image) {
-        eprintln!("bulkhead: warning: image {reference}: the policy for it is left out");
-        return Ok(Policy::Accept);
-    }
     match rule.policy {
         Verdict::Accept => Ok(Policy::Accept),
         Verdict::Reject => Ok(Policy::Reject),
@@ -68,6 +63,22 @@ pub(crate) fn policy(global: &GlobalOptions, reference: &RegistryReference) -> R
             Ok(Policy::Signed(keys.collect::<Result<_>>()?))
         }
     }
+}
+
+/// Whether an image may not even be taken from the store. Its signature was looked at when it came: no key is read.
+pub(crate) fn is_rejected(global: &GlobalOptions, reference: &RegistryReference) -> bool {
+    rule(global, reference).is_some_and(|rule| rule.policy == Verdict::Reject)
+}
+
+/// What is said of it, unless that is left out.
+fn rule<'a>(global: &'a GlobalOptions, reference: &RegistryReference) -> Option<&'a Rule> {
+    let name = format!("{}/{}", reference.host(), reference.repository());
+    let rule = global.configuration.policies.of(&name)?;
+    if rule.policy != Verdict::Accept && global.leaves_out_of_fetching(InsecureOption::Image) {
+        eprintln!("bulkhead: warning: image {reference}: the policy for it is left out");
+        return None;
+    }
+    Some(rule)
 }
 
 fn key(path: &Path) -> Result<CosignKey> {

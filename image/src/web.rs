@@ -1,20 +1,17 @@
 //! Files of web servers, by the fetcher.
 
 use std::fs::File;
-use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bulkhead_jail::Child;
 use bulkhead_protocol::bounded::Text;
 use bulkhead_protocol::fetch::{self as protocol, FromFetcher, Get, Meta, ToFetcher};
-use rustix::fs::{MemfdFlags, memfd_create};
 
 use crate::channel::{Channel, ChannelError};
 use crate::helper::how;
-use crate::registry::{FetchError, OUT_OF_MEMORY, start};
+use crate::registry::{FetchError, OUT_OF_MEMORY, memory_file, read_whole, start};
 use crate::told::Told;
 
 /// How web servers are spoken to.
@@ -74,19 +71,9 @@ impl Web {
     /// # Errors
     /// When the server does not give it.
     pub fn read(&mut self, url: &str, limit: u64) -> Result<Vec<u8>, FetchError> {
-        let make = || memfd_create("file", MemfdFlags::CLOEXEC).map_err(io::Error::from);
-        let file = File::from(make().map_err(FetchError::io("make a file in memory"))?);
+        let file = memory_file(&[])?;
         self.bring(url, limit, None, &file)?;
-        let read = || -> io::Result<Vec<u8>> {
-            let size = file.metadata()?.len();
-            if size > limit {
-                return Err(io::Error::other(format!("it is longer than {limit} bytes")));
-            }
-            let mut bytes = vec![0; usize::try_from(size).map_err(io::Error::other)?];
-            file.read_exact_at(&mut bytes, 0)?;
-            Ok(bytes)
-        };
-        read().map_err(FetchError::io("read what came"))
+        read_whole(&file, limit).map_err(FetchError::io("read what came"))
     }
 
     /// A file of at most `limit` bytes into an empty one, unless it is the version that `unless` names.

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use bulkhead_image::{
-    Accounts, AciName, Filesystem, Importer, Policy, Progress, ReadError, Remote, Signatures,
-    Source, Store, Web,
+    Accounts, AciName, Filesystem, Importer, Progress, ReadError, Remote, Signatures, Source,
+    Store, Web,
 };
 use bulkhead_pod::manifest::{ImageId, ImageManifest};
 use bulkhead_trust::TrustStore;
@@ -135,8 +135,7 @@ pub(crate) fn bring(
     };
     match (known, policy) {
         (Some(image), _) => {
-            // A signature was looked at when the image came.
-            if registries::policy(global, &reference)? == Policy::Reject {
+            if registries::is_rejected(global, &reference) {
                 bail!("image {reference}: the policy rejects it");
             }
             Ok(image)

@@ -154,17 +154,7 @@ impl<'a> Download<'a> {
     pub(super) fn bring_manifest(&self, wanted: &str) -> Result<Vec<u8>, FetchError> {
         let file = memory_file(&[])?;
         self.fetcher.manifest(wanted, &file)?;
-        let read = || -> io::Result<Vec<u8>> {
-            let size = file.metadata()?.len();
-            if size > MAX_JSON_BYTES {
-                let text = format!("it is {size} bytes long, more than {MAX_JSON_BYTES}");
-                return Err(io::Error::other(text));
-            }
-            let mut bytes = vec![0; usize::try_from(size).expect("bounded")];
-            file.read_exact_at(&mut bytes, 0)?;
-            Ok(bytes)
-        };
-        read().map_err(FetchError::io("read the manifest"))
+        read_whole(&file, MAX_JSON_BYTES).map_err(FetchError::io("read the manifest"))
     }
 
     /// Asks for a blob, unless it is coming already.
@@ -222,8 +212,20 @@ fn into_file(reader: PipeReader) -> File {
     File::from(OwnedFd::from(reader))
 }
 
+/// What was brought into a file, if it is no longer than `limit`.
+pub(crate) fn read_whole(file: &File, limit: u64) -> io::Result<Vec<u8>> {
+    let size = file.metadata()?.len();
+    if size > limit {
+        let text = format!("it is {size} bytes long, more than {limit}");
+        return Err(io::Error::other(text));
+    }
+    let mut bytes = vec![0; usize::try_from(size).map_err(io::Error::other)?];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
+}
+
 /// A file in memory, read from its start.
-fn memory_file(bytes: &[u8]) -> Result<File, FetchError> {
+pub(crate) fn memory_file(bytes: &[u8]) -> Result<File, FetchError> {
     let make = || -> io::Result<File> {
         let file = File::from(memfd_create("member", MemfdFlags::CLOEXEC)?);
         file.write_all_at(bytes, 0)?;

@@ -25,7 +25,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use bulkhead_protocol::fetch::Credentials;
-pub(crate) use download::Download;
+pub(crate) use download::{Download, memory_file, read_whole};
 pub use fetcher::FetchError;
 pub(crate) use fetcher::{OUT_OF_MEMORY, start};
 pub use reference::{BadReference, RegistryReference};
