@@ -84,16 +84,14 @@ pub fn documents(bytes: &[u8]) {
         let name = format!("blobs/{}", sha256(content).replace(':', "/"));
         (name, content.to_vec())
     };
-    let whole = Oci {
-        index: json!(null),
-        blobs: vec![
-            blob(config.as_bytes()),
-            blob(manifest.as_bytes()),
-            blob(&layer),
-        ],
-    };
-    let mut files = whole.files();
-    files[1].1 = index.into_bytes();
+    let version = br#"{"imageLayoutVersion":"1.0.0"}"#;
+    let files = [
+        ("oci-layout".to_owned(), version.to_vec()),
+        ("index.json".to_owned(), index.into_bytes()),
+        blob(config.as_bytes()),
+        blob(manifest.as_bytes()),
+        blob(&layer),
+    ];
     let tar = files.into_iter();
     let tar = tar.fold(Tar::default(), |tar, (name, content)| {
         tar.file(name, content)

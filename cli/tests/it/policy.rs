@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
+use bulkhead_tests::cosign::SigningKey;
 use bulkhead_tests::registry::Registry;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -17,6 +18,8 @@ struct Bench {
     fixture: Fixture,
     image: String,
     digest: String,
+    ours: SigningKey,
+    theirs: SigningKey,
 }
 
 impl Bench {
@@ -28,58 +31,26 @@ impl Bench {
         let index: Value =
             serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
         let digest = index["manifests"][0]["digest"].as_str().unwrap().to_owned();
-        let bench = Self {
+        let key = || SigningKey::new().unwrap();
+        Self {
             registry,
             fixture,
             image,
             digest,
-        };
-        for key in ["ours", "theirs"] {
-            let curve = "ec_paramgen_curve:prime256v1";
-            bench.openssl(&[
-                "genpkey",
-                "-algorithm",
-                "EC",
-                "-pkeyopt",
-                curve,
-                "-out",
-                key,
-            ]);
-            bench.openssl(&["pkey", "-in", key, "-pubout", "-out", &format!("{key}.pub")]);
+            ours: key(),
+            theirs: key(),
         }
-        bench
-    }
-
-    fn openssl(&self, words: &[&str]) {
-        let directory = self.registry.directory();
-        let done = Command::new("openssl")
-            .current_dir(directory)
-            .args(words)
-            .output();
-        succeeds(&done.expect("run openssl"));
     }
 
     /// As `cosign sign --key` leaves it.
-    fn sign(&self, key: &str, digest: &str) {
+    fn sign(&self, key: &SigningKey, digest: &str) {
         let payload = json!({"critical": {
             "identity": {"docker-reference": "127.0.0.1/team/app"},
             "image": {"docker-manifest-digest": digest},
             "type": "cosign container image signature"}, "optional": null})
         .to_string();
-        let file = |name: &str| self.registry.directory().join(name);
-        fs::write(file("payload"), &payload).unwrap();
-        self.openssl(&[
-            "dgst",
-            "-sha256",
-            "-sign",
-            key,
-            "-out",
-            "signature",
-            "payload",
-        ]);
-        self.openssl(&["base64", "-A", "-in", "signature", "-out", "text"]);
-        let signature = fs::read_to_string(file("text")).unwrap();
-        let layout = file("signed");
+        let signature = key.sign(&payload).unwrap();
+        let layout = self.registry.directory().join("signed");
         let _ = fs::remove_dir_all(&layout);
         write_signature(&layout, &payload, &signature);
         let tag = self.digest.replace(':', "-");
@@ -151,17 +122,17 @@ fn a_rejected_image_is_not_taken_whether_it_is_there_or_not() {
 #[test]
 fn an_image_that_must_be_signed_is_taken_with_a_signature_of_a_trusted_key_alone() {
     let bench = Bench::new();
-    let key = bench.registry.directory().join("ours.pub");
+    let key = bench.ours.public();
     bench.policy("", &json!({"policy": "signed", "keys": [key]}));
     refuses(
         &bench.fetch(&[]),
         "the policy wants it signed, and the registry gives no sha256-",
     );
-    bench.sign("theirs", &bench.digest);
+    bench.sign(&bench.theirs, &bench.digest);
     refuses(&bench.fetch(&[]), "it is of none of the trusted keys");
-    bench.sign("ours", "sha256:00");
+    bench.sign(&bench.ours, "sha256:00");
     refuses(&bench.fetch(&[]), "what was signed is another image");
-    bench.sign("ours", &bench.digest);
+    bench.sign(&bench.ours, &bench.digest);
     succeeds(&bench.fetch(&[]));
 }
 
@@ -173,7 +144,7 @@ fn a_key_that_cannot_be_read_lets_nothing_in() {
         &bench.fetch(&[]),
         "the key /nowhere/key of the image policy",
     );
-    let key = bench.registry.directory().join("ours");
+    let key = bench.ours.private();
     bench.policy("", &json!({"policy": "signed", "keys": [key]}));
     refuses(&bench.fetch(&[]), "it is no public key of P-256 in PEM");
 }

@@ -1,60 +1,20 @@
 //! Signatures as cosign makes them, by keys of openssl.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 
+use bulkhead_tests::cosign::SigningKey;
 use bulkhead_trust::{CosignKey, check_cosign};
 
 const DIGEST: &str = "sha256:3b0c";
 
-fn openssl(directory: &Path, words: &[&str]) {
-    let status = Command::new("openssl")
-        .current_dir(directory)
-        .args(words)
-        .output()
-        .expect("run openssl");
-    assert!(
-        status.status.success(),
-        "{}",
-        String::from_utf8_lossy(&status.stderr)
-    );
-}
-
-/// A key, and its signature of a payload, in base64.
+/// A key, and its signature of a payload.
 fn signed(payload: &str) -> (CosignKey, String) {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path();
-    fs::write(path.join("payload"), payload).unwrap();
-    let curve = "ec_paramgen_curve:prime256v1";
-    openssl(
-        path,
-        &[
-            "genpkey",
-            "-algorithm",
-            "EC",
-            "-pkeyopt",
-            curve,
-            "-out",
-            "key",
-        ],
-    );
-    openssl(path, &["pkey", "-in", "key", "-pubout", "-out", "public"]);
-    openssl(
-        path,
-        &[
-            "dgst",
-            "-sha256",
-            "-sign",
-            "key",
-            "-out",
-            "signature",
-            "payload",
-        ],
-    );
-    openssl(path, &["base64", "-A", "-in", "signature", "-out", "text"]);
-    let read = |name| fs::read_to_string(path.join(name)).unwrap();
-    (CosignKey::parse(&read("public")).unwrap(), read("text"))
+    let key = SigningKey::new().unwrap();
+    let public = fs::read_to_string(key.public()).unwrap();
+    (
+        CosignKey::parse(&public).unwrap(),
+        key.sign(payload).unwrap(),
+    )
 }
 
 fn payload(digest: &str, kind: &str) -> String {
