@@ -22,8 +22,11 @@ use bulkhead_kvm::probe::{Verdict, probe};
 use crate::process::progress;
 use crate::setup;
 
-/// Outer limit of a command in the nested machine unless `--timeout` gives another: the whole
-/// end-to-end run takes a third of it. A hang is a failure with the machine's state, never a retry.
+/// Exit status when the machine died under its command, whatever that would have come to: that of other errors is 1, and that of
+/// the test harness 101.
+pub(crate) const MACHINE_DIED: u8 = 113;
+
+/// Outer limit of a command in the nested machine unless `--timeout` gives another.
 const DEFAULT_TIME_LIMIT_SECONDS: u64 = 45 * 60;
 
 /// Tells the command where the directory of `--copy` is.
@@ -55,6 +58,9 @@ pub(crate) struct Options {
     /// Seconds after which the command is given up and the machine's state printed
     #[arg(long, default_value_t = DEFAULT_TIME_LIMIT_SECONDS)]
     pub(crate) timeout: u64,
+    /// Seconds without output after which the command is given up too [default: no limit]
+    #[arg(long)]
+    pub(crate) silence: Option<u64>,
     /// Directory whose changes reach the host (the rest is copy-on-write); may be repeated
     #[arg(long = "share", value_name = "DIR")]
     pub(crate) shares: Vec<PathBuf>,
@@ -79,6 +85,7 @@ impl Options {
             memory: DEFAULT_MEMORY_MIB,
             cpus: DEFAULT_CPUS,
             timeout: DEFAULT_TIME_LIMIT_SECONDS,
+            silence: None,
             shares: Vec::new(),
             copy: None,
             show_console: false,
@@ -88,6 +95,10 @@ impl Options {
 
     fn time_limit(&self) -> Duration {
         Duration::from_secs(self.timeout)
+    }
+
+    fn longest_silence(&self) -> Duration {
+        self.silence.map_or(Duration::MAX, Duration::from_secs)
     }
 }
 

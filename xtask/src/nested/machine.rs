@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
@@ -11,8 +12,8 @@ use nix::unistd::Pid;
 
 use super::kernel::Kernel;
 use super::streams::{Event, Link, Links};
-use super::{COPY, Options, dump, initramfs, job};
-use crate::process::output;
+use super::{COPY, MACHINE_DIED, Options, dump, initramfs, job};
+use crate::process::{output, progress};
 
 /// Size of the sparse scratch disk: what commands write, images and the writable disks of pods.
 const SCRATCH_BYTES: u64 = 32 << 30;
@@ -21,8 +22,8 @@ const SCRATCH_BYTES: u64 = 32 << 30;
 /// processor lacks and would warn of.
 const PROCESSOR: &str = "EPYC,+svm,+npt,-fxsr-opt,-misalignsse,-osvw,-topoext,-nrip-save,-xsavec";
 
-/// Lines of the nested kernel's messages that a failure shows.
-const CONSOLE_LINES: usize = 120;
+/// What the nested kernel prints at an NMI, unless it or its processors stand still.
+const KERNEL_ANSWERS: &str = "NMI received";
 
 /// Boots the machine, runs the command, and returns its exit status.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
@@ -51,7 +52,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         // The receiver has gone when the status came first.
         let _ = sender.send(Event::Ended(end));
     });
-    let result = conclude(options, &events, monitor, &files);
+    let result = conclude(options, &events, monitor, &files, pid);
     if !waiter.is_finished() {
         // Fails only when QEMU has just ended by itself.
         let _ = kill(pid, Signal::SIGKILL);
@@ -62,30 +63,73 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         }
     }
     if options.show_console {
-        eprintln!("{}", dump::tail(&files.console, usize::MAX));
+        eprintln!("{}", dump::whole(&files.console));
     }
     result.map(ExitCode::from)
 }
 
+/// Waits for the command's end, or says how the machine is and whether it can be blamed.
 fn conclude(
     options: &Options,
     events: &Receiver<Event>,
     monitor: Link,
     files: &Files,
+    qemu: Pid,
 ) -> Result<u8> {
-    match events.recv_timeout(options.time_limit()) {
-        Ok(Event::Status(status)) => Ok(status),
-        Ok(Event::Ended(end)) => bail!(
-            "the nested machine ended before its command did ({end}); its last messages:\n{}\n{}",
-            dump::tail(&files.errors, CONSOLE_LINES),
-            dump::tail(&files.console, CONSOLE_LINES)
-        ),
-        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => bail!(
-            "time limit of {} s passed in the nested machine; its state:\n{}\nlast messages:\n{}",
-            options.timeout,
-            dump::processors(monitor.ours),
-            dump::tail(&files.console, CONSOLE_LINES)
-        ),
+    match wait(options, events) {
+        End::Status(status) => Ok(status),
+        End::Machine(how) => {
+            progress(&format!(
+                "the nested machine ended before its command did ({how}); its last messages:\n{}\n{}",
+                dump::tail(&files.errors),
+                dump::tail(&files.console)
+            ));
+            Ok(MACHINE_DIED)
+        }
+        End::GivenUp(why) => {
+            let state = dump::state(qemu, &files.scratch, monitor.ours);
+            let console = dump::tail(&files.console);
+            progress(&format!(
+                "{why} in the nested machine; its last messages:\n{console}\nits state:\n{state}"
+            ));
+            if console.contains(KERNEL_ANSWERS) {
+                bail!("{why}: the command hangs, for the machine's kernel answered an NMI");
+            }
+            progress(
+                "the machine's kernel did not answer an NMI: the machine hangs, not the command",
+            );
+            Ok(MACHINE_DIED)
+        }
+    }
+}
+
+/// What the wait for a command came to.
+enum End {
+    /// The command's exit status.
+    Status(u8),
+    /// QEMU ended, and how.
+    Machine(String),
+    /// A limit has passed, and which.
+    GivenUp(String),
+}
+
+fn wait(options: &Options, events: &Receiver<Event>) -> End {
+    let started = Instant::now();
+    loop {
+        let rest = options.time_limit().saturating_sub(started.elapsed());
+        match events.recv_timeout(rest.min(options.longest_silence())) {
+            Ok(Event::Output) if rest.is_zero() => {}
+            Ok(Event::Output) => continue,
+            Ok(Event::Status(status)) => return End::Status(status),
+            Ok(Event::Ended(how)) => return End::Machine(how),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+        }
+        return End::GivenUp(match options.silence {
+            Some(silence) if started.elapsed() < options.time_limit() => {
+                format!("{silence} s without output")
+            }
+            _ => format!("time limit of {} s passed", options.timeout),
+        });
     }
 }
 
@@ -163,6 +207,7 @@ fn qemu(options: &Options, files: &Files, monitor: &Link, links: &Links) -> Comm
         "-display",
         "none",
     ]);
+    qemu.args(["-name", "nested,debug-threads=on"]);
     qemu.args(["-machine", "q35", "-cpu", PROCESSOR]);
     let mut command_line = KERNEL_COMMAND_LINE.to_owned();
     if options.icount {
@@ -190,8 +235,10 @@ fn qemu(options: &Options, files: &Files, monitor: &Link, links: &Links) -> Comm
         qemu.arg("-device")
             .arg(format!("virtserialport,chardev=port{number},nr={number}"));
     }
+    // A full disk is an error for the machine to tell: QEMU's own way is to stop it without a word.
     qemu.arg("-drive").arg(format!(
-        "if=none,id=scratch,file={},format=raw,cache=unsafe,discard=unmap",
+        "if=none,id=scratch,file={},format=raw,cache=unsafe,discard=unmap,\
+         werror=report,rerror=report",
         files.scratch.display()
     ));
     qemu.args(["-device", "virtio-blk-pci,drive=scratch"]);

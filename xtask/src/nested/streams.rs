@@ -44,6 +44,8 @@ pub(crate) struct Links(pub(crate) [(Port, Link); 4]);
 /// What the machine's main thread waits for.
 #[derive(Debug)]
 pub(crate) enum Event {
+    /// The command has written something.
+    Output,
     /// The command's exit status.
     Status(u8),
     /// The machine ended by itself; how QEMU ended.
@@ -69,10 +71,16 @@ impl Links {
             let stream = link.into_ours();
             match port {
                 Port::Output => {
-                    outputs.push(std::thread::spawn(|| copy(stream, &mut io::stdout())));
+                    let events = events.clone();
+                    outputs.push(std::thread::spawn(move || {
+                        copy(stream, &mut io::stdout(), &events);
+                    }));
                 }
                 Port::Error => {
-                    outputs.push(std::thread::spawn(|| copy(stream, &mut io::stderr())));
+                    let events = events.clone();
+                    outputs.push(std::thread::spawn(move || {
+                        copy(stream, &mut io::stderr(), &events);
+                    }));
                 }
                 Port::Input => {
                     std::thread::spawn(|| feed(stream));
@@ -88,12 +96,14 @@ impl Links {
 }
 
 /// Copies and flushes chunk by chunk, so that a line is seen when it is written.
-fn copy(mut from: UnixStream, to: &mut impl Write) {
+fn copy(mut from: UnixStream, to: &mut impl Write, events: &Sender<Event>) {
     let mut buffer = [0; 64 * 1024];
     while let Ok(count) = from.read(&mut buffer) {
         if count == 0 {
             return;
         }
+        // Who receives has gone when the command's end is known.
+        let _ = events.send(Event::Output);
         let written = to.write_all(&buffer[..count]).and_then(|()| to.flush());
         if written.is_err() {
             // Nobody reads our output any more: the command must not block on it.

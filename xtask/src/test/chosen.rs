@@ -1,6 +1,7 @@
 //! Which end-to-end tests run over which stage1, and on which of two machines.
 
 use super::Options;
+use super::results::Ended;
 
 /// What is tested over the stage1 without machines too. The other modules are about images, machines, or the command line alone.
 const CONTAINER_MODULES: &[&str] = &[
@@ -69,6 +70,15 @@ impl Chosen {
 
     pub(super) fn is_empty(&self) -> bool {
         self.over_machines.is_empty() && self.over_containers.is_empty()
+    }
+
+    /// Those that have not ended.
+    pub(super) fn without(mut self, ended: &Ended) -> Self {
+        self.over_machines
+            .retain(|test| !ended.over_machines.contains(test));
+        self.over_containers
+            .retain(|test| !ended.over_containers.contains(test));
+        self
     }
 
     /// Two parts that take about as long: neighbours, which are of one module and take as long as each other, go apart.

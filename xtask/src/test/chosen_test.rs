@@ -56,3 +56,18 @@ fn each_test_is_in_one_of_the_halves() {
     all.1.sort();
     assert_eq!((machines, containers), all);
 }
+
+#[test]
+fn what_has_ended_over_one_stage1_is_still_run_over_the_other() {
+    let ended = Ended {
+        over_machines: ["exit::zero".to_owned()].into(),
+        ..Ended::default()
+    };
+    let rest = chosen(&[], false).without(&ended);
+    assert!(!rest.over_machines.contains(&"exit::zero".to_owned()));
+    assert_eq!(rest.over_machines.len(), ALL.len() - 1);
+    assert_eq!(
+        rest.over_containers,
+        ["exit::zero", "exit::one", "stop::stops"]
+    );
+}
