@@ -125,6 +125,7 @@ impl fmt::Display for ImageId {
 }
 
 /// A running hash.
+#[derive(Clone)]
 pub(crate) enum Hasher {
     Sha256(Sha256),
     Sha512(Sha512),

@@ -107,7 +107,8 @@ pub enum Member {
 /// From the importer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromImporter {
-    /// A member of the layout. One descriptor: a file, or a pipe that ends with it.
+    /// A member of the layout. One descriptor: a file, or a pipe that ends with it, if it has the digest that was asked for, and
+    /// before its end otherwise.
     Open(Member),
     /// The blobs that will be opened, in this order. Once.
     Expect(List<Member, MAX_BLOBS>),

@@ -26,7 +26,7 @@ pub(crate) fn apply(
         source,
     };
     let what = format!("layer {}", layer.name);
-    let mut hashers = Hashers::of(&layer);
+    let mut hashers = Hashers::of(&layer, blob.is_checked());
     if let (Some((_, expected)), Some(size)) = (&layer.descriptor, blob.size()) {
         // Before anything is read: a blob of another size cannot be the right one.
         check_size(&what, size, *expected)?;
@@ -70,17 +70,17 @@ pub(crate) fn apply(
 
 /// The running hashes of a layer.
 struct Hashers {
-    /// Of the blob, unless the uncompressed content must have the same digest anyway.
+    /// Of the blob, unless whoever passes it on checks it, or the uncompressed content must have the same digest anyway.
     blob: Option<crate::digest::Hasher>,
     content: crate::digest::Hasher,
 }
 
 impl Hashers {
-    fn of(layer: &Layer) -> Self {
+    fn of(layer: &Layer, is_checked: bool) -> Self {
         let descriptor = layer.descriptor.as_ref().map(|(digest, _)| digest);
         Self {
             blob: descriptor
-                .filter(|&digest| *digest != layer.diff_id)
+                .filter(|&digest| !is_checked && *digest != layer.diff_id)
                 .map(crate::digest::Digest::hasher),
             content: layer.diff_id.hasher(),
         }

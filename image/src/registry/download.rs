@@ -94,13 +94,15 @@ impl<'a> Download<'a> {
 
     /// The end: what came is in an image or worth nothing; or something did not come, and the rest is kept to be gone on with.
     pub(crate) fn end(self) -> Option<FetchError> {
-        let failure = self.failure.into_inner();
+        let wrong = self.fetcher.progress.wrong();
+        let is_wrong = wrong.is_some();
+        let failure = wrong.or(self.failure.into_inner());
         let told = self.fetcher.progress.failure().map(FetchError::from);
         let failure = match failure {
             Some(failure) => Some(self.fetcher.explain(failure)),
             None => told,
         };
-        if failure.is_none() {
+        if failure.is_none() || is_wrong {
             self.blobs
                 .into_inner()
                 .into_values()
@@ -197,7 +199,7 @@ impl<'a> Download<'a> {
         let (reader, writer) = io::pipe().map_err(FetchError::io("make a pipe"))?;
         let passing = Passing {
             progress: Arc::clone(&self.fetcher.progress),
-            digest: digest.to_string(),
+            digest: digest.clone(),
             size,
             file,
             writer,
@@ -234,10 +236,10 @@ pub(crate) fn memory_file(bytes: &[u8]) -> Result<File, FetchError> {
     make().map_err(FetchError::io("make a file in memory"))
 }
 
-/// A blob from its growing file into a pipe.
+/// A blob from its growing file into a pipe, whose reader gets the whole of it only if it is the right one.
 struct Passing {
     progress: Arc<Progress>,
-    digest: String,
+    digest: Digest,
     size: u64,
     file: File,
     writer: PipeWriter,
@@ -246,10 +248,12 @@ struct Passing {
 impl Passing {
     /// Ends early when the blob does not come: whoever reads misses the rest.
     fn run(mut self) {
+        let asked_for = self.digest.to_string();
+        let mut hasher = self.digest.hasher();
         let mut chunk = vec![0; CHUNK];
         let mut position = 0;
         while position < self.size {
-            let available = match self.progress.beyond(&self.digest, position) {
+            let available = match self.progress.beyond(&asked_for, position) {
                 Ok(State::Coming(bytes)) => bytes.min(self.size),
                 Ok(State::There) => self.size,
                 Err(_) => return,
@@ -260,11 +264,25 @@ impl Passing {
                 let Ok(n @ 1..) = self.file.read_at(&mut chunk[..part], position) else {
                     return;
                 };
+                hasher.update(&chunk[..n]);
+                position += n as u64;
+                if position == self.size && !self.is_right(hasher.clone()) {
+                    return;
+                }
                 if self.writer.write_all(&chunk[..n]).is_err() {
                     return;
                 }
-                position += n as u64;
             }
         }
+    }
+
+    fn is_right(&self, hasher: Hasher) -> bool {
+        let found = hasher.finish();
+        let is_right = found == self.digest;
+        if !is_right {
+            let expected = self.digest.to_string();
+            self.progress.is_wrong(found.to_string(), expected);
+        }
+        is_right
     }
 }

@@ -77,6 +77,14 @@ pub enum FetchError {
         /// The reference's.
         expected: String,
     },
+    /// Another blob than the image's.
+    #[error("blob {expected}: digest is {found}")]
+    Blob {
+        /// The digest of what came.
+        found: String,
+        /// The image's.
+        expected: String,
+    },
     /// The policy does not let it in.
     #[error(transparent)]
     Policy(#[from] super::PolicyError),
@@ -133,6 +141,8 @@ struct Table {
     blobs: HashMap<String, Blob>,
     manifests: u32,
     failed: Option<Told>,
+    /// A blob that is not what it should be: what came, and what was asked for.
+    wrong: Option<(String, String)>,
     /// It has ended, or makes no sense.
     ended: Option<ChannelError>,
 }
@@ -287,6 +297,17 @@ impl Progress {
         let state = State::There;
         let blob = Blob { state, size };
         self.table().blobs.insert(digest.to_owned(), blob);
+    }
+
+    /// A blob that has come is another one.
+    pub(super) fn is_wrong(&self, found: String, expected: String) {
+        self.table().wrong.get_or_insert((found, expected));
+    }
+
+    /// The first blob that was another one.
+    pub(super) fn wrong(&self) -> Option<FetchError> {
+        let wrong = self.table().wrong.clone();
+        wrong.map(|(found, expected)| FetchError::Blob { found, expected })
     }
 
     /// What went wrong, if something did.

@@ -36,6 +36,11 @@ impl Blob {
         })
     }
 
+    /// Whether who passes it on lets its end through only if it is the right one.
+    pub(crate) fn is_checked(&self) -> bool {
+        matches!(self, Self::Stream(_))
+    }
+
     /// Its size, if it is known before its end.
     pub(crate) fn size(&self) -> Option<u64> {
         match self {

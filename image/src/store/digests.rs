@@ -1,30 +1,31 @@
 //! What the files of an image were when it came into the store.
 //!
 //! ```text
-//! cas/images/sha512-…/digests   SHA-256 of its files, as `sha256sum` writes and reads them
+//! cas/images/sha512-…/digests   SHA-256 of its small files, as `sha256sum` writes and reads them
+//! cas/images/sha512-…/verity    what vouches for the big one, the image itself
 //! ```
 //!
 //! An image's id is the digest of what it was made of, which is not kept: only these tell whether its files have changed since.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
+use bulkhead_protocol::verity::Verity;
 use sha2::{Digest as _, Sha256};
 
 use super::{IMAGE_FILE, MANIFEST_FILE, Store, StoreError, VERITY_FILE};
-use crate::digest::{ImageId, to_hex};
+use crate::digest::{Hashing, ImageId, to_hex};
+use crate::verity::is_intact;
 
 /// Where they are.
 pub(super) const DIGESTS_FILE: &str = "digests";
 /// Bytes of such a file: a line for each.
 const MAX_BYTES: u64 = 512;
-/// What an image has.
-const FILES: [&str; 3] = [IMAGE_FILE, MANIFEST_FILE, VERITY_FILE];
-/// Bytes that are read at a time.
-const BUFFER: usize = 256 << 10;
-
+/// Of which files.
+const FILES: [&str; 2] = [MANIFEST_FILE, VERITY_FILE];
 /// Why an image is not what it was.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
@@ -50,7 +51,7 @@ impl VerifyError {
     }
 }
 
-/// The digests of an image's files in this directory, as they are written down.
+/// The digests of an image's small files in this directory, as they are written down.
 pub(super) fn digests_of(directory: &Path) -> Result<String, StoreError> {
     let mut text = String::new();
     for name in FILES {
@@ -62,15 +63,13 @@ pub(super) fn digests_of(directory: &Path) -> Result<String, StoreError> {
 }
 
 fn digest(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
     let mut hasher = Sha256::new();
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(to_hex(&hasher.finalize())),
-            count => hasher.update(&buffer[..count]),
-        }
-    }
+    let mut hashing = Hashing {
+        inner: File::open(path)?,
+        hasher: &mut hasher,
+    };
+    io::copy(&mut hashing, &mut io::sink())?;
+    Ok(to_hex(&hasher.finalize()))
 }
 
 impl Store {
@@ -97,7 +96,28 @@ impl Store {
                 Err(error) => return Err(StoreError::io("read", &path)(error).into()),
             }
         }
-        Ok(())
+        verify_image(&directory.join(IMAGE_FILE), &directory.join(VERITY_FILE))
+    }
+}
+
+fn verify_image(image: &Path, verity: &Path) -> Result<(), VerifyError> {
+    let text = fs::read_to_string(verity).map_err(StoreError::io("read", verity))?;
+    let damaged = || VerifyError::Damaged(image.to_owned());
+    let verity = Verity::from_str(&text).map_err(|_| VerifyError::Damaged(verity.to_owned()))?;
+    let file = match File::open(image) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(VerifyError::Missing(image.to_owned()));
+        }
+        opened => opened.map_err(StoreError::io("open", image))?,
+    };
+    let length = file.metadata().map_err(StoreError::io("look at", image))?;
+    if length.len() != verity.length() {
+        return Err(damaged());
+    }
+    match is_intact(&file, &verity) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(damaged()),
+        Err(error) => Err(StoreError::io("read", image)(io::Error::other(error)).into()),
     }
 }
 
