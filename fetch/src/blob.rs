@@ -3,22 +3,17 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::time::{Duration, Instant};
 
 use bulkhead_protocol::fetch::{Blob, FromFetcher};
-use futures_util::StreamExt;
 use oci_client::client::{BlobResponse, SizedStream};
 
-use crate::registry::{Registry, RegistryError, SILENCE_LIMIT};
+use crate::pace::{Pace, SLOWEST_BYTES};
+use crate::registry::{Registry, RegistryError};
 use crate::retry::Attempts;
 use crate::socket::Socket;
 
 /// Bytes after which who asked hears of it.
 const REPORT_BYTES: u64 = 512 << 10;
-
-/// Time in which at least [`SLOWEST_BYTES`] come, or the connection counts as dead: half a kibibyte a second.
-pub(crate) const SLOWEST_TIME: Duration = Duration::from_secs(60);
-pub(crate) const SLOWEST_BYTES: u64 = 32 << 10;
 
 /// Brings the rest of a blob into its file.
 pub(crate) async fn bring(
@@ -38,7 +33,7 @@ pub(crate) async fn bring(
     while download.have < blob.size {
         let before = download.have;
         let attempt = download.attempt(registry).await;
-        if download.have > before {
+        if download.have.saturating_sub(before) >= SLOWEST_BYTES {
             attempts.came_further();
         }
         if let Err(error) = attempt {
@@ -68,19 +63,12 @@ impl Download<'_> {
             }
         };
         self.check_length(&stream)?;
-        let mut window = (Instant::now(), self.have);
+        let mut pace = Pace::begin();
         loop {
-            let next = tokio::time::timeout(SILENCE_LIMIT, stream.next()).await;
-            let next = next.map_err(|_| RegistryError::Silent("a blob"))?;
-            let Some(bytes) = next else {
-                break;
-            };
-            self.take(&bytes.map_err(RegistryError::Cut)?)?;
-            if window.0.elapsed() > SLOWEST_TIME {
-                if self.have - window.1 < SLOWEST_BYTES {
-                    return Err(RegistryError::Silent("a blob"));
-                }
-                window = (Instant::now(), self.have);
+            let next = pace.next(&mut stream).await;
+            match next.map_err(|_| RegistryError::Silent("a blob"))? {
+                Some(bytes) => self.take(&bytes.map_err(RegistryError::Cut)?)?,
+                None => break,
             }
         }
         if self.have < self.blob.size {

@@ -12,6 +12,7 @@
 mod blob;
 mod discovery;
 mod manifest;
+mod pace;
 mod registry;
 mod retry;
 mod socket;

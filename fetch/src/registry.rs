@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use crate::pace::SILENCE_LIMIT;
 use crate::retry::MayPass;
 use bulkhead_protocol::fetch::{self as protocol, Credentials};
 use oci_client::client::{
@@ -14,9 +15,6 @@ use oci_client::{Client, Reference, RegistryOperation};
 
 /// What a connection may take.
 pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(20);
-
-/// Silence after which a connection counts as dead.
-pub(crate) const SILENCE_LIMIT: Duration = Duration::from_secs(30);
 
 /// What a manifest, with the token for it, may take.
 const MANIFEST_LIMIT: Duration = Duration::from_secs(60);

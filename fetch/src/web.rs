@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::FileExt;
-use std::time::Instant;
 
 use bulkhead_protocol::bounded::Text;
 use bulkhead_protocol::fetch::{self as protocol, FromFetcher, Get};
@@ -13,8 +12,8 @@ use reqwest::header::{CACHE_CONTROL, ETAG, HeaderMap, IF_NONE_MATCH};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, Response, StatusCode, Url};
 
-use crate::blob::{SLOWEST_BYTES, SLOWEST_TIME};
-use crate::registry::{CONNECT_LIMIT, SILENCE_LIMIT};
+use crate::pace::{Pace, SILENCE_LIMIT};
+use crate::registry::CONNECT_LIMIT;
 use crate::retry::{MayPass, until_done};
 
 /// Addresses that one may lead through.
@@ -169,9 +168,9 @@ async fn receive(answer: Response, limit: u64, file: &File) -> Result<(), WebErr
     file.set_len(0).map_err(WebError::Write)?;
     let mut have = 0;
     let mut stream = answer.bytes_stream();
-    let mut window = (Instant::now(), have);
+    let mut pace = Pace::begin();
     loop {
-        let next = tokio::time::timeout(SILENCE_LIMIT, stream.next()).await;
+        let next = pace.next(&mut stream).await;
         let Some(bytes) = next.map_err(|_| WebError::Silent)? else {
             return Ok(());
         };
@@ -181,12 +180,6 @@ async fn receive(answer: Response, limit: u64, file: &File) -> Result<(), WebErr
         }
         file.write_all_at(&bytes, have).map_err(WebError::Write)?;
         have += bytes.len() as u64;
-        if window.0.elapsed() > SLOWEST_TIME {
-            if have - window.1 < SLOWEST_BYTES {
-                return Err(WebError::Silent);
-            }
-            window = (Instant::now(), have);
-        }
     }
 }
 

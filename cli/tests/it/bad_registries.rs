@@ -24,6 +24,8 @@ enum Manner {
     BreaksOff,
     /// That, and it knows no ranges: it begins anew each time.
     BreaksOffAndBeginsAnew,
+    /// A kibibyte of a blob at a time.
+    GivesLittle,
     /// Blobs are longer than the manifest says.
     SendsMore,
     /// The manifest never ends.
@@ -171,11 +173,12 @@ fn file(
         None => "200 OK",
     };
     head(client, status, &format!("Content-Length: {}", body.len()))?;
-    let breaks_off = begins_anew || manner == Manner::BreaksOff;
-    let end = match breaks_off && body.len() > 1 << 20 {
-        true => 1 << 20,
-        false => body.len(),
+    let end = match manner {
+        Manner::BreaksOff | Manner::BreaksOffAndBeginsAnew => 1 << 20,
+        Manner::GivesLittle if !asked.is_of_manifest() => 1 << 10,
+        _ => usize::MAX,
     };
+    let end = body.len().min(end);
     say(client, &body[..end])
 }
 
@@ -207,6 +210,14 @@ fn one_that_begins_anew_each_time_ends() {
     refuses(&output, "the connection to the registry");
     assert_eq!(stored(&fixture, "images"), [""; 0]);
     assert_eq!(stored(&fixture, "tmp"), [""; 0]);
+}
+
+#[test]
+fn one_that_gives_little_each_time_ends() {
+    let (server, fixture) = (Server::start(Manner::GivesLittle), Fixture::new());
+    let output = fixture.bulkhead(&["fetch", &server.image()]);
+    refuses(&output, "the connection to the registry");
+    assert_eq!(stored(&fixture, "images"), [""; 0]);
 }
 
 #[test]
