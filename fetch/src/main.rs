@@ -29,6 +29,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::sync::Semaphore;
 
 use registry::Registry;
+use retry::MayPass;
 use socket::{Requests, Socket, requests};
 use web::Web;
 
@@ -138,10 +139,11 @@ async fn serve_registry(
 
 fn failed(
     digest: Option<&bulkhead_protocol::bounded::Text<{ bulkhead_protocol::import::MAX_DIGEST }>>,
-    error: &dyn std::error::Error,
+    error: &(impl std::error::Error + MayPass),
 ) -> FromFetcher {
     FromFetcher::Failed {
         digest: digest.cloned(),
         why: socket::chain(error),
+        may_pass: error.may_pass(),
     }
 }

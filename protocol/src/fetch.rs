@@ -197,6 +197,8 @@ pub enum FromFetcher {
         digest: Option<Text<MAX_DIGEST>>,
         /// Why.
         why: Chain,
+        /// Whether another attempt may succeed, as after trouble of the network: what has come is worth keeping for it.
+        may_pass: bool,
     },
     /// All of a web server's file is there.
     Got {

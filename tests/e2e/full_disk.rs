@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use bulkhead_tests::images::busybox_oci;
+use bulkhead_tests::registry::Registry;
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use rustix::io::Errno;
 use tempfile::TempDir;
@@ -78,6 +79,13 @@ impl Disk {
     fn files(&self) -> BTreeSet<PathBuf> {
         files(self.path())
     }
+
+    /// Directories of the store, and its lock, may be made where nothing else fits.
+    fn files_with_bytes(&self) -> Vec<PathBuf> {
+        let has_bytes =
+            |path: &PathBuf| path.is_file() && path.metadata().is_ok_and(|file| file.len() > 0);
+        self.files().into_iter().filter(has_bytes).collect()
+    }
 }
 
 impl Drop for Disk {
@@ -116,17 +124,28 @@ fn prepare(disk: &Disk) -> Call {
 fn an_image_that_does_not_fit_leaves_nothing() {
     let data = own_data();
     let disk = Disk::on(&data);
-    // Directories of the store, and its lock, may be made.
-    let has_bytes =
-        |path: &PathBuf| path.is_file() && path.metadata().is_ok_and(|file| file.len() > 0);
     for room in ROOMS {
         disk.fill(room);
         has_no_room(prepare(&disk).run());
-        let left: Vec<_> = disk.files().into_iter().filter(has_bytes).collect();
-        assert_eq!(left, [disk.ballast()], "room of {room}");
+        assert_eq!(disk.files_with_bytes(), [disk.ballast()], "room of {room}");
     }
     disk.clear();
     exited(disk.path(), 0);
+}
+
+#[test]
+fn an_image_that_is_fetched_and_does_not_fit_leaves_nothing() {
+    let registry = Registry::start().unwrap();
+    let image = registry.push(&busybox_oci(), "busybox:v1").unwrap();
+    let data = own_data();
+    let disk = Disk::on(&data);
+    for room in ROOMS {
+        disk.fill(room);
+        has_no_room(call(disk.path(), ["fetch", &image]).run());
+        assert_eq!(disk.files_with_bytes(), [disk.ballast()], "room of {room}");
+    }
+    disk.clear();
+    call(disk.path(), ["fetch", &image]).run().exits(0);
 }
 
 #[test]

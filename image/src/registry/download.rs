@@ -92,17 +92,17 @@ impl<'a> Download<'a> {
         }
     }
 
-    /// The end: what came is in an image or worth nothing; or something did not come, and the rest is kept to be gone on with.
+    /// The end: what came is in an image or worth nothing; or something did not come that may come another time, and the rest is
+    /// kept to be gone on with.
     pub(crate) fn end(self) -> Option<FetchError> {
         let wrong = self.fetcher.progress.wrong();
-        let is_wrong = wrong.is_some();
-        let failure = wrong.or(self.failure.into_inner());
-        let told = self.fetcher.progress.failure().map(FetchError::from);
-        let failure = match failure {
+        let told = self.fetcher.progress.failure();
+        let may_pass = wrong.is_none() && told.as_ref().is_none_or(|failed| failed.may_pass);
+        let failure = match wrong.or(self.failure.into_inner()) {
             Some(failure) => Some(self.fetcher.explain(failure)),
-            None => told,
+            None => told.map(|failed| FetchError::from(failed.why)),
         };
-        if failure.is_none() || is_wrong {
+        if failure.is_none() || !may_pass {
             self.blobs
                 .into_inner()
                 .into_values()

@@ -122,6 +122,13 @@ struct Blob {
     size: u64,
 }
 
+/// What went wrong, and whether another attempt may succeed.
+#[derive(Clone)]
+pub(super) struct Failed {
+    pub(super) why: Told,
+    pub(super) may_pass: bool,
+}
+
 /// A running fetcher.
 pub(crate) struct Fetcher {
     channel: Arc<Channel>,
@@ -140,7 +147,7 @@ pub(super) struct Progress {
 struct Table {
     blobs: HashMap<String, Blob>,
     manifests: u32,
-    failed: Option<Told>,
+    failed: Option<Failed>,
     /// A blob that is not what it should be: what came, and what was asked for.
     wrong: Option<(String, String)>,
     /// It has ended, or makes no sense.
@@ -270,7 +277,7 @@ impl Progress {
                 return Ok(found);
             }
             if let Some(failed) = &table.failed {
-                return Err(failed.clone().into());
+                return Err(failed.why.clone().into());
             }
             if let Some(ended) = &table.ended {
                 return Err(ended.again().into());
@@ -311,7 +318,7 @@ impl Progress {
     }
 
     /// What went wrong, if something did.
-    pub(super) fn failure(&self) -> Option<Told> {
+    pub(super) fn failure(&self) -> Option<Failed> {
         self.table().failed.clone()
     }
 }
@@ -334,8 +341,9 @@ impl Table {
             }
             // Of web servers nothing was asked for.
             FromFetcher::Got { .. } | FromFetcher::Unchanged { .. } | FromFetcher::Metas(_) => {}
-            FromFetcher::Failed { why, .. } => {
-                self.failed.get_or_insert_with(|| Told::from(why));
+            FromFetcher::Failed { why, may_pass, .. } => {
+                let why = Told::from(why);
+                self.failed.get_or_insert(Failed { why, may_pass });
             }
         }
         None
