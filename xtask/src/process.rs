@@ -1,8 +1,10 @@
 //! Running other programs, and saying so.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use nix::sys::statvfs::statvfs;
 
 /// One line of progress on standard error; standard output belongs to results.
 pub(crate) fn progress(line: &str) {
@@ -36,6 +38,12 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
         bail!("{command:?}: {status}");
     }
     Ok(())
+}
+
+/// Room on the disk of a path.
+pub(crate) fn disk_available_mib(path: &Path) -> Result<u64> {
+    let disk = statvfs(path).with_context(|| format!("look at the disk of {}", path.display()))?;
+    Ok((disk.blocks_available() * disk.fragment_size()) >> 20)
 }
 
 /// Memory that this machine could give out without swapping, as its kernel estimates it (`MemAvailable`, proc(5)).

@@ -6,11 +6,10 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use nix::sys::statvfs::statvfs;
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-use crate::process::memory_available_mib;
+use crate::process::{disk_available_mib, memory_available_mib};
 
 /// Longest wait for an answer of QEMU's monitor.
 const MONITOR_PATIENCE: Duration = Duration::from_secs(5);
@@ -82,7 +81,7 @@ fn says_where(line: &str) -> bool {
 
 /// Free space where the machine's disk lies, and free memory.
 fn room(scratch: &Path) -> String {
-    let disk = statvfs(scratch).map(|disk| (disk.blocks_available() * disk.fragment_size()) >> 20);
+    let disk = disk_available_mib(scratch);
     let memory = memory_available_mib();
     format!("MiB free on the host's disk: {disk:?}, in its memory: {memory:?}\n")
 }

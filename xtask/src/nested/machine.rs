@@ -13,10 +13,13 @@ use nix::unistd::Pid;
 use super::kernel::Kernel;
 use super::streams::{Event, Link, Links};
 use super::{COPY, MACHINE_DIED, Options, dump, initramfs, job};
-use crate::process::{output, progress};
+use crate::process::{disk_available_mib, output, progress};
 
 /// Size of the sparse scratch disk: what commands write, images and the writable disks of pods.
 const SCRATCH_BYTES: u64 = 32 << 30;
+
+/// What must be free for it: several times what the end-to-end tests have on it at a time.
+const FREE_MIB: u64 = 4096;
 
 /// AMD's virtualization in a software processor, with nested paging; without what QEMU's software
 /// processor lacks and would warn of.
@@ -29,6 +32,11 @@ const KERNEL_ANSWERS: &str = "NMI received";
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let kernel = Kernel::find()?;
     let directory = tempfile::tempdir().context("make a temporary directory")?;
+    let free = disk_available_mib(directory.path())?;
+    if free < FREE_MIB {
+        let path = directory.path().display();
+        bail!("{free} MiB are free for the machine's disk, in {path}, and {FREE_MIB} are needed");
+    }
     let files = Files::make(directory.path(), options, &kernel)?;
     let monitor = Link::new()?;
     let links = Links::new()?;
