@@ -204,9 +204,10 @@ fn found_in(
             user: user.try_into().context("the user name")?,
             password: password.try_into().context("the password")?,
         })),
-        Ok(DockerCredential::IdentityToken(_)) => bail!(
-            "it has an identity token for this registry, which is not supported: log in with a password or an access token"
-        ),
+        Ok(DockerCredential::IdentityToken(token)) => {
+            let token = token.try_into().context("the identity token")?;
+            Ok(Some(Credentials::Identity(token)))
+        }
         Err(E::NoCredentialConfigured) => Ok(None),
         // What all credential helpers say of hosts that they do not know.
         Err(E::HelperFailure { stdout, .. }) if stdout.contains(NOT_FOUND) => Ok(None),

@@ -11,6 +11,7 @@
 
 mod blob;
 mod discovery;
+mod identity;
 mod manifest;
 mod pace;
 mod registry;

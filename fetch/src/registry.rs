@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use crate::identity::Identity;
 use crate::pace::SILENCE_LIMIT;
 use crate::retry::MayPass;
 use bulkhead_protocol::fetch::{self as protocol, Credentials};
@@ -93,7 +94,13 @@ pub(crate) struct Registry {
     client: Client,
     host: String,
     repository: String,
-    credentials: RegistryAuth,
+    who: Who,
+}
+
+/// Who asks.
+enum Who {
+    Known(RegistryAuth),
+    Identity(Identity),
 }
 
 impl Registry {
@@ -119,12 +126,13 @@ impl Registry {
             client: Client::try_from(config).map_err(RegistryError::Client)?,
             host: registry.host.to_string(),
             repository: registry.repository.to_string(),
-            credentials: match &registry.credentials {
-                Credentials::Anonymous => RegistryAuth::Anonymous,
+            who: match &registry.credentials {
+                Credentials::Anonymous => Who::Known(RegistryAuth::Anonymous),
                 Credentials::Basic { user, password } => {
-                    RegistryAuth::Basic(user.to_string(), password.to_string())
+                    Who::Known(RegistryAuth::Basic(user.to_string(), password.to_string()))
                 }
-                Credentials::Bearer(token) => RegistryAuth::Bearer(token.to_string()),
+                Credentials::Bearer(token) => Who::Known(RegistryAuth::Bearer(token.to_string())),
+                Credentials::Identity(token) => Who::Identity(Identity::new(registry, token)?),
             },
         })
     }
@@ -134,12 +142,9 @@ impl Registry {
         let image = self.reference(reference);
         let asked = async {
             // By itself, for its errors are forgotten by what comes next.
-            self.client
-                .auth(&image, &self.credentials, RegistryOperation::Pull)
-                .await?;
-            self.client
-                .pull_manifest_raw(&image, &self.credentials, ACCEPTED)
-                .await
+            let who = self.let_in(&image).await?;
+            let pulled = self.client.pull_manifest_raw(&image, &who, ACCEPTED).await;
+            Ok::<_, RegistryError>(pulled?)
         };
         let answered = tokio::time::timeout(MANIFEST_LIMIT, asked).await;
         let (bytes, _) = answered.map_err(|_| RegistryError::Silent("a manifest"))??;
@@ -159,11 +164,28 @@ impl Registry {
         offset: u64,
     ) -> Result<BlobResponse, RegistryError> {
         let image = self.reference(digest);
-        let asked = self
-            .client
-            .pull_blob_stream_partial(&image, digest, offset, None);
+        let asked = async {
+            if let Who::Identity(_) = self.who {
+                // The token that the client has may be old by now.
+                self.let_in(&image).await?;
+            }
+            let client = &self.client;
+            let pulled = client.pull_blob_stream_partial(&image, digest, offset, None);
+            Ok::<_, RegistryError>(pulled.await?)
+        };
         let answered = tokio::time::timeout(MANIFEST_LIMIT, asked).await;
-        Ok(answered.map_err(|_| RegistryError::Silent("the begin of a blob"))??)
+        answered.map_err(|_| RegistryError::Silent("the begin of a blob"))?
+    }
+
+    /// Gives the client a token for the image, if the registry wants one.
+    async fn let_in(&self, image: &Reference) -> Result<RegistryAuth, RegistryError> {
+        let who = match &self.who {
+            Who::Known(who) => who.clone(),
+            Who::Identity(identity) => RegistryAuth::Bearer(identity.access().await?),
+        };
+        let client = &self.client;
+        client.auth(image, &who, RegistryOperation::Pull).await?;
+        Ok(who)
     }
 
     fn reference(&self, reference: &str) -> Reference {

@@ -195,7 +195,7 @@ fn follow(attempt: Attempt<'_>, plain_http: bool) -> reqwest::redirect::Action {
 }
 
 /// HTTPS, or HTTP where the user wants it, or where nobody is between: a server of this host.
-fn may_be_asked(url: &Url, plain_http: bool) -> bool {
+pub(crate) fn may_be_asked(url: &Url, plain_http: bool) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']');
     let is_loopback = || {

@@ -81,6 +81,8 @@ pub enum Credentials {
     },
     /// A token that the registry itself takes.
     Bearer(Text<MAX_SECRET>),
+    /// A token that is good for tokens of the server that the registry names.
+    Identity(Text<MAX_SECRET>),
 }
 
 impl fmt::Debug for Credentials {
@@ -90,6 +92,7 @@ impl fmt::Debug for Credentials {
             Self::Anonymous => "Anonymous",
             Self::Basic { .. } => "Basic",
             Self::Bearer(_) => "Bearer",
+            Self::Identity(_) => "Identity",
         })
     }
 }

@@ -3,3 +3,4 @@
 pub mod cosign;
 pub mod images;
 pub mod registry;
+pub mod tokens;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use bulkhead_tests::registry::Registry;
+use bulkhead_tests::tokens::{IDENTITY, TokenServer};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -201,6 +202,47 @@ fn a_layer_that_is_not_what_its_digest_says_leaves_nothing() {
     }
 }
 
+/// The same images in a registry that takes none of us.
+fn copy(from: &Registry, to: &Registry) {
+    let copied = Command::new("cp")
+        .arg("-r")
+        .arg(from.directory().join("data"))
+        .arg(to.directory())
+        .status()
+        .unwrap();
+    assert!(copied.success());
+}
+
+#[test]
+fn a_token_of_identity_that_docker_has_left_is_good_for_a_registry_with_a_server_of_tokens() {
+    let (fixture, tokens) = (Fixture::new(), TokenServer::start().unwrap());
+    let open = Registry::start().unwrap();
+    push(
+        &open,
+        "team/app:v1",
+        &[("bin/app", b"program"), ("etc/app", b"more")],
+    );
+    let closed = Registry::with(&tokens.configuration()).unwrap();
+    copy(&open, &closed);
+    let image = format!("{}/team/app:v1", closed.host());
+    let login = |token: &str| {
+        let file = fixture.path("docker/config.json");
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let login = json!({"auths": {closed.host(): {"auth": "", "identitytoken": token}}});
+        fs::write(file, login.to_string()).unwrap();
+    };
+    let fetch = || {
+        let mut command = fixture.command();
+        command.env("DOCKER_CONFIG", fixture.path("docker"));
+        command.args(["fetch", &image]).output().unwrap()
+    };
+    refuses(&fetch(), "the registry does not let us in");
+    login("somebody.else");
+    refuses(&fetch(), "the server of tokens answers 401");
+    login(IDENTITY);
+    succeeds(&fetch());
+}
+
 #[test]
 fn a_registry_that_wants_a_password_gets_the_one_of_docker_s_file() {
     let fixture = Fixture::new();
@@ -213,20 +255,12 @@ fn a_registry_that_wants_a_password_gets_the_one_of_docker_s_file() {
     fs::write(&users, &made.stdout).unwrap();
     let open = Registry::start().unwrap();
     push(&open, "app:v1", &[("bin/app", b"program")]);
-    let data = open.directory().join("data");
     let closed = Registry::with(&format!(
         "auth: {{htpasswd: {{realm: test, path: {}}}}}\n",
         users.display()
     ))
     .unwrap();
-    // The same images behind the password.
-    let copied = Command::new("cp")
-        .arg("-r")
-        .arg(&data)
-        .arg(closed.directory())
-        .status()
-        .unwrap();
-    assert!(copied.success());
+    copy(&open, &closed);
     let image = format!("{}/app:v1", closed.host());
     let login = |password: &str| {
         let auth = Command::new("sh")
