@@ -26,7 +26,7 @@ pub(crate) use self::files::ConfigurationError;
 use self::files::{File, Problem};
 pub(crate) use self::logins::{Login, Logins};
 pub(crate) use self::paths::Paths;
-pub(crate) use self::policies::{Policies, Rule, Verdict};
+pub(crate) use self::policies::{KeylessRule, Policies, Rule, Verdict};
 pub(crate) use self::registries::RegistryRules;
 pub(crate) use self::stage1::{DefaultStage1, Stage1Name};
 

@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use bulkhead_image::{Access, Credentials, Policy, Registries, RegistryReference, WebAccess};
-use bulkhead_trust::CosignKey;
+use bulkhead_trust::{Authorities, CosignKey, CosignSigners, Keyless};
 use docker_credential::{CredentialRetrievalError, DockerCredential};
 
 use crate::arguments::{GlobalOptions, InsecureOption};
-use crate::configuration::{Login, Rule, Verdict};
+use crate::configuration::{KeylessRule, Login, Rule, Verdict};
 use crate::programs;
 use crate::progress;
 
@@ -27,7 +27,7 @@ const MAX_CERTIFICATES: u64 = 24 << 10;
 const DOCKER: &str = "docker.io";
 const DOCKER_KEY: &str = "https://index.docker.io/v1/";
 
-/// Longest file of a key that signs images.
+/// Longest file of a key that signs images, or of those who make certificates.
 const MAX_KEY: u64 = 64 << 10;
 
 /// Longest file of logins.
@@ -58,11 +58,30 @@ fn policy(global: &GlobalOptions, reference: &RegistryReference) -> Result<Polic
     match rule.policy {
         Verdict::Accept => Ok(Policy::Accept),
         Verdict::Reject => Ok(Policy::Reject),
-        Verdict::Signed => {
+        Verdict::Signed => Ok(Policy::Signed(signers(rule)?)),
+    }
+}
+
+fn signers(rule: &Rule) -> Result<CosignSigners> {
+    match &rule.keyless {
+        Some(rule) => Ok(CosignSigners::Keyless(Box::new(keyless(rule)?))),
+        None => {
             let keys = rule.keys.iter().map(|path| key(path));
-            Ok(Policy::Signed(keys.collect::<Result<_>>()?))
+            Ok(CosignSigners::Keys(keys.collect::<Result<_>>()?))
         }
     }
+}
+
+fn keyless(rule: &KeylessRule) -> Result<Keyless> {
+    let roots = rule.roots.display();
+    let context = || format!("the certificates {roots} of the image policy");
+    let text = of_policy(&rule.roots).with_context(context)?;
+    Ok(Keyless {
+        authorities: Authorities::parse(&text).with_context(context)?,
+        log: key(&rule.log_key)?,
+        timestamps: rule.ct_key.as_deref().map(key).transpose()?,
+        identities: rule.identities(),
+    })
 }
 
 /// Whether an image may not even be taken from the store. Its signature was looked at when it came: no key is read.
@@ -83,12 +102,16 @@ fn rule<'a>(global: &'a GlobalOptions, reference: &RegistryReference) -> Option<
 
 fn key(path: &Path) -> Result<CosignKey> {
     let context = || format!("the key {} of the image policy", path.display());
-    let mut text = String::new();
-    let file = fs::File::open(path).with_context(context)?;
-    file.take(MAX_KEY)
-        .read_to_string(&mut text)
-        .with_context(context)?;
+    let text = of_policy(path).with_context(context)?;
     CosignKey::parse(&text).with_context(context)
+}
+
+/// A file that a policy names.
+fn of_policy(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let file = fs::File::open(path)?;
+    file.take(MAX_KEY).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// For files of web servers.

@@ -3,4 +3,5 @@
 pub mod cosign;
 pub mod images;
 pub mod registry;
+pub mod sigstore;
 pub mod tokens;

@@ -1,11 +1,15 @@
 //! Which images of registries are taken. The kind is ours; rkt had none.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::files::Problem;
+
+mod keyless;
+
+pub(crate) use self::keyless::KeylessRule;
 
 pub(super) const KIND: &str = "imagePolicy";
 
@@ -20,6 +24,9 @@ pub(crate) struct Rule {
     /// Files of public keys.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) keys: Vec<PathBuf>,
+    /// Whose keyless signatures count, in the place of keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) keyless: Option<KeylessRule>,
 }
 
 /// What becomes of an image.
@@ -30,7 +37,7 @@ pub(crate) enum Verdict {
     Accept,
     /// It is not.
     Reject,
-    /// It is when one of the keys has signed it.
+    /// It is when one of the keys has signed it, or somebody without a key who is named.
     Signed,
 }
 
@@ -59,21 +66,7 @@ impl Policies {
         if fields.prefixes.is_empty() {
             return Err(Problem::Missing("prefixes"));
         }
-        let keys = &fields.rule.keys;
-        if (fields.rule.policy == Verdict::Signed) == keys.is_empty() {
-            return Err(Problem::Value {
-                what: "policy",
-                value: format!("{:?}", fields.rule.policy).to_lowercase(),
-                problem: "does not go with its keys: signed has some, and nothing else has",
-            });
-        }
-        if let Some(path) = keys.iter().find(|path| !path.is_absolute()) {
-            return Err(Problem::Value {
-                what: "keys",
-                value: path.display().to_string(),
-                problem: "is not an absolute path",
-            });
-        }
+        fields.rule.check()?;
         for prefix in fields.prefixes {
             let prefix = prefix.trim_end_matches('/').to_owned();
             let before = self.0.insert(prefix.clone(), fields.rule.clone());
@@ -102,13 +95,44 @@ impl Policies {
     }
 }
 
+impl Rule {
+    fn check(&self) -> Result<(), Problem> {
+        let ways = usize::from(!self.keys.is_empty()) + usize::from(self.keyless.is_some());
+        if ways != usize::from(self.policy == Verdict::Signed) {
+            return Err(Problem::Value {
+                what: "policy",
+                value: format!("{:?}", self.policy).to_lowercase(),
+                problem: "does not go with its keys: signed has some or is keyless, and nothing else has",
+            });
+        }
+        for path in &self.keys {
+            absolute("keys", path)?;
+        }
+        self.keyless.as_ref().map_or(Ok(()), KeylessRule::check)
+    }
+}
+
+fn absolute(what: &'static str, path: &Path) -> Result<(), Problem> {
+    match path.is_absolute() {
+        true => Ok(()),
+        false => Err(Problem::Value {
+            what,
+            value: path.display().to_string(),
+            problem: "is not an absolute path",
+        }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn rule(policy: Verdict) -> Rule {
-        let keys = Vec::new();
-        Rule { policy, keys }
+        Rule {
+            policy,
+            keys: Vec::new(),
+            keyless: None,
+        }
     }
 
     fn policies(rules: &[(&str, Verdict)]) -> Policies {

@@ -2,12 +2,14 @@
 //!
 //! They lie beside the image, under a tag that is made of its digest: a manifest whose layers are what was signed, each with a
 //! signature in an annotation (`specs/SIGNATURE_SPEC.md` of cosign). Whoever answers for the registry can leave some out, or show
-//! others; without one of a trusted key nothing of the image is taken.
+//! others; without one of somebody who is trusted nothing of the image is taken.
 
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use bulkhead_trust::{CosignError, CosignKey, MAX_PAYLOAD_BYTES, check_cosign};
+use bulkhead_trust::{
+    CosignError, CosignSignature, CosignSigners, MAX_PAYLOAD_BYTES, check_cosign,
+};
 use serde::Deserialize;
 
 use super::Download;
@@ -19,6 +21,9 @@ const MAX_SIGNATURES: usize = 64;
 
 const PAYLOAD_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
+const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
+const CHAIN: &str = "dev.sigstore.cosign/chain";
+const BUNDLE: &str = "dev.sigstore.cosign/bundle";
 
 /// Which images of registries are taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +32,8 @@ pub enum Policy {
     Accept,
     /// None.
     Reject,
-    /// Those that one of these keys has signed.
-    Signed(Vec<CosignKey>),
+    /// Those that one of these has signed.
+    Signed(CosignSigners),
 }
 
 /// An image that the policy does not let in.
@@ -97,11 +102,17 @@ struct Layer {
 }
 
 impl Layer {
-    /// None of what is no signature by a key.
-    fn signature(&self) -> Option<&str> {
+    /// None of what is no signature.
+    fn signature(&self) -> Option<CosignSignature<'_>> {
         let fits = self.media_type == PAYLOAD_TYPE && self.size <= MAX_PAYLOAD_BYTES;
-        let signature = self.annotations.get(SIGNATURE)?;
-        fits.then_some(signature.as_str())
+        let annotation = |name| self.annotations.get(name).map(String::as_str);
+        let signature = annotation(SIGNATURE)?;
+        fits.then(|| CosignSignature {
+            signature,
+            certificate: annotation(CERTIFICATE),
+            chain: annotation(CHAIN),
+            bundle: annotation(BUNDLE),
+        })
     }
 }
 
@@ -111,11 +122,11 @@ impl Download<'_> {
         match &self.policy {
             Policy::Accept => Ok(()),
             Policy::Reject => Err(PolicyError::Rejected.into()),
-            Policy::Signed(keys) => Ok(self.check_signatures(&digest.to_string(), keys)?),
+            Policy::Signed(signers) => Ok(self.check_signatures(&digest.to_string(), signers)?),
         }
     }
 
-    fn check_signatures(&self, digest: &str, keys: &[CosignKey]) -> Result<(), PolicyError> {
+    fn check_signatures(&self, digest: &str, signers: &CosignSigners) -> Result<(), PolicyError> {
         let tag = format!("{}.sig", digest.replace(':', "-"));
         let manifest = self.bring_manifest(&tag).map_err(|source| {
             let (tag, source) = (tag.clone(), Box::new(source));
@@ -131,7 +142,7 @@ impl Download<'_> {
         for (layer, signature) in signatures.take(MAX_SIGNATURES) {
             count += 1;
             let payload = self.payload(layer, &tag)?;
-            match check_cosign(&payload, signature, digest, keys) {
+            match check_cosign(&payload, &signature, digest, signers) {
                 Ok(()) => return Ok(()),
                 Err(error) => wrong = Some(error),
             }

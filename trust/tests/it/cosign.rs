@@ -3,7 +3,7 @@
 use std::fs;
 
 use bulkhead_tests::cosign::SigningKey;
-use bulkhead_trust::{CosignKey, check_cosign};
+use bulkhead_trust::{CosignError, CosignKey, CosignSignature, CosignSigners};
 
 const DIGEST: &str = "sha256:3b0c";
 
@@ -15,6 +15,22 @@ fn signed(payload: &str) -> (CosignKey, String) {
         CosignKey::parse(&public).unwrap(),
         key.sign(payload).unwrap(),
     )
+}
+
+fn check_cosign(
+    payload: &[u8],
+    signature: &str,
+    digest: &str,
+    keys: &[CosignKey],
+) -> Result<(), CosignError> {
+    let signature = CosignSignature {
+        signature,
+        certificate: None,
+        chain: None,
+        bundle: None,
+    };
+    let signers = CosignSigners::Keys(keys.to_vec());
+    bulkhead_trust::check_cosign(payload, &signature, digest, &signers)
 }
 
 fn payload(digest: &str, kind: &str) -> String {
@@ -34,7 +50,7 @@ fn a_signature_of_a_trusted_key_counts_for_its_image_alone() {
     let check =
         |keys: &[CosignKey], digest| check_cosign(text.as_bytes(), &signature, digest, keys);
     check(&[other.clone(), key.clone()], DIGEST).unwrap();
-    let error = |result: Result<(), bulkhead_trust::CosignError>| result.unwrap_err().to_string();
+    let error = |result: Result<(), CosignError>| result.unwrap_err().to_string();
     assert_eq!(
         error(check(&[other], DIGEST)),
         "it is of none of the trusted keys"

@@ -5,6 +5,7 @@
 mod cosign;
 mod directories;
 mod gpg;
+mod keyless;
 mod signatures;
 
 use std::fs;
