@@ -36,6 +36,9 @@ distinguished_name = none
 [none]
 ";
 
+/// When authorities are good.
+const YEAR: (&str, &str) = ("20240101000000Z", "20241231000000Z");
+
 const OF_AUTHORITY: &str =
     "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n";
 
@@ -69,12 +72,13 @@ impl Request {
     }
 }
 
-/// Who makes certificates: a root on P-384, and what signs for it, as Fulcio has them. Gone with its owner.
+/// Who makes certificates: a root, and what signs for it, both on P-384 as Fulcio's are. Gone with its owner.
 #[derive(Debug)]
 pub struct Authority {
     directory: TempDir,
     root: SigningKey,
     intermediate: SigningKey,
+    digest: &'static str,
 }
 
 /// Somebody with a certificate.
@@ -92,7 +96,15 @@ impl Authority {
     /// # Errors
     /// When openssl fails, with its words.
     pub fn new() -> Result<Self> {
-        Self::good(("20240101000000Z", "20241231000000Z"))
+        Self::make("secp384r1", "sha384", YEAR)
+    }
+
+    /// A new one on P-256, good in 2024.
+    ///
+    /// # Errors
+    /// As [`Authority::new`].
+    pub fn small() -> Result<Self> {
+        Self::make("prime256v1", "sha256", YEAR)
     }
 
     /// A new one whose root is good from the first second to the last one.
@@ -100,24 +112,32 @@ impl Authority {
     /// # Errors
     /// As [`Authority::new`].
     pub fn good(good: (&'static str, &'static str)) -> Result<Self> {
-        let key = || SigningKey::on("secp384r1");
+        Self::make("secp384r1", "sha384", good)
+    }
+
+    fn make(
+        curve: &'static str,
+        digest: &'static str,
+        good: (&'static str, &'static str),
+    ) -> Result<Self> {
         let made = Self {
             directory: TempDir::new().context("make a directory for an authority")?,
-            root: key()?,
-            intermediate: key()?,
+            root: SigningKey::on(curve)?,
+            intermediate: SigningKey::on(curve)?,
+            digest,
         };
         made.write("configuration", CONFIGURATION)?;
-        let root = ["-selfsign", "-md", "sha384"];
         let mut request = Request {
-            curve: "secp384r1",
+            curve,
             extensions: OF_AUTHORITY.to_owned(),
             good,
         };
-        made.certify(&made.root, &made.root, "/CN=root", &request, &root, "root")?;
-        request.good = ("20240101000000Z", "20241231000000Z");
-        let by = ["-cert", "root", "-md", "sha384"];
-        let (by_key, key) = (&made.root, &made.intermediate);
-        made.certify(by_key, key, "/CN=intermediate", &request, &by, "chain")?;
+        let (root, key) = (&made.root, &made.intermediate);
+        let itself = ["-selfsign", "-out", "root"];
+        made.certify(root, root, "/CN=root", &request, &itself)?;
+        request.good = YEAR;
+        let by_root = ["-cert", "root", "-out", "chain"];
+        made.certify(root, key, "/CN=intermediate", &request, &by_root)?;
         Ok(made)
     }
 
@@ -176,8 +196,8 @@ impl Authority {
     }
 
     fn leaf(&self, key: &SigningKey, request: &Request) -> Result<String> {
-        let by = ["-cert", "chain", "-md", "sha384"];
-        self.certify(&self.intermediate, key, "/", request, &by, "leaf")?;
+        let by = ["-cert", "chain", "-out", "leaf"];
+        self.certify(&self.intermediate, key, "/", request, &by)?;
         fs::read_to_string(self.directory.path().join("leaf")).context("read a certificate")
     }
 
@@ -188,7 +208,6 @@ impl Authority {
         subject: &str,
         request: &Request,
         how: &[&str],
-        out: &str,
     ) -> Result<()> {
         // The same number for all, so that a certificate can be made twice.
         self.write("serial", "1000\n")?;
@@ -203,7 +222,7 @@ impl Authority {
         let config = ["-config", "configuration", "-extfile", "extensions"];
         let (from, until) = request.good;
         let good = ["-startdate", from, "-enddate", until];
-        let rest = ["-keyfile", by, "-out", out];
+        let rest = ["-keyfile", by, "-md", self.digest];
         let words = [&make[..], &config, &good, &rest, how].concat();
         openssl(self.directory.path(), &words)
     }

@@ -135,6 +135,12 @@ fn a_signature_counts_that_log_authority_and_identity_vouch_for() {
 }
 
 #[test]
+fn an_authority_may_be_on_p_256() {
+    let bench = Bench::with(Authority::small().unwrap(), &request());
+    assert_eq!(bench.why_not(&bench.beside), "");
+}
+
+#[test]
 fn an_e_mail_address_and_an_issuer_of_old_are_read() {
     let mut request = Request::of("email:somebody@example.com", ISSUER);
     let kept = request.extensions.lines();
@@ -371,6 +377,23 @@ fn a_log_of_certificates_must_have_seen_it_where_its_key_is_given() {
     let mut bench = Bench::signed(authority, signer);
     bench.trusted.timestamps = Some(key(&log));
     assert_eq!(bench.why_not(&bench.beside), stranger);
+
+    // A list that is cut off, one of a timestamp that is, and an empty one.
+    for (list, why) in [
+        (
+            "0005aa",
+            "its certificate has no timestamps of a log of certificates",
+        ),
+        ("0003000100", stranger),
+        ("0000", stranger),
+    ] {
+        let mut request = request();
+        let name = "1.3.6.1.4.1.11129.2.4.2=ASN1:FORMAT:HEX,OCTETSTRING";
+        request.extensions.push_str(&format!("{name}:{list}\n"));
+        let mut bench = Bench::with(Authority::new().unwrap(), &request);
+        bench.trusted.timestamps = Some(key(&log));
+        assert_eq!(bench.why_not(&bench.beside), why, "{list}");
+    }
 }
 
 #[test]

@@ -59,12 +59,14 @@ impl IdentityRule {
         }
         match (&self.subject, &self.subject_prefix) {
             (Some(subject), None) if !subject.is_empty() => Ok(()),
-            // What begins with `https://github.com/team` may be of `teams`.
-            (None, Some(prefix)) if prefix.ends_with(['/', '@']) => Ok(()),
+            // What begins with `https://github.com/team` may be of `teams`, and with `somebody@` anybody's.
+            (None, Some(prefix)) if prefix.contains("://") && prefix.ends_with(['/', '@']) => {
+                Ok(())
+            }
             (None, Some(prefix)) => Err(Problem::Value {
                 what: "subjectPrefix",
                 value: prefix.clone(),
-                problem: "does not end with / or @",
+                problem: "is no URI that ends with / or @",
             }),
             _ => Err(Problem::Pair(
                 "an identity has either a subject or a subjectPrefix",
@@ -127,7 +129,8 @@ mod tests {
             json!({"identities": [{"issuer": "https://issuer", "subject": ""}]}),
             json!({"identities": [{"issuer": "https://issuer", "subjectPrefix": ""}]}),
             json!({"identities": [{"issuer": "https://issuer", "subjectPrefix": "https://host/team"}]}),
-            json!({"identities": [{"issuer": "https://issuer", "subject": "a@b", "subjectPrefix": "a@"}]}),
+            json!({"identities": [{"issuer": "https://issuer", "subjectPrefix": "somebody@"}]}),
+            json!({"identities": [{"issuer": "https://issuer", "subject": "a@b", "subjectPrefix": "https://b/"}]}),
             json!({"identities": [{"issuer": "https://issuer", "subject": "a@b", "repository": "a"}]}),
         ] {
             assert!(check(&wrong).is_err(), "{wrong}");
