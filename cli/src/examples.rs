@@ -194,7 +194,7 @@ Examples:
   bulkhead image render redis:7 redis      makes redis/manifest and redis/rootfs
   bulkhead image render --rootfs-only redis:7 root
 
-The same as extract: an image in the store has no dependencies. Takes root.";
+The same as extract: a tree in the store has all that its image depends on. Takes root.";
 
 pub(crate) const TRUST: &str = "\
 Examples:

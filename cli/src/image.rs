@@ -85,7 +85,7 @@ impl ImageCommand {
             Self::Gc(options) => gc::gc(global, options),
             Self::Verify(options) => verify::verify(global, options),
             Self::Export(options) => export::export(global, options),
-            // An image in the store has no dependencies.
+            // A tree in the store has all that its image depends on.
             Self::Extract(options) | Self::Render(options) => extract::extract(global, options),
         }
     }

@@ -1,6 +1,6 @@
 //! App container images: an archive with `manifest` and `rootfs/`.
 
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha512};
 use crate::bytes::Escaped;
 use crate::convert::{self, Conversion, ConvertError};
 use crate::decompress::decompress;
+use crate::dependency::{BadDependency, Dependency};
 use crate::digest::{Hashing, ImageId};
 use crate::oci;
 use crate::source::Section;
@@ -44,6 +45,17 @@ pub enum AciError {
         /// Why.
         source: TreeError,
     },
+    /// An image that it is put together from is refused.
+    #[error(transparent)]
+    Dependency(#[from] BadDependency),
+    /// The files of one that it is put together from cannot be taken.
+    #[error("dependency {number}")]
+    Below {
+        /// Its place in the manifest, from 0.
+        number: usize,
+        /// Why not.
+        source: ConvertError,
+    },
     /// Made for another machine.
     #[error("the image is for {found}, this host runs {host}")]
     Platform {
@@ -63,8 +75,6 @@ struct Manifest {
     #[serde(default)]
     labels: Option<Vec<Label>>,
     #[serde(default)]
-    dependencies: Option<Vec<serde_json::Value>>,
-    #[serde(default)]
     path_whitelist: Option<Vec<String>>,
 }
 
@@ -74,19 +84,39 @@ struct Label {
     value: String,
 }
 
-/// Reads a whole ACI; returns its id and its manifest. On an error the conversion is worthless.
-pub(crate) fn read(
-    conversion: &mut Conversion,
-    source: Section,
-) -> Result<(ImageId, Vec<u8>), AciError> {
+/// An ACI that has been read, but for the images that it is put together from.
+#[derive(Debug)]
+pub(crate) struct Read {
+    /// Its archive's.
+    pub(crate) id: ImageId,
+    /// As it stands in the archive.
+    pub(crate) manifest: Vec<u8>,
+    /// How many images are to come below it.
+    pub(crate) dependencies: usize,
+    whitelist: Vec<TreePath>,
+}
+
+/// Reads a whole ACI. On an error the conversion is worthless.
+pub(crate) fn read(conversion: &mut Conversion, source: Section) -> Result<Read, AciError> {
     let (id, manifest, parsed) = read_entries(source, |reader, entry, path| {
         conversion.add_of_aci(reader, entry, path)
     })?;
-    apply_whitelist(
-        conversion,
-        parsed.path_whitelist.as_deref().unwrap_or_default(),
-    )?;
-    Ok((id, manifest))
+    Ok(Read {
+        id,
+        dependencies: Dependency::all_of(&manifest)?.len(),
+        whitelist: whitelist(parsed.path_whitelist.as_deref().unwrap_or_default())?,
+        manifest,
+    })
+}
+
+impl Read {
+    /// Leaves what its manifest allows, now that all of it is there.
+    pub(crate) fn finish(&self, conversion: &mut Conversion) {
+        // An empty list allows all.
+        if !self.whitelist.is_empty() {
+            conversion.tree.retain_paths(&self.whitelist);
+        }
+    }
 }
 
 /// Unpacks a stage1 image into an empty directory; returns its id and its manifest. On an error the directory is worthless.
@@ -95,16 +125,20 @@ pub(crate) fn unpack(source: Section, directory: &Path) -> Result<(ImageId, Vec<
     let (id, manifest, parsed) = read_entries(source, |reader, entry, path| {
         unpacking.add(reader, &entry, path)
     })?;
+    let refused = |field| AciError::Field {
+        field,
+        problem: "is not empty, which is not supported in a stage1 image".to_owned(),
+    };
     if parsed.path_whitelist.is_some_and(|paths| !paths.is_empty()) {
-        return Err(AciError::Field {
-            field: "pathWhitelist",
-            problem: "is not empty, which is not supported in a stage1 image".to_owned(),
-        });
+        return Err(refused("pathWhitelist"));
+    }
+    if !Dependency::all_of(&manifest)?.is_empty() {
+        return Err(refused("dependencies"));
     }
     Ok((id, manifest))
 }
 
-type PlainReader<'a> = TarReader<Stream<Hashing<'a, Box<dyn Read + 'a>, Sha512>>>;
+type PlainReader<'a> = TarReader<Stream<Hashing<'a, Box<dyn io::Read + 'a>, Sha512>>>;
 
 fn read_entries(
     source: Section,
@@ -141,16 +175,6 @@ fn check(manifest: &Manifest) -> Result<(), AciError> {
     if manifest.name.is_empty() {
         return Err(field("name", "is empty"));
     }
-    if manifest
-        .dependencies
-        .as_ref()
-        .is_some_and(|all| !all.is_empty())
-    {
-        return Err(field(
-            "dependencies",
-            "is not empty, and images with dependencies are not supported yet",
-        ));
-    }
     let labels = manifest.labels.as_deref().unwrap_or_default();
     let label = |name: &str| {
         let label = labels.iter().find(|label| label.name == name);
@@ -167,21 +191,14 @@ fn check(manifest: &Manifest) -> Result<(), AciError> {
     Ok(())
 }
 
-/// A white list names all files that the image has; an empty one allows all.
-fn apply_whitelist(conversion: &mut Conversion, paths: &[String]) -> Result<(), AciError> {
-    if paths.is_empty() {
-        return Ok(());
-    }
-    let paths: Vec<TreePath> = paths
-        .iter()
-        .map(|path| {
-            let relative = path.strip_prefix('/').unwrap_or(path);
-            TreePath::parse(relative.as_bytes(), "path").map_err(|source| AciError::Whitelist {
-                path: Escaped::new(path.as_bytes()),
-                source,
-            })
+/// A white list names all files that the image has.
+fn whitelist(paths: &[String]) -> Result<Vec<TreePath>, AciError> {
+    let parsed = paths.iter().map(|path| {
+        let relative = path.strip_prefix('/').unwrap_or(path);
+        TreePath::parse(relative.as_bytes(), "path").map_err(|source| AciError::Whitelist {
+            path: Escaped::new(path.as_bytes()),
+            source,
         })
-        .collect::<Result<_, _>>()?;
-    conversion.tree.retain_paths(&paths);
-    Ok(())
+    });
+    parsed.collect()
 }

@@ -1,7 +1,7 @@
 //! Archive entries into the tree and the spool.
 
 use crate::bytes::Escaped;
-use crate::erofs::{self, ErofsError, Spool};
+use crate::erofs::{self, ErofsError, ReadError, Spool};
 use crate::limits::MAX_IMAGE_BYTES;
 use crate::tar::{Entry, EntryKind, Skip, TarError, TarReader};
 use crate::tree::{Duplicates, Kind, Metadata, Tree, TreeError, TreePath};
@@ -23,6 +23,9 @@ pub enum ConvertError {
     /// The image cannot be written.
     #[error(transparent)]
     Erofs(#[from] ErofsError),
+    /// An image that this one is put together from cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// See the bound.
     #[error(
         "entry \"{entry}\": size is {size}, \
@@ -237,6 +240,17 @@ impl Conversion {
             .map_err(in_entry(&entry))
     }
 
+    /// Counts the data of a file, before any of it is taken.
+    pub(crate) fn count(&mut self, entry: &[u8], size: u64) -> Result<(), ConvertError> {
+        let bytes = self.bytes.checked_add(size);
+        let bytes = bytes.filter(|&bytes| bytes <= MAX_IMAGE_BYTES);
+        self.bytes = bytes.ok_or_else(|| ConvertError::TooManyBytes {
+            entry: Escaped::new(entry),
+            size,
+        })?;
+        Ok(())
+    }
+
     fn kind<S: Skip>(
         &mut self,
         reader: &mut TarReader<S>,
@@ -245,14 +259,7 @@ impl Conversion {
     ) -> Result<Kind, ConvertError> {
         Ok(match &entry.kind {
             &EntryKind::File { size } => {
-                self.bytes = self
-                    .bytes
-                    .checked_add(size)
-                    .filter(|&bytes| bytes <= MAX_IMAGE_BYTES)
-                    .ok_or_else(|| ConvertError::TooManyBytes {
-                        entry: Escaped::new(&entry.path),
-                        size,
-                    })?;
+                self.count(&entry.path, size)?;
                 let xattrs = self.tree.xattrs(metadata.xattrs);
                 let data = self.spool.store(size, xattrs, |buf| {
                     reader.read_all(buf).map_err(ConvertError::from)

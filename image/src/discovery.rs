@@ -69,10 +69,42 @@ impl AciName {
         }
     }
 
+    /// A name with labels, each of which can stand in an address.
+    pub(crate) fn with_labels<'a>(
+        name: Prefix,
+        given: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, BadAciName> {
+        let mut labels = BTreeMap::new();
+        for (label, value) in given {
+            let is_of_address = |b: u8| b.is_ascii_alphanumeric() || b"-._~+".contains(&b);
+            let bad = |problem| BadAciName {
+                text: format!("{name},{label}={value}"),
+                problem,
+            };
+            if label.parse::<Prefix>().is_err() || matches!(label, "name" | "ext") {
+                return Err(bad("a label has another name"));
+            }
+            if value.is_empty() || !value.bytes().all(is_of_address) {
+                return Err(bad(
+                    "the value of a label has letters, digits and \"-._~+\"",
+                ));
+            }
+            if labels.insert(label.to_owned(), value.to_owned()).is_some() {
+                return Err(bad("a label is given twice"));
+            }
+        }
+        Ok(Self { name, labels })
+    }
+
     /// Without its labels.
     #[must_use]
     pub fn name(&self) -> &Prefix {
         &self.name
+    }
+
+    /// Names and values of the labels that are given.
+    pub(crate) fn labels(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.labels.iter()
     }
 
     /// Where the image is.
@@ -175,6 +207,7 @@ impl AciName {
             aci,
             signature,
             image: Some(self.name.to_string()),
+            dependency: None,
         })
     }
 }
@@ -196,24 +229,11 @@ impl FromStr for AciName {
         let name = name.parse();
         let name =
             name.map_err(|_| bad("a name has small letters, digits and \"-._~/\" between them"))?;
-        let mut labels = BTreeMap::new();
         let others = parts.map(|part| part.split_once('='));
-        for label in version.map(Some).into_iter().chain(others) {
-            let (label, value) = label.ok_or_else(|| bad("a label is of the form NAME=VALUE"))?;
-            let is_of_address = |b: u8| b.is_ascii_alphanumeric() || b"-._~+".contains(&b);
-            if label.parse::<Prefix>().is_err() || matches!(label, "name" | "ext") {
-                return Err(bad("a label has another name"));
-            }
-            if value.is_empty() || !value.bytes().all(is_of_address) {
-                return Err(bad(
-                    "the value of a label has letters, digits and \"-._~+\"",
-                ));
-            }
-            if labels.insert(label.to_owned(), value.to_owned()).is_some() {
-                return Err(bad("a label is given twice"));
-            }
-        }
-        Ok(Self { name, labels })
+        let given: Option<Vec<(&str, &str)>> =
+            version.map(Some).into_iter().chain(others).collect();
+        let given = given.ok_or_else(|| bad("a label is of the form NAME=VALUE"))?;
+        Self::with_labels(name, given)
     }
 }
 

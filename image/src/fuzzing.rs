@@ -251,8 +251,16 @@ impl Owner for Memory {
         Ok(())
     }
 
-    fn is_known(&self, _: &ImageId, _: &[u8]) -> Result<bool, ImportCause> {
-        Ok(false)
+    fn identified(&self, id: &ImageId, _: &[u8]) -> Result<Option<ImageId>, ImportCause> {
+        Ok(Some(id.clone()))
+    }
+
+    fn dependency(&self, number: usize) -> Result<File, ImportCause> {
+        Err(SourceError::Missing {
+            path: "the store".to_owned(),
+            member: format!("dependency {number}"),
+        }
+        .into())
     }
 
     fn tell(&self, _: Progress) {}

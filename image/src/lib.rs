@@ -11,6 +11,7 @@ mod bytes;
 mod channel;
 mod convert;
 mod decompress;
+mod dependency;
 mod digest;
 mod discovery;
 mod erofs;
@@ -38,6 +39,7 @@ pub use aci::AciError;
 pub use bytes::Escaped;
 pub use channel::ChannelError;
 pub use convert::ConvertError;
+pub use dependency::BadDependency;
 pub use digest::{BadDigest, Digest, ImageId};
 pub use discovery::{AciName, BadAciName, DiscoveryError};
 pub use erofs::{ErofsError, Filesystem, Found, Lookup, ReadError, RenderError};
@@ -51,9 +53,9 @@ pub use registry::{
 };
 pub use source::{Source, SourceError};
 pub use store::{
-    FindImageError, ImageEntry, ImageExportError, ImportCause, ImportError, NamedImage, Progress,
-    Remote, Signatures, Store, StoreError, StoredImage, StoredTree, UnpackedImage, UnsignedError,
-    VerifyError,
+    Dependencies, DependencyError, FindImageError, ImageEntry, ImageExportError, ImportCause,
+    ImportError, NamedImage, Progress, Remote, Signatures, Store, StoreError, StoredImage,
+    StoredTree, UnpackedImage, UnsignedError, VerifyError,
 };
 pub use tar::TarError;
 pub use told::Told;

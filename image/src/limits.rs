@@ -59,6 +59,12 @@ pub(crate) const MAX_JSON_BYTES: u64 = 4 << 20;
 /// Layers of one image. Docker stops at 127.
 pub(crate) const MAX_LAYERS: usize = 512;
 
+/// Dependencies that one image names, and that all images together have which one image is made of. rkt's own examples have two or three.
+pub(crate) const MAX_DEPENDENCIES: usize = bulkhead_protocol::import::MAX_DEPENDENCIES;
+
+/// Dependencies of dependencies. An importer waits on each level while the next one works, each with memory of its own.
+pub(crate) const MAX_DEPENDENCY_DEPTH: usize = 8;
+
 /// Entries of an index or of a `docker save` archive's manifest.
 pub(crate) const MAX_INDEX_ENTRIES: usize = 4096;
 

@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use bulkhead_image::{Importer, Progress, Signatures, Store, StoredImage};
+use bulkhead_image::{Dependencies, Importer, Progress, Signatures, Store, StoredImage};
 
 /// Set for the process that imports: the store's directory and the image.
 const STORE: &str = "BULKHEAD_TEST_STORE";
@@ -39,6 +39,7 @@ fn importer() {
             image.to_str().unwrap(),
             Signatures::Unneeded,
             &Importer::Here,
+            Dependencies::OfStore,
             &mut step,
         )
         .unwrap();
@@ -146,6 +147,7 @@ fn import(dir: &Path) -> StoredImage {
             image.to_str().unwrap(),
             Signatures::Unneeded,
             &Importer::Here,
+            Dependencies::OfStore,
             &mut |_| {},
         )
         .unwrap()

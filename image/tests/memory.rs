@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use bulkhead_image::{Importer, Signatures, Store};
+use bulkhead_image::{Dependencies, Importer, Signatures, Store};
 
 const IMAGE_BYTES: u64 = 32 << 20;
 
@@ -29,6 +29,7 @@ fn memory_does_not_grow_with_the_image() {
                 path.to_str().unwrap(),
                 Signatures::Unneeded,
                 &Importer::Here,
+                Dependencies::OfStore,
                 &mut |_| {},
             )
             .unwrap();

@@ -7,7 +7,9 @@
 //!   │◀────────────────────── Open / Files / Scratch │  may be repeated
 //!   │── Given (descriptors), or Refused ─────────▶│
 //!   │◀──────────────────────────────── Identified │  the manifest is written
-//!   │── Known ───────────────────────────────────▶│
+//!   │── Known, or Convert ───────────────────────▶│
+//!   │◀───────────────────────── Dependency, Files │
+//!   │── Given (descriptors), or Refused ─────────▶│
 //!   │◀──────────────────── Layer, … Done or Failed │
 //! ```
 //!
@@ -39,6 +41,9 @@ pub const SOCKET: i32 = 3;
 
 /// Blobs that one image can have: its layers, and its configuration.
 pub const MAX_BLOBS: usize = 513;
+
+/// Images that one image can be put together from.
+pub const MAX_DEPENDENCIES: usize = 64;
 
 /// Longest digest: `sha512:` and its digits.
 pub const MAX_DIGEST: usize = 7 + 128;
@@ -84,8 +89,10 @@ pub enum ToImporter {
     Given,
     /// It is not to be had.
     Refused(Chain),
-    /// Whether the store has the image, so that nothing is left to do.
-    Known(bool),
+    /// The store has the image, so that nothing is left to do.
+    Known,
+    /// It has not: what it will be called there.
+    Convert(Text<MAX_ID>),
 }
 
 /// A part of an image that is not in one archive.
@@ -120,6 +127,8 @@ pub enum FromImporter {
     Aci,
     /// Which image it is; its manifest is in the file. Once.
     Identified(Text<MAX_ID>),
+    /// The file tree of an image that this one is put together from, by its place in the manifest. One descriptor.
+    Dependency(u32),
     /// An archive is being unpacked, to look for the image in it.
     Unpacking,
     /// A layer is begun, from 1.

@@ -1,5 +1,5 @@
 use super::*;
-use bulkhead_image::{Importer, Signatures, Store};
+use bulkhead_image::{Dependencies, Importer, Signatures, Store};
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 use std::fs::Permissions;
@@ -110,7 +110,13 @@ fn stage0_reads_it_as_an_image() {
     let store = Store::open(&dir.path().join("data")).unwrap();
     let aci = aci.to_str().unwrap();
     let image = store
-        .import(aci, Signatures::Unneeded, &Importer::Here, &mut |_| {})
+        .import(
+            aci,
+            Signatures::Unneeded,
+            &Importer::Here,
+            Dependencies::OfStore,
+            &mut |_| {},
+        )
         .unwrap();
     assert_eq!(image.name, "bulkhead.dev/stage1-kvm");
     assert_eq!(

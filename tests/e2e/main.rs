@@ -16,6 +16,7 @@ mod container;
 mod crash;
 mod damaged;
 mod database;
+mod dependencies;
 mod devices;
 mod disk;
 mod doctor;

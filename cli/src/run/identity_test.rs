@@ -1,6 +1,6 @@
 use std::fs;
 
-use bulkhead_image::{Importer, Signatures, Store};
+use bulkhead_image::{Dependencies, Importer, Signatures, Store};
 use serde_json::{Value, json};
 
 use super::*;
@@ -99,6 +99,7 @@ fn refusal(app: Value, mounts: Value) -> Option<String> {
             archive.to_str().unwrap(),
             Signatures::Unneeded,
             &Importer::Here,
+            Dependencies::OfStore,
             &mut |_| {},
         )
         .unwrap();

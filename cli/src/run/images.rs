@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use bulkhead_image::{
-    Accounts, AciName, Filesystem, Importer, Progress, ReadError, Remote, Signatures, Source,
-    Store, Web,
+    Accounts, AciName, Dependencies, Filesystem, Importer, Progress, ReadError, RegistryReference,
+    Remote, Signatures, Source, Store, Web, WebAccess,
 };
 use bulkhead_pod::manifest::{ImageId, ImageManifest};
 use bulkhead_trust::TrustStore;
@@ -103,9 +103,20 @@ pub(crate) fn bring(
     let mut say = |progress| narrate(narration, "image", image, &progress);
     let trusted = global.trust_store();
     let signatures = signatures(global, &trusted, signature);
+    let access = web_access(global);
+    let trust = |name: &AciName, web: &mut Web| trust::trust_discovered(global, name, web);
+    let dependencies = dependencies(policy, &access, &trust);
+    let download = Download {
+        store,
+        access: &access,
+        signatures,
+        dependencies,
+        policy,
+        narration,
+    };
     let reference = match Source::parse(image)? {
         Source::Local => {
-            return Ok(store.import(image, signatures, &importer, &mut say)?);
+            return Ok(store.import(image, signatures, &importer, dependencies, &mut say)?);
         }
         Source::Registry(_) if signature.is_some() => {
             bail!("image {image} is of a registry, and --signature is for ACIs")
@@ -113,14 +124,11 @@ pub(crate) fn bring(
         Source::Registry(reference) => reference,
         Source::Web(url) => {
             let remote = Remote::of_url(&url);
-            return download(global, store, &url, signatures, policy, narration, |_| {
-                Ok(remote)
-            });
+            return download.run(&url, |_| Ok(remote));
         }
         Source::Name(name) => {
             let name: AciName = name.parse()?;
-            let text = name.to_string();
-            return download(global, store, &text, signatures, policy, narration, |web| {
+            return download.run(&name.to_string(), |web| {
                 if let Signatures::Required { .. } = signatures {
                     trust::trust_discovered(global, &name, web);
                 }
@@ -129,13 +137,24 @@ pub(crate) fn bring(
             });
         }
     };
+    of_registry(global, store, &reference, policy, &mut say)
+}
+
+/// An image of a registry, which is asked for it when the policy says so.
+fn of_registry(
+    global: &GlobalOptions,
+    store: &Store,
+    reference: &RegistryReference,
+    policy: PullPolicy,
+    say: &mut dyn FnMut(Progress),
+) -> Result<bulkhead_image::StoredImage> {
     let known = match policy {
-        PullPolicy::New | PullPolicy::Never => store.named(&reference),
+        PullPolicy::New | PullPolicy::Never => store.named(reference),
         PullPolicy::Update => None,
     };
     match (known, policy) {
         (Some(image), _) => {
-            if registries::is_rejected(global, &reference) {
+            if registries::is_rejected(global, reference) {
                 bail!("image {reference}: the policy rejects it");
             }
             Ok(image)
@@ -146,8 +165,9 @@ pub(crate) fn bring(
             )
         }
         (None, _) => {
-            let registries = registries(global, &reference)?;
-            Ok(store.fetch(&reference, &registries, &importer, &mut say)?)
+            let importer = Importer::Process(importer());
+            let registries = registries(global, reference)?;
+            Ok(store.fetch(reference, &registries, &importer, say)?)
         }
     }
 }
@@ -164,31 +184,65 @@ pub(crate) fn signatures<'a>(
     }
 }
 
+/// Where what an image depends on comes from: the policy is that of the image.
+fn dependencies<'a>(
+    policy: PullPolicy,
+    access: &'a WebAccess,
+    trust: &'a dyn Fn(&AciName, &mut Web),
+) -> Dependencies<'a> {
+    match policy {
+        PullPolicy::Never => Dependencies::OfStore,
+        PullPolicy::New | PullPolicy::Update => Dependencies::OfServers {
+            access,
+            always: policy == PullPolicy::Update,
+            trust,
+        },
+    }
+}
+
 /// An ACI of a web server, which is asked for it when the policy says so, and found before.
-fn download(
-    global: &GlobalOptions,
-    store: &Store,
-    name: &str,
-    signatures: Signatures<'_>,
+struct Download<'a> {
+    store: &'a Store,
+    access: &'a WebAccess,
+    signatures: Signatures<'a>,
+    dependencies: Dependencies<'a>,
     policy: PullPolicy,
     narration: Narration,
-    find: impl FnOnce(&mut Web) -> Result<Remote>,
-) -> Result<bulkhead_image::StoredImage> {
-    if let PullPolicy::New | PullPolicy::Never = policy
-        && let Some(image) = store.downloaded(name, signatures)
-    {
-        return Ok(image);
+}
+
+impl Download<'_> {
+    fn run(
+        &self,
+        name: &str,
+        find: impl FnOnce(&mut Web) -> Result<Remote>,
+    ) -> Result<bulkhead_image::StoredImage> {
+        let Self {
+            store, signatures, ..
+        } = *self;
+        if let PullPolicy::New | PullPolicy::Never = self.policy
+            && let Some(image) = store.downloaded(name, signatures)
+        {
+            return Ok(image);
+        }
+        if self.policy == PullPolicy::Never {
+            bail!(
+                "image {name} is not in the store, or signed by nobody who is trusted, and --pull-policy=never forbids to fetch it"
+            )
+        }
+        let mut say = |progress| narrate(self.narration, "image", name, &progress);
+        let mut web = Web::start(self.access).context("start the fetcher")?;
+        let importer = Importer::Process(importer());
+        let remote = &find(&mut web)?;
+        let dependencies = self.dependencies;
+        Ok(store.download(
+            remote,
+            &mut web,
+            signatures,
+            &importer,
+            dependencies,
+            &mut say,
+        )?)
     }
-    if policy == PullPolicy::Never {
-        bail!(
-            "image {name} is not in the store, or signed by nobody who is trusted, and --pull-policy=never forbids to fetch it"
-        )
-    }
-    let mut say = |progress| narrate(narration, "image", name, &progress);
-    let mut web = Web::start(&web_access(global)).context("start the fetcher")?;
-    let importer = Importer::Process(importer());
-    let remote = &find(&mut web)?;
-    Ok(store.download(remote, &mut web, signatures, &importer, &mut say)?)
 }
 
 fn import_one(
@@ -245,6 +299,7 @@ fn describe(progress: &Progress, narration: Narration) -> Option<String> {
             let by = by.first().map_or(fingerprint, |name| name);
             Some(format!("signature verified: {by}"))
         }
+        Progress::Dependency(name) => Some(format!("needs {name}")),
         Progress::Waiting => Some("waiting for another process that imports it".to_owned()),
         _ if !narration.debug => None,
         Progress::Unpacking => Some("unpacking".to_owned()),

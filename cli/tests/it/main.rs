@@ -7,6 +7,7 @@ mod attach;
 mod bad_input;
 mod bad_registries;
 mod configuration;
+mod dependencies;
 mod discovery;
 mod doctor;
 mod ends;

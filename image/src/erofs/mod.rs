@@ -11,6 +11,7 @@
 //! Only features of the first EROFS release are used (`feature_incompat` is 0), so any kernel since
 //! 5.4 mounts it. The on-disk structures are those of Linux 6.12, `fs/erofs/erofs_fs.h`.
 
+mod below;
 mod dirents;
 mod inode;
 mod layout;

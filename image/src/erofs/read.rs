@@ -15,11 +15,14 @@ use super::{BLOCK, BLOCK_BYTES, packer, superblock, xattr};
 use crate::limits::{MAX_SYMLINK_TARGET, MAX_WALK};
 use crate::tar::Timestamp;
 
-/// Bits of a mode that say what a file is (`S_IFMT`), and three of their values.
+/// Bits of a mode that say what a file is (`S_IFMT`), and their values.
 pub(super) const TYPE_MASK: u16 = 0o170_000;
 pub(super) const DIRECTORY: u16 = 0o040_000;
 pub(super) const REGULAR: u16 = 0o100_000;
 pub(super) const SYMLINK: u16 = 0o120_000;
+pub(super) const CHARACTER_DEVICE: u16 = 0o020_000;
+pub(super) const BLOCK_DEVICE: u16 = 0o060_000;
+pub(super) const FIFO: u16 = 0o010_000;
 
 /// An image of the store, open.
 #[derive(Debug)]
@@ -109,7 +112,11 @@ impl Filesystem {
     /// # Errors
     /// When it is not there or no image.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
-        let image = File::open(path)?;
+        Self::of(File::open(path)?)
+    }
+
+    /// The same of an open file.
+    pub(crate) fn of(image: File) -> Result<Self, ReadError> {
         let mut bytes = [0; superblock::LENGTH];
         image.read_exact_at(&mut bytes, superblock::OFFSET as u64)?;
         let found = superblock::decode(&bytes).ok_or(ReadError::Damaged("no superblock"))?;
@@ -300,17 +307,28 @@ impl Filesystem {
     /// `length` bytes at `offset`, which does not lead beyond the file's end.
     fn data(&self, file: &Found, offset: u64, length: usize) -> Result<Vec<u8>, ReadError> {
         let mut bytes = vec![0; length];
+        self.read_at(file, offset, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Fills `bytes` from `offset` on, likewise.
+    pub(super) fn read_at(
+        &self,
+        file: &Found,
+        offset: u64,
+        bytes: &mut [u8],
+    ) -> Result<(), ReadError> {
         let tail_from = match file.layout {
             DataLayout::FlatPlain => file.size,
             DataLayout::FlatInline => file.size - file.size % BLOCK_BYTES,
         };
-        let whole = tail_from.saturating_sub(offset).min(length as u64);
+        let whole = tail_from.saturating_sub(offset).min(bytes.len() as u64);
         let (blocks, tail) = bytes.split_at_mut(usize::try_from(whole).expect("of a length"));
         let start = u64::from(file.first_block) * BLOCK_BYTES;
         self.image.read_exact_at(blocks, start + offset)?;
         let into_tail = (offset + whole).saturating_sub(tail_from);
         self.image.read_exact_at(tail, file.inline_at + into_tail)?;
-        Ok(bytes)
+        Ok(())
     }
 }
 

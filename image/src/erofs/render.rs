@@ -20,15 +20,13 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::inode::decode_device;
-use super::read::{DIRECTORY, Filesystem, Found, REGULAR, ReadError, SYMLINK, TYPE_MASK};
+use super::read::{
+    BLOCK_DEVICE, CHARACTER_DEVICE, DIRECTORY, FIFO, Filesystem, Found, REGULAR, ReadError,
+    SYMLINK, TYPE_MASK,
+};
 use crate::bytes::Escaped;
 use crate::limits::{MAX_DEPTH, MAX_ENTRIES, MAX_NAME_COMPONENT};
 use crate::tar::Timestamp;
-
-/// Other types of files, by the bits of their modes.
-const CHARACTER_DEVICE: u16 = 0o020_000;
-const BLOCK_DEVICE: u16 = 0o060_000;
-const FIFO: u16 = 0o010_000;
 
 /// An image that cannot be a directory.
 #[derive(Debug, thiserror::Error)]

@@ -11,7 +11,7 @@ use bulkhead_protocol::import::{self as protocol, FromImporter, SOCKET, ToImport
 use super::confine::{ConfineError, confine};
 use super::{Imported, Owner, Request, run};
 use crate::channel::{Channel, ChannelError};
-use crate::digest::ImageId;
+use crate::digest::{BadDigest, ImageId};
 use crate::source::{Member, SourceError};
 use crate::store::{ImportCause, Progress};
 use crate::told::{Told, chain};
@@ -122,7 +122,7 @@ impl Owner for Asked {
         Ok(sent.map_err(|error| SourceError::from(Told::of(&error)))?)
     }
 
-    fn is_known(&self, id: &ImageId, manifest: &[u8]) -> Result<bool, ImportCause> {
+    fn identified(&self, id: &ImageId, manifest: &[u8]) -> Result<Option<ImageId>, ImportCause> {
         let told = |error: ChannelError| SourceError::from(Told::of(&error));
         let written = self.manifest.borrow_mut().write_all(manifest);
         written.map_err(|error: io::Error| told(error.into()))?;
@@ -131,10 +131,22 @@ impl Owner for Asked {
             .send(&FromImporter::Identified(id), &[])
             .map_err(told)?;
         match self.channel.receive().map_err(told)? {
-            (ToImporter::Known(known), _) => Ok(known),
+            (ToImporter::Known, _) => Ok(None),
+            (ToImporter::Convert(id), _) => {
+                let id: ImageId = id
+                    .parse()
+                    .map_err(|e: BadDigest| SourceError::from(Told::of(&e)))?;
+                Ok(Some(id))
+            }
             (ToImporter::Refused(why), _) => Err(SourceError::from(Told::from(why)).into()),
             (other, _) => Err(told(ChannelError::OutOfTurn(format!("{other:?}"))).into()),
         }
+    }
+
+    fn dependency(&self, number: usize) -> Result<File, ImportCause> {
+        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        let [file] = self.ask(&FromImporter::Dependency(number))?;
+        Ok(file)
     }
 
     fn tell(&self, progress: Progress) {
@@ -153,6 +165,7 @@ impl Owner for Asked {
             | Progress::Storing { .. }
             | Progress::Unverified
             | Progress::Signed { .. }
+            | Progress::Dependency(_)
             | Progress::Warning(_) => return,
         };
         // Who does not hear it hears nothing else either, and that is an error then.

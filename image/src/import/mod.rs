@@ -63,8 +63,11 @@ pub(crate) trait Owner {
     fn scratch(&self) -> Result<File, ImportCause>;
     /// The archive is an ACI, and may have to be signed. Before anything else of it, once.
     fn found_aci(&self) -> Result<(), ImportCause>;
-    /// Whether the store has this image. If not, it is this importer's turn to convert it.
-    fn is_known(&self, id: &ImageId, manifest: &[u8]) -> Result<bool, ImportCause>;
+    /// What was read is this, and has this manifest. What the store will call the image, which it is this importer's turn to convert; none if it
+    /// has it already.
+    fn identified(&self, id: &ImageId, manifest: &[u8]) -> Result<Option<ImageId>, ImportCause>;
+    /// The file tree of the image that the manifest names at this place of its dependencies. After `identified`, each once.
+    fn dependency(&self, number: usize) -> Result<File, ImportCause>;
     /// For the user's eyes.
     fn tell(&self, progress: Progress);
 }

@@ -14,7 +14,7 @@ use super::{Imported, Owner, Request};
 use crate::channel::{Channel, ChannelError};
 use crate::digest::{BadDigest, ImageId};
 use crate::helper::{Helper, HelperError, how};
-use crate::limits::{MAX_INDEX_DEPTH, MAX_JSON_BYTES, MAX_LAYERS};
+use crate::limits::{MAX_DEPENDENCIES, MAX_INDEX_DEPTH, MAX_JSON_BYTES, MAX_LAYERS};
 use crate::source::{Member, SourceError};
 use crate::store::{ImportCause, Progress};
 use crate::told::{Told, chain};
@@ -92,6 +92,7 @@ pub(crate) fn import(
         expected: false,
         is_aci: false,
         identified: false,
+        dependencies: 0,
         gave_files: false,
         gave_scratch: false,
     };
@@ -113,6 +114,7 @@ struct Keeper<'a> {
     expected: bool,
     is_aci: bool,
     identified: bool,
+    dependencies: usize,
     gave_files: bool,
     gave_scratch: bool,
 }
@@ -162,9 +164,18 @@ impl Keeper<'_> {
                 }
                 FromImporter::Identified(id) if !self.identified => {
                     self.identified = true;
-                    if self.is_known(&id)? {
+                    if !self.is_wanted(&id)? {
                         return Ok(Imported::Known);
                     }
+                }
+                FromImporter::Dependency(number)
+                    if self.identified && self.dependencies < MAX_DEPENDENCIES =>
+                {
+                    self.dependencies += 1;
+                    let file = self
+                        .owner
+                        .dependency(usize::try_from(number).unwrap_or(usize::MAX));
+                    self.give(file.map(|file| [file]))?;
                 }
                 FromImporter::Unpacking => self.owner.tell(Progress::Unpacking),
                 FromImporter::Layer { number, count } => {
@@ -186,18 +197,21 @@ impl Keeper<'_> {
         }
     }
 
-    fn is_known(&mut self, id: &str) -> Result<bool, ImportCause> {
+    fn is_wanted(&mut self, id: &str) -> Result<bool, ImportCause> {
         let id: ImageId = id.parse().map_err(ProcessError::from)?;
         let manifest = self
             .read_manifest()
             .map_err(io("read the image's manifest"))?;
-        let known = self.owner.is_known(&id, &manifest);
-        let answer = match &known {
-            Ok(known) => ToImporter::Known(*known),
+        let wanted = self.owner.identified(&id, &manifest);
+        let answer = match &wanted {
+            Ok(None) => ToImporter::Known,
+            Ok(Some(id)) => {
+                ToImporter::Convert(Text::try_from(id.as_str()).map_err(ProcessError::from)?)
+            }
             Err(error) => ToImporter::Refused(chain(error)),
         };
         self.send(&answer, &[])?;
-        known
+        Ok(wanted?.is_some())
     }
 
     fn read_manifest(&mut self) -> io::Result<Vec<u8>> {

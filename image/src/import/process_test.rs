@@ -42,8 +42,12 @@ impl Owner for Empty {
         Ok(())
     }
 
-    fn is_known(&self, _id: &ImageId, _manifest: &[u8]) -> Result<bool, ImportCause> {
-        Ok(false)
+    fn identified(&self, id: &ImageId, _manifest: &[u8]) -> Result<Option<ImageId>, ImportCause> {
+        Ok(Some(id.clone()))
+    }
+
+    fn dependency(&self, _number: usize) -> Result<File, ImportCause> {
+        Ok(tempfile::tempfile().unwrap())
     }
 
     fn tell(&self, _progress: Progress) {}
@@ -73,6 +77,7 @@ fn served(words: Vec<Word>) -> Result<Imported, String> {
         expected: false,
         is_aci: false,
         identified: false,
+        dependencies: 0,
         gave_files: false,
         gave_scratch: false,
     };
@@ -121,7 +126,8 @@ fn refuses(words: Vec<Word>, expected: &str) {
 #[test]
 fn what_is_said_in_order_is_served() {
     let index = FromImporter::Open(protocol::Member::Index);
-    let words = [index, id(), FromImporter::Files, done()];
+    let dependency = FromImporter::Dependency(0);
+    let words = [index, id(), dependency, FromImporter::Files, done()];
     let imported = served(words.into_iter().map(Say).collect()).unwrap();
     assert!(matches!(imported, Imported::Written(summary) if summary.verity.length() == 4096));
 }
@@ -156,6 +162,15 @@ fn no_more_members_are_opened_than_an_image_can_have() {
     let open = || Say(FromImporter::Open(protocol::Member::Index));
     let words = (0..=MAX_OPENED).map(|_| open()).collect();
     refuses(words, "Open(Index) out of turn");
+}
+
+#[test]
+fn no_more_dependencies_are_opened_than_an_image_can_have() {
+    let dependency = || Say(FromImporter::Dependency(0));
+    refuses(vec![dependency()], "Dependency(0) out of turn");
+    let words = std::iter::once(Say(id()));
+    let words = words.chain((0..=MAX_DEPENDENCIES).map(|_| dependency()));
+    refuses(words.collect(), "Dependency(0) out of turn");
 }
 
 #[test]

@@ -3,11 +3,11 @@
 use bulkhead_protocol::import::{Form, Summary};
 
 use super::{Owner, Request};
-use crate::aci;
-use crate::convert::Conversion;
+use crate::aci::{self, AciError};
+use crate::convert::{Conversion, ConvertError};
 use crate::decompress::{Compression, decompress};
 use crate::digest::ImageId;
-use crate::erofs::{self, Spool};
+use crate::erofs::{self, Filesystem, Spool};
 use crate::oci::{self, Resolved};
 use crate::source::{
     Container, Content, Member, Section, SourceError, first_entry, section_of, unpack_stream,
@@ -46,10 +46,18 @@ fn import_aci(owner: &dyn Owner, archive: Section) -> Result<Imported, ImportCau
         number: 1,
         count: 1,
     });
-    let (id, manifest) = aci::read(&mut conversion, archive)?;
-    if owner.is_known(&id, &manifest)? {
+    let aci = aci::read(&mut conversion, archive)?;
+    let Some(id) = owner.identified(&aci.id, &aci.manifest)? else {
         return Ok(Imported::Known);
+    };
+    // What a later one has is over what earlier ones have.
+    for number in (0..aci.dependencies).rev() {
+        let image = Filesystem::of(owner.dependency(number)?);
+        let added = image.map_err(ConvertError::from);
+        let added = added.and_then(|image| conversion.add_below(&image));
+        added.map_err(|source| AciError::Below { number, source })?;
     }
+    aci.finish(&mut conversion);
     write(conversion, &id)
 }
 
@@ -110,9 +118,9 @@ fn convert_layers(
     container: &Container<'_>,
     resolved: Resolved,
 ) -> Result<Imported, ImportCause> {
-    if owner.is_known(&resolved.id, &resolved.manifest)? {
+    let Some(id) = owner.identified(&resolved.id, &resolved.manifest)? else {
         return Ok(Imported::Known);
-    }
+    };
     let layers: Vec<Member> = resolved.layers.iter().map(|l| l.member.clone()).collect();
     container.expect(&layers);
     let mut conversion = conversion(owner)?;
@@ -121,7 +129,7 @@ fn convert_layers(
         owner.tell(Progress::Layer { number, count });
         oci::apply(&mut conversion, container, layer)?;
     }
-    write(conversion, &resolved.id)
+    write(conversion, &id)
 }
 
 fn conversion(owner: &dyn Owner) -> Result<Conversion, ImportCause> {

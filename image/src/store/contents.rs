@@ -123,7 +123,11 @@ impl Store {
             return Err(FindImageError::NotAnId(text.to_owned()));
         }
         let mut ids = self.ids()?;
-        ids.retain(|id| id.as_str().starts_with(text));
+        // One that is put together from several goes by its own archive's, too.
+        ids.retain(|id| {
+            let archive = self.parts(id).archive;
+            id.as_str().starts_with(text) || archive.as_str().starts_with(text)
+        });
         Ok(ids)
     }
 

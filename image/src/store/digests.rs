@@ -16,6 +16,7 @@ use std::str::FromStr;
 use bulkhead_protocol::verity::Verity;
 use sha2::{Digest as _, Sha256};
 
+use super::parts::PARTS_FILE;
 use super::{IMAGE_FILE, MANIFEST_FILE, Store, StoreError, VERITY_FILE};
 use crate::digest::{Hashing, ImageId, to_hex};
 use crate::verity::is_intact;
@@ -24,8 +25,11 @@ use crate::verity::is_intact;
 pub(super) const DIGESTS_FILE: &str = "digests";
 /// Bytes of such a file: a line for each.
 const MAX_BYTES: u64 = 512;
-/// Of which files.
+/// Of which files of every image,
 const FILES: [&str; 2] = [MANIFEST_FILE, VERITY_FILE];
+/// and of one that is put together from several.
+const FURTHER: [&str; 1] = [PARTS_FILE];
+
 /// Why an image is not what it was.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
@@ -54,7 +58,8 @@ impl VerifyError {
 /// The digests of an image's small files in this directory, as they are written down.
 pub(super) fn digests_of(directory: &Path) -> Result<String, StoreError> {
     let mut text = String::new();
-    for name in FILES {
+    let further = FURTHER.into_iter().filter(|n| directory.join(n).exists());
+    for name in FILES.into_iter().chain(further) {
         let path = directory.join(name);
         let digest = digest(&path).map_err(StoreError::io("read", &path))?;
         writeln!(text, "{digest}  {name}").expect("a string takes all");
@@ -81,9 +86,12 @@ impl Store {
         let directory = self.image(id);
         let path = directory.join(DIGESTS_FILE);
         let digests = read_digests(&path)?;
-        for name in FILES {
+        for name in FILES.into_iter().chain(FURTHER) {
             let expected = digests.iter().find(|(_, of)| of == name);
             let Some((expected, _)) = expected else {
+                if FURTHER.contains(&name) {
+                    continue;
+                }
                 return Err(VerifyError::NoDigests(path));
             };
             let path = directory.join(name);

@@ -10,11 +10,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bulkhead_trust::{MAX_SIGNATURE_BYTES, Signature};
 use rustix::fs::{Mode, OFlags, open};
 
+use super::dependencies::{Dependencies, Lineage, Resolver};
 use super::error::ImportCause;
 use super::import::{Progress, import_fetched};
 use super::names::OfWeb;
+use super::parts::Parts;
 use super::signature::{Check, Expected, Signatures, UnsignedError, read_signature};
 use super::{ImportError, Store, StoreError, StoredImage};
+use crate::dependency::Dependency;
 use crate::import::Importer;
 use crate::limits::MAX_IMAGE_BYTES;
 use crate::web::{Answer, Web};
@@ -30,6 +33,8 @@ pub struct Remote {
     pub signature: String,
     /// The name in its manifest, if that is known.
     pub image: Option<String>,
+    /// What it has to be, if another image depends on it.
+    pub(crate) dependency: Option<Dependency>,
 }
 
 impl Remote {
@@ -44,6 +49,7 @@ impl Remote {
             aci: url.to_owned(),
             signature: format!("{path}.asc{query}"),
             image: None,
+            dependency: None,
         }
     }
 }
@@ -53,7 +59,8 @@ impl Store {
     #[must_use]
     pub fn downloaded(&self, name: &str, signatures: Signatures<'_>) -> Option<StoredImage> {
         let (image, web) = self.named_with(name)?;
-        is_acceptable(&image, &web?, signatures).then_some(image)
+        self.is_acceptable(&image, &web?, signatures)
+            .then_some(image)
     }
 
     /// Brings an ACI into the store, or finds that it is there as the server has it.
@@ -66,39 +73,63 @@ impl Store {
         web: &mut Web,
         signatures: Signatures<'_>,
         importer: &Importer,
+        dependencies: Dependencies<'_>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<StoredImage, ImportError> {
+        let resolver = Resolver {
+            store: self,
+            importer,
+            signatures,
+            dependencies,
+            lineage: &Lineage::default(),
+        };
+        resolver.download(remote, web, progress)
+    }
+
+    /// Whether an image was signed, by somebody who is trusted for it today, and all that it is put together from.
+    fn is_acceptable(&self, image: &StoredImage, web: &OfWeb, signatures: Signatures<'_>) -> bool {
+        let Signatures::Required { trusted, .. } = signatures else {
+            return true;
+        };
+        let name = image.name.parse().ok();
+        let signed = name.zip(web.signer.as_deref());
+        // Keys that cannot be read are an error when one is needed.
+        let is_trusted = |(name, signer)| trusted.trusts(&name, signer).unwrap_or(false);
+        let is_whole = self.parts(&image.id).dependencies.is_empty();
+        signed.is_some_and(is_trusted) && (is_whole || self.is_signed(&image.id, signatures))
+    }
+}
+
+impl Resolver<'_> {
+    /// The same, for one that may be needed for another.
+    pub(super) fn download(
+        &self,
+        remote: &Remote,
+        web: &mut Web,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<StoredImage, ImportError> {
         let mut download = Download {
-            store: self,
+            resolver: self,
             remote,
             web,
-            signatures,
         };
-        download
-            .run(importer, progress)
-            .map_err(|source| ImportError {
-                reference: remote.name.clone(),
-                source: Box::new(source),
-            })
+        download.run(progress).map_err(|source| ImportError {
+            reference: remote.name.clone(),
+            source: Box::new(source),
+        })
     }
 }
 
 struct Download<'a> {
-    store: &'a Store,
+    resolver: &'a Resolver<'a>,
     remote: &'a Remote,
     web: &'a mut Web,
-    signatures: Signatures<'a>,
 }
 
 impl Download<'_> {
-    fn run(
-        &mut self,
-        importer: &Importer,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<StoredImage, ImportCause> {
-        let known = self.store.named_with(&self.remote.name);
-        let known = known.and_then(|(image, web)| Some((image, web?)));
-        let known = known.filter(|(image, web)| is_acceptable(image, web, self.signatures));
+    fn run(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<StoredImage, ImportCause> {
+        let store = self.resolver.store;
+        let known = self.known(progress)?;
         if let Some((image, web)) = &known
             && now() < web.fresh_until
         {
@@ -107,46 +138,85 @@ impl Download<'_> {
         let signature = self.signature()?;
         let file = self.file()?;
         let tag = known.as_ref().and_then(|(_, web)| web.tag.as_deref());
-        let answer = self
-            .web
-            .bring(&self.remote.aci, MAX_IMAGE_BYTES, tag, &file)?;
+        let limit = self
+            .size()
+            .map_or(MAX_IMAGE_BYTES, |size| size.min(MAX_IMAGE_BYTES));
+        let answer = self.web.bring(&self.remote.aci, limit, tag, &file)?;
         let (tag, fresh_for) = match (answer, known) {
             (Answer::Unchanged { fresh_for }, Some((image, web))) => {
                 let fresh_until = until(fresh_for);
                 let web = Some(OfWeb { fresh_until, ..web });
-                self.store.name(&self.remote.name, &image, web)?;
+                store.name(&self.remote.name, &image, web)?;
                 return Ok(image);
             }
             (Answer::Got { tag, fresh_for }, _) => (tag, fresh_for),
             (Answer::Unchanged { .. }, None) => (None, Duration::ZERO),
         };
-        let expected = self
-            .remote
-            .image
-            .as_deref()
-            .map_or(Expected::Aci, Expected::Named);
+        self.check_size(&file)?;
+        let expected = match (&self.remote.dependency, &self.remote.image) {
+            (Some(dependency), _) => Expected::Dependency(dependency),
+            (None, Some(name)) => Expected::Named(name),
+            (None, None) => Expected::Aci,
+        };
         let path = Path::new(&self.remote.aci);
-        let check = Check::of_fetched(self.signatures, path, signature, expected);
-        let image = import_fetched(
-            self.store,
-            &self.remote.aci,
-            file,
-            &check,
-            importer,
-            progress,
-        )?;
+        let check = Check::of_fetched(self.resolver.signatures, path, signature, expected);
+        let image = import_fetched(self.resolver, &self.remote.aci, file, &check, progress)?;
         let web = OfWeb {
             tag,
             fresh_until: until(fresh_for),
             signer: check.signer(),
         };
-        self.store.name(&self.remote.name, &image, Some(web))?;
+        store.name(&self.remote.name, &image, Some(web))?;
         Ok(image)
+    }
+
+    /// What came before under this name, if it would still do: it is signed, what is asked for, and put together from what it would be put together from today.
+    fn known(
+        &self,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Option<(StoredImage, OfWeb)>, ImportCause> {
+        let Resolver {
+            store, signatures, ..
+        } = *self.resolver;
+        let Some((image, Some(web))) = store.named_with(&self.remote.name) else {
+            return Ok(None);
+        };
+        let archive = store.parts(&image.id).archive;
+        let dependency = self.remote.dependency.as_ref();
+        let is_meant = dependency.is_none_or(|it| it.is_met_by(&archive, &image.manifest));
+        if !is_meant || !store.is_acceptable(&image, &web, signatures) {
+            return Ok(None);
+        }
+        let dependencies = self.resolver.resolve(&archive, &image.manifest, progress)?;
+        let is_same = Parts::new(&archive, &dependencies).id() == image.id;
+        Ok(is_same.then_some((image, web)))
+    }
+
+    /// Bytes that the archive has to have.
+    fn size(&self) -> Option<u64> {
+        self.remote.dependency.as_ref()?.size
+    }
+
+    fn check_size(&self, file: &File) -> Result<(), ImportCause> {
+        let Some(expected) = self.size() else {
+            return Ok(());
+        };
+        let path = Path::new(&self.remote.aci);
+        let found = file.metadata().map_err(StoreError::io("look at", path))?;
+        match found.len() == expected {
+            true => Ok(()),
+            false => Err(UnsignedError::OtherImage(format!(
+                "{} of {expected} bytes, and it has {}",
+                self.remote.name,
+                found.len()
+            ))
+            .into()),
+        }
     }
 
     /// Before the image, which may be large.
     fn signature(&mut self) -> Result<Option<Signature>, ImportCause> {
-        let named = match self.signatures {
+        let named = match self.resolver.signatures {
             Signatures::Unneeded | Signatures::Ignored => return Ok(None),
             Signatures::Required { signature, .. } => signature,
         };
@@ -168,25 +238,12 @@ impl Download<'_> {
 
     /// A file without a name, where blobs are.
     fn file(&self) -> Result<File, StoreError> {
-        let directory = self.store.blobs();
+        let directory = self.resolver.store.blobs();
         let failed = StoreError::io("create", &directory);
         fs::create_dir_all(&directory).map_err(StoreError::io("create", &directory))?;
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         let file = open(&directory, flags, Mode::RUSR | Mode::WUSR);
         Ok(File::from(file.map_err(|errno| failed(errno.into()))?))
-    }
-}
-
-/// Whether an image of the store was signed, by somebody who is trusted for it today.
-fn is_acceptable(image: &StoredImage, web: &OfWeb, signatures: Signatures<'_>) -> bool {
-    match signatures {
-        Signatures::Unneeded | Signatures::Ignored => true,
-        Signatures::Required { trusted, .. } => {
-            let name = image.name.parse().ok();
-            let signed = name.zip(web.signer.as_deref());
-            // Keys that cannot be read are an error when one is needed.
-            signed.is_some_and(|(name, signer)| trusted.trusts(&name, signer).unwrap_or(false))
-        }
     }
 }
 

@@ -4,6 +4,8 @@ use std::io;
 use std::path::Path;
 
 use crate::aci::AciError;
+use crate::dependency::BadDependency;
+use crate::digest::ImageId;
 use crate::erofs::ErofsError;
 use crate::import::ProcessError;
 use crate::oci::OciError;
@@ -11,6 +13,8 @@ use crate::registry::FetchError;
 use crate::source::SourceError;
 use crate::verity::TreeOfHashesError;
 
+use super::dependencies::DependencyError;
+use super::digests::VerifyError;
 use super::signature::UnsignedError;
 
 /// The store's own files fail.
@@ -60,6 +64,25 @@ pub enum ImportCause {
     /// The store fails.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// An image that it depends on cannot be had.
+    #[error("its dependency {name}")]
+    Dependency {
+        /// The name, with the labels that are asked for.
+        name: String,
+        /// Why not.
+        source: Box<DependencyError>,
+    },
+    /// What it says of images that it depends on makes no sense.
+    #[error(transparent)]
+    BadDependency(#[from] BadDependency),
+    /// An image that it is put together from is not what it was.
+    #[error("image {id}, which it is put together from")]
+    Damaged {
+        /// That image's.
+        id: ImageId,
+        /// What is wrong with it.
+        source: VerifyError,
+    },
     /// Nobody who is trusted has signed it.
     #[error(transparent)]
     Unsigned(#[from] UnsignedError),

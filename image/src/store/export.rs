@@ -47,7 +47,18 @@ impl Store {
         let opened = File::open(&root).map_err(StoreError::io("open", &root))?;
         files.render(&root)?;
         // Of what an image has, archives have a word for everything: no socket is left out.
-        write_aci_of(&image.manifest, opened.into(), out)?;
+        write_aci_of(&whole(&image.manifest), opened.into(), out)?;
         Ok(())
     }
+}
+
+/// The manifest of a tree that has all that an image depends on: nothing comes to it any more.
+fn whole(manifest: &[u8]) -> Vec<u8> {
+    let parsed = serde_json::from_slice::<serde_json::Map<_, _>>(manifest);
+    let Some(mut fields) = parsed.ok().filter(|map| map.contains_key("dependencies")) else {
+        return manifest.to_vec();
+    };
+    fields.remove("dependencies");
+    fields.remove("pathWhitelist");
+    serde_json::to_vec(&fields).expect("what was JSON is JSON")
 }

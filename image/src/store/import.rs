@@ -1,22 +1,22 @@
 //! From a reference to an image in the store: what the store does for an import, which reads no image itself.
 
-use std::cell::RefCell;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use bulkhead_protocol::import::{Form, Summary};
+use bulkhead_protocol::import::Form;
 
+use super::dependencies::Resolver;
 use super::error::ImportCause;
 use super::hints::{Identity, Recalled};
-use super::signature::{Check, Signatures};
+use super::keeper::{Keeper, Members};
+use super::parts::Parts;
+use super::signature::Check;
 use super::turn::Turn;
-use super::workspace::Workspace;
-use super::{ImportError, Store, StoreError, StoredImage, name_in};
-use crate::digest::ImageId;
-use crate::import::{self, Imported, Importer, Owner, ProcessError, Request};
+use super::{ImportError, StoredImage};
+use crate::import::{self, Importer, Request};
 use crate::registry::{Download, Registries, RegistryReference};
-use crate::source::{Member, Reference, SourceError, open_member, open_regular};
+use crate::source::{Reference, SourceError, open_regular};
 
 /// What an import is doing; for the user's eyes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,24 +48,20 @@ pub enum Progress {
     },
     /// Nobody looked who has signed the image.
     Unverified,
+    /// An image that it depends on is looked for; what follows is said of that one.
+    Dependency(String),
     /// Something was left out that the image can do without.
     Warning(String),
 }
 
 pub(super) fn import(
-    store: &Store,
+    resolver: &Resolver<'_>,
     reference: &str,
-    signatures: Signatures<'_>,
-    importer: &Importer,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<StoredImage, ImportError> {
     let parsed = Reference::parse(reference).map_err(ImportCause::from);
-    let mut import = Import {
-        store,
-        importer,
-        progress,
-    };
-    let imported = parsed.and_then(|reference| import.run(&reference, signatures));
+    let mut import = Import { resolver, progress };
+    let imported = parsed.and_then(|reference| import.run(&reference));
     imported.map_err(|source| ImportError {
         reference: reference.to_owned(),
         source: Box::new(source),
@@ -74,17 +70,12 @@ pub(super) fn import(
 
 /// Of a registry.
 pub(super) fn fetch(
-    store: &Store,
+    resolver: &Resolver<'_>,
     reference: &RegistryReference,
     registries: &Registries,
-    importer: &Importer,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<StoredImage, ImportError> {
-    let mut import = Import {
-        store,
-        importer,
-        progress,
-    };
+    let mut import = Import { resolver, progress };
     let fetched = import.fetch(reference, registries);
     fetched.map_err(|source| ImportError {
         reference: reference.to_string(),
@@ -94,18 +85,13 @@ pub(super) fn fetch(
 
 /// An ACI that has come, into its store.
 pub(super) fn import_fetched(
-    store: &Store,
+    resolver: &Resolver<'_>,
     name: &str,
     archive: File,
     check: &Check<'_>,
-    importer: &Importer,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<StoredImage, ImportCause> {
-    let mut import = Import {
-        store,
-        importer,
-        progress,
-    };
+    let mut import = Import { resolver, progress };
     let again = archive.try_clone().map_err(|source| SourceError::Io {
         what: "share",
         path: name.to_owned(),
@@ -126,17 +112,13 @@ pub(super) fn import_fetched(
 }
 
 struct Import<'a> {
-    store: &'a Store,
-    importer: &'a Importer,
+    resolver: &'a Resolver<'a>,
     progress: &'a mut dyn FnMut(Progress),
 }
 
 impl Import<'_> {
-    fn run(
-        &mut self,
-        reference: &Reference,
-        signatures: Signatures<'_>,
-    ) -> Result<StoredImage, ImportCause> {
+    fn run(&mut self, reference: &Reference) -> Result<StoredImage, ImportCause> {
+        let signatures = self.resolver.signatures;
         let name = name_of(&reference.path);
         let directory = fs::metadata(&reference.path).is_ok_and(|m| m.is_dir());
         if directory && matches!(reference.form, Form::Any | Form::OciLayout) {
@@ -178,15 +160,16 @@ impl Import<'_> {
             let metadata = file.metadata().map_err(unreadable)?;
             Ok(Identity::of(&metadata, reference, name))
         };
+        let store = self.resolver.store;
         let before = identity(&file)?;
-        if let Some(recalled) = self.store.recall(&before) {
-            return self.recalled(recalled, &file, check);
+        if let Some(image) = self.recall(&before, &file, check)? {
+            return Ok(image);
         }
-        let _turn = Turn::take(self.store, &before.key(), || {
+        let _turn = Turn::take(store, &before.key(), || {
             (self.progress)(Progress::Waiting);
         })?;
-        if let Some(recalled) = self.store.recall(&before) {
-            return self.recalled(recalled, &file, check);
+        if let Some(image) = self.recall(&before, &file, check)? {
+            return Ok(image);
         }
         let again = file.try_clone().map_err(unreadable)?;
         let request = request(reference, name, Some(file));
@@ -199,26 +182,43 @@ impl Import<'_> {
         check.stands(is_unchanged)?;
         if before.is_settled(started) && is_unchanged {
             let manifest = Some(&*image.manifest);
-            self.store
-                .remember(before, &image.id, check.is_of_aci(), manifest);
+            store.remember(before, &image.id, check.is_of_aci(), manifest);
         }
         Ok(image)
     }
 
-    /// What is in the store is signed today, or not, by whom it is to be signed today.
-    fn recalled(
+    /// The image that the file was at an earlier import. It is signed today, or not, by whom it is to be signed today, and depends on what
+    /// it would depend on today.
+    fn recall(
         &mut self,
-        recalled: Recalled,
+        identity: &Identity,
         file: &File,
         check: &Check<'_>,
-    ) -> Result<StoredImage, ImportCause> {
-        if recalled.is_aci {
+    ) -> Result<Option<StoredImage>, ImportCause> {
+        let store = self.resolver.store;
+        let Some(Recalled { image, is_aci }) = store.recall(identity) else {
+            return Ok(None);
+        };
+        if is_aci {
             check.begin()?;
         }
-        if let Some(progress) = check.end(&recalled.image.name, file)? {
+        if let Some(progress) = check.end(&image.name, file)? {
             (self.progress)(progress);
         }
-        Ok(recalled.image)
+        let parts = store.parts(&image.id);
+        let dependencies = match is_aci {
+            true => self
+                .resolver
+                .resolve(&parts.archive, &image.manifest, self.progress)?,
+            false => Vec::new(),
+        };
+        if Parts::new(&parts.archive, &dependencies).id() != image.id {
+            return Ok(None);
+        }
+        if let Some(signer) = check.signer() {
+            store.remember_signer(&image, &signer, &dependencies)?;
+        }
+        Ok(Some(image))
     }
 
     fn fetch(
@@ -226,7 +226,7 @@ impl Import<'_> {
         reference: &RegistryReference,
         registries: &Registries,
     ) -> Result<StoredImage, ImportCause> {
-        let download = Download::begin(reference, registries, &self.store.blobs())?;
+        let download = Download::begin(reference, registries, &self.resolver.store.blobs())?;
         let name = reference.to_string();
         let request = Request {
             form: Form::OciLayout,
@@ -241,7 +241,8 @@ impl Import<'_> {
             (Some(failure), Err(_)) => Err(failure.into()),
             (_, converted) => {
                 let image = converted?;
-                self.store.name(&reference.to_string(), &image, None)?;
+                let store = self.resolver.store;
+                store.name(&reference.to_string(), &image, None)?;
                 Ok(image)
             }
         }
@@ -253,13 +254,8 @@ impl Import<'_> {
         request: Request,
         members: Members<'_>,
     ) -> Result<StoredImage, ImportCause> {
-        let keeper = Keeper {
-            store: self.store,
-            members,
-            progress: RefCell::new(&mut *self.progress),
-            state: RefCell::default(),
-        };
-        let imported = match self.importer {
+        let keeper = Keeper::new(self.resolver, members, &mut *self.progress);
+        let imported = match self.resolver.importer {
             Importer::Process(program) => import::import(program, request, &keeper)?,
             Importer::Here => import::run(request, &keeper)?,
         };
@@ -274,180 +270,6 @@ fn request(reference: &Reference, name: &str, archive: Option<File>) -> Request 
         path: reference.path.display().to_string(),
         name: name.to_owned(),
         archive,
-    }
-}
-
-/// Where the members of an image are.
-#[derive(Clone, Copy)]
-enum Members<'a> {
-    /// In the archive that the importer has too.
-    InArchive {
-        archive: &'a File,
-        check: &'a Check<'a>,
-    },
-    /// In a directory.
-    Layout(&'a Path),
-    /// In a registry.
-    Registry(&'a Download<'a>),
-}
-
-/// The store's part in one import.
-struct Keeper<'a> {
-    store: &'a Store,
-    members: Members<'a>,
-    progress: RefCell<&'a mut dyn FnMut(Progress)>,
-    state: RefCell<State>,
-}
-
-#[derive(Default)]
-struct State {
-    workspace: Option<Workspace>,
-    /// The image's file, as the importer has it.
-    image: Option<File>,
-    /// What the image was said to be, and the right to convert it.
-    identified: Option<Identified>,
-}
-
-struct Identified {
-    id: ImageId,
-    manifest: Vec<u8>,
-    known: Option<StoredImage>,
-    _turn: Option<Turn>,
-}
-
-impl Keeper<'_> {
-    fn say(&self, progress: Progress) {
-        (self.progress.borrow_mut())(progress);
-    }
-
-    fn in_workspace<T>(
-        &self,
-        make: impl FnOnce(&Workspace) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let mut state = self.state.borrow_mut();
-        let workspace = match state.workspace.take() {
-            Some(workspace) => workspace,
-            None => Workspace::create(self.store)?,
-        };
-        make(state.workspace.insert(workspace))
-    }
-
-    fn finish(self, imported: Imported) -> Result<StoredImage, ImportCause> {
-        let state = self.state.into_inner();
-        let identified = state.identified.expect("every import says what it is");
-        let Identified { id, manifest, .. } = &identified;
-        let summary = match imported {
-            Imported::Known => return Ok(identified.known.expect("it was said to be known")),
-            Imported::Written(summary) => summary,
-        };
-        let mut say = self.progress.into_inner();
-        warn_of_dropped(&mut say, &summary);
-        say(Progress::Storing {
-            bytes: summary.verity.length(),
-            inodes: summary.inodes,
-        });
-        let workspace = state.workspace.expect("the importer asked for files");
-        let image = state.image.expect("the importer asked for files");
-        check_length(&image, &summary)?;
-        workspace.commit(self.store, id, &image, manifest, &summary.verity)?;
-        let image = self.store.with_manifest(id, manifest.clone())?;
-        Ok(image
-            .expect("an image that was committed is there; only a garbage collection removes it"))
-    }
-}
-
-impl Owner for Keeper<'_> {
-    fn open(&self, member: &Member) -> Result<File, SourceError> {
-        match self.members {
-            Members::Layout(layout) => open_member(layout, &member.name()),
-            Members::Registry(download) => download.open(member),
-            Members::InArchive { .. } => Err(SourceError::Missing {
-                path: "the archive".to_owned(),
-                member: member.name(),
-            }),
-        }
-    }
-
-    fn expect(&self, members: &[Member]) {
-        // Others are there.
-        if let Members::Registry(download) = self.members {
-            download.expect(members);
-        }
-    }
-
-    fn files(&self) -> Result<[File; 2], ImportCause> {
-        let [image, tails] = self.in_workspace(Workspace::image_files)?;
-        let io = |source| SourceError::Io {
-            what: "share",
-            path: "the image's file".to_owned(),
-            source,
-        };
-        self.state.borrow_mut().image = Some(image.try_clone().map_err(io)?);
-        Ok([image, tails])
-    }
-
-    fn scratch(&self) -> Result<File, ImportCause> {
-        Ok(self.in_workspace(Workspace::archive)?)
-    }
-
-    fn found_aci(&self) -> Result<(), ImportCause> {
-        match self.members {
-            Members::InArchive { check, .. } => Ok(check.begin()?),
-            // There is none in them.
-            Members::Layout(_) | Members::Registry(_) => Ok(()),
-        }
-    }
-
-    fn is_known(&self, id: &ImageId, manifest: &[u8]) -> Result<bool, ImportCause> {
-        if let Members::InArchive { archive, check } = self.members
-            && let Some(progress) = check.end(&name_in(manifest), archive)?
-        {
-            self.say(progress);
-        }
-        let look = || self.store.with_manifest(id, manifest.to_vec());
-        let mut known = look()?;
-        let mut turn = None;
-        if known.is_none() {
-            turn = Some(Turn::take(self.store, id.as_str(), || {
-                self.say(Progress::Waiting);
-            })?);
-            known = look()?;
-        }
-        let is_known = known.is_some();
-        self.state.borrow_mut().identified = Some(Identified {
-            id: id.clone(),
-            manifest: manifest.to_vec(),
-            known,
-            _turn: turn,
-        });
-        Ok(is_known)
-    }
-
-    fn tell(&self, progress: Progress) {
-        self.say(progress);
-    }
-}
-
-/// The rest of what an importer says of the hashes, guests check.
-fn check_length(image: &File, summary: &Summary) -> Result<(), ProcessError> {
-    let said = summary.verity.length();
-    let written = image.metadata().map_err(|source| ProcessError::Io {
-        what: "look at the image's file",
-        source,
-    })?;
-    match written.len() {
-        written if written == said => Ok(()),
-        written => Err(ProcessError::Length { written, said }),
-    }
-}
-
-fn warn_of_dropped(say: &mut dyn FnMut(Progress), summary: &Summary) {
-    if summary.dropped_xattrs > 0 {
-        say(Progress::Warning(format!(
-            "{} extended attributes were left out: \
-             only user., trusted., security. and POSIX ACLs can be stored",
-            summary.dropped_xattrs
-        )));
     }
 }
 

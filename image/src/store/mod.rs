@@ -5,6 +5,7 @@
 //! cas/images/sha512-…/manifest       the ACI manifest
 //! cas/images/sha512-…/verity         the root of the hashes: what a guest checks all that it reads against
 //! cas/images/sha512-…/digests        what these were when they came, see `digests`
+//! cas/images/sha512-…/{parts,signers}  what it is put together from, and who has signed that, see `parts`
 //! cas/names/…                        what images of registries are called, see `names`
 //! cas/blobs/sha256-…                 blobs of registries on their way, see `registry::blobs`
 //! cas/hints/…                        "this file is that image", see `hints`
@@ -19,13 +20,16 @@
 //! converted once; should two convert it all the same, from two files, the first rename wins.
 
 mod contents;
+mod dependencies;
 mod digests;
 mod download;
 mod error;
 mod export;
 mod hints;
 mod import;
+mod keeper;
 mod names;
+mod parts;
 mod remove;
 mod signature;
 mod trees;
@@ -40,6 +44,7 @@ use std::path::{Path, PathBuf};
 use bulkhead_protocol::verity::{MAX_TEXT, Verity};
 
 pub use contents::{FindImageError, ImageEntry};
+pub use dependencies::{Dependencies, DependencyError};
 pub use digests::VerifyError;
 pub use download::Remote;
 pub use error::{ImportCause, ImportError, StoreError};
@@ -52,6 +57,7 @@ pub use trees::{StoredTree, UnpackedImage};
 use crate::digest::ImageId;
 use crate::import::Importer;
 use crate::registry::{Registries, RegistryReference};
+use dependencies::{Lineage, Resolver};
 
 const IMAGE_FILE: &str = "rootfs.erofs";
 const MANIFEST_FILE: &str = "manifest";
@@ -112,9 +118,17 @@ impl Store {
         reference: &str,
         signatures: Signatures<'_>,
         importer: &Importer,
+        dependencies: Dependencies<'_>,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<StoredImage, ImportError> {
-        import::import(self, reference, signatures, importer, progress)
+        let resolver = Resolver {
+            store: self,
+            importer,
+            signatures,
+            dependencies,
+            lineage: &Lineage::default(),
+        };
+        import::import(&resolver, reference, progress)
     }
 
     /// Brings an image of a registry into the store, or finds out that it is there; and gives it its name.
@@ -125,7 +139,15 @@ impl Store {
         importer: &Importer,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<StoredImage, ImportError> {
-        import::fetch(self, reference, registries, importer, progress)
+        let resolver = Resolver {
+            store: self,
+            importer,
+            signatures: Signatures::Unneeded,
+            // Images of registries have none.
+            dependencies: Dependencies::OfStore,
+            lineage: &Lineage::default(),
+        };
+        import::fetch(&resolver, reference, registries, progress)
     }
 
     /// The image of this id, if it is in the store.

@@ -11,6 +11,8 @@ use bulkhead_trust::{
 
 use super::error::ImportCause;
 use super::import::Progress;
+use crate::dependency::Dependency;
+use crate::digest::ImageId;
 use crate::registry::FetchError;
 use crate::source::{SourceError, open_regular, section_of};
 
@@ -39,6 +41,17 @@ impl Signatures<'_> {
         match self {
             Self::Required { signature, .. } => *signature,
             Self::Unneeded | Self::Ignored => None,
+        }
+    }
+
+    /// The same of another image, whose signature is where it always is.
+    pub(super) fn beside(self) -> Self {
+        match self {
+            Self::Required { trusted, .. } => Self::Required {
+                trusted,
+                signature: None,
+            },
+            other => other,
         }
     }
 
@@ -118,6 +131,9 @@ pub enum UnsignedError {
         /// That was asked for.
         expected: String,
     },
+    /// A server has given another version of it than the image that depends on it names.
+    #[error("it is not the image that was asked for: {0}")]
+    OtherImage(String),
     /// Something else than an ACI.
     #[error("a signature was named, and only an ACI can have one")]
     NotAci,
@@ -142,6 +158,8 @@ pub(super) enum Expected<'a> {
     Aci,
     /// The ACI of this name.
     Named(&'a str),
+    /// What an image depends on.
+    Dependency(&'a Dependency),
 }
 
 impl<'a> Check<'a> {
@@ -190,10 +208,30 @@ impl<'a> Check<'a> {
         self.is_aci.get()
     }
 
+    /// Which image it is, is known: it may have to be a certain one.
+    pub(super) fn fits(&self, archive: &ImageId, manifest: &[u8]) -> Result<(), UnsignedError> {
+        match self.expected {
+            Expected::Dependency(dependency) if !dependency.is_met_by(archive, manifest) => {
+                let expected = match &dependency.id {
+                    Some(id) => format!(
+                        "{} with the id {id}, and its id is {archive}",
+                        dependency.name
+                    ),
+                    None => format!(
+                        "{}, and its manifest has another name or other labels",
+                        dependency.name
+                    ),
+                };
+                Err(UnsignedError::OtherImage(expected))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The image's name is known: all of the archive is read, and its signer told. What is no ACI is taken as it is.
     pub(super) fn end(&self, name: &str, archive: &File) -> Result<Option<Progress>, ImportCause> {
         match self.expected {
-            Expected::Aci | Expected::Named(_) if !self.is_of_aci() => {
+            Expected::Aci | Expected::Named(_) | Expected::Dependency(_) if !self.is_of_aci() => {
                 return Err(UnsignedError::NoAci.into());
             }
             Expected::Named(expected) if expected != name => {

@@ -1,6 +1,7 @@
 mod bad_aci;
 mod bad_oci;
 mod contents;
+mod dependencies;
 mod forms;
 mod keeping;
 mod noise;
@@ -49,6 +50,7 @@ impl Bench {
             reference,
             Signatures::Unneeded,
             &Importer::Here,
+            Dependencies::OfStore,
             &mut |_| {},
         );
         imported.map_err(|error| self.chain(&error))

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use bulkhead_protocol::verity::Verity;
 
 use super::digests::{DIGESTS_FILE, digests_of};
+use super::parts::PARTS_FILE;
 use super::{IMAGE_FILE, MANIFEST_FILE, Store, StoreError, VERITY_FILE, open_lock};
 use crate::digest::ImageId;
 
@@ -20,6 +21,18 @@ pub(super) struct Workspace {
     path: PathBuf,
     /// Holds the lock that tells a living import from a dead one.
     lock: File,
+}
+
+/// A finished image.
+pub(super) struct Made<'a> {
+    /// Its file.
+    pub(super) image: &'a File,
+    /// Its ACI manifest.
+    pub(super) manifest: &'a [u8],
+    /// The root of its hashes.
+    pub(super) verity: &'a Verity,
+    /// What it is put together from, if that is more than an archive.
+    pub(super) parts: Option<String>,
 }
 
 impl Workspace {
@@ -58,17 +71,19 @@ impl Workspace {
         self,
         store: &Store,
         id: &ImageId,
-        image: &File,
-        manifest: &[u8],
-        verity: &Verity,
+        made: &Made<'_>,
     ) -> Result<(), StoreError> {
+        let Made { image, verity, .. } = made;
         let image_path = self.path.join(IMAGE_FILE);
         image
             .sync_data()
             .map_err(StoreError::io("sync", &image_path))?;
         make_read_only(image, &image_path)?;
-        self.write_durably(MANIFEST_FILE, manifest)?;
+        self.write_durably(MANIFEST_FILE, made.manifest)?;
         self.write_durably(VERITY_FILE, verity.to_string().as_bytes())?;
+        if let Some(parts) = &made.parts {
+            self.write_durably(PARTS_FILE, parts.as_bytes())?;
+        }
         let digests = digests_of(&self.path)?;
         self.write_durably(DIGESTS_FILE, digests.as_bytes())?;
         for scratch in [TAILS_FILE, ARCHIVE_FILE] {

@@ -35,6 +35,7 @@ impl Tree {
                 return Err(TreeError::RootNotDirectory);
             }
             self.nodes[0].metadata = metadata;
+            self.has_root_entry = true;
             return Ok(());
         };
         let parent = self.make_parents(parents)?;
@@ -199,7 +200,7 @@ impl Tree {
         Ok(())
     }
 
-    fn put(
+    pub(super) fn put(
         &mut self,
         parent: NodeId,
         name: &[u8],

@@ -4,6 +4,7 @@
 //! path in an archive cannot lead anywhere but into this tree. Symbolic links are followed in it
 //! only on the way to an entry, and only those of lower layers (`follow`).
 
+mod below;
 mod error;
 mod follow;
 mod insert;
@@ -12,6 +13,7 @@ mod remove;
 
 use std::collections::{BTreeMap, HashMap};
 
+pub(crate) use below::Above;
 pub use error::TreeError;
 pub(crate) use insert::Duplicates;
 pub(crate) use path::TreePath;
@@ -97,6 +99,8 @@ pub(crate) struct Tree {
     name_bytes: usize,
     /// The layer that is being applied.
     layer: u16,
+    /// An entry said what the root is.
+    has_root_entry: bool,
     /// Data of files that were replaced or removed.
     dead: Vec<FileData>,
 }
@@ -116,6 +120,7 @@ impl Tree {
             xattr_bytes: 0,
             name_bytes: 0,
             layer: 0,
+            has_root_entry: false,
             dead: Vec::new(),
         }
     }

@@ -8,6 +8,7 @@ const CONTAINER_MODULES: &[&str] = &[
     "attach::",
     "cgroup::",
     "crash::",
+    "dependencies::",
     "devices::",
     "ends::",
     "enter::",

@@ -177,8 +177,8 @@ fn bad_aci_manifests_are_refused() {
             "manifest is not valid: invalid type: integer `7`, expected a string at line 1 column 128",
         ),
         (
-            with("dependencies", json!([{"imageName": "a"}])),
-            "manifest: field dependencies is not empty, and images with dependencies are not supported yet",
+            with("dependencies", json!([{"imageName": "A"}])),
+            r#"manifest: field dependencies[0].imageName: "A" is not the name of an image or the beginning of one: small letters and digits, and one of "-._~/" between two of them"#,
         ),
         (
             with("labels", json!([{"name": "arch", "value": "aarch64"}])),

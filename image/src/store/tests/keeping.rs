@@ -23,9 +23,13 @@ fn a_second_import_does_nothing() {
         let mut seen = Vec::new();
         let second = bench
             .store
-            .import(reference, Signatures::Unneeded, &Importer::Here, &mut |p| {
-                seen.push(p)
-            })
+            .import(
+                reference,
+                Signatures::Unneeded,
+                &Importer::Here,
+                Dependencies::OfStore,
+                &mut |p| seen.push(p),
+            )
             .unwrap();
         assert_eq!(second.id, first.id);
         let after = fs::metadata(&first.erofs_path).unwrap();
@@ -96,7 +100,13 @@ fn an_image_that_many_want_is_converted_once() {
         let mut step = |p| count += u32::from(matches!(p, Progress::Storing { .. }));
         bench
             .store
-            .import(&layout, Signatures::Unneeded, &Importer::Here, &mut step)
+            .import(
+                &layout,
+                Signatures::Unneeded,
+                &Importer::Here,
+                Dependencies::OfStore,
+                &mut step,
+            )
             .unwrap();
         count
     };
