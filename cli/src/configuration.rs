@@ -3,7 +3,7 @@
 //! ```text
 //! DIRECTORY/paths.d/*.json    where data and installed stage1 images are
 //! DIRECTORY/stage1.d/*.json   which stage1 image runs pods
-//! DIRECTORY/auth.d/*.json     who asks registries
+//! DIRECTORY/auth.d/*.json     who asks registries and web servers
 //! DIRECTORY/registries.d/*.json  how they are spoken to
 //! DIRECTORY/policy.d/*.json   which of their images are taken
 //! ```
@@ -11,6 +11,7 @@
 //! There are up to three directories; what a later one says takes the place of what an earlier one says, field by field. In one directory a
 //! field is said once. Another kind is a module with its fields, and a line in [`Configuration::take`].
 
+mod auth;
 mod command;
 mod files;
 mod logins;
@@ -21,6 +22,7 @@ mod stage1;
 
 use std::path::Path;
 
+pub(crate) use self::auth::{Auth, Proof};
 pub(crate) use self::command::ConfigOptions;
 pub(crate) use self::files::ConfigurationError;
 use self::files::{File, Problem};
@@ -42,13 +44,10 @@ const VERSION: &str = "v1";
 const KINDS: [(&str, &[&str]); 5] = [
     ("paths.d", &[paths::KIND]),
     ("stage1.d", &[stage1::KIND]),
-    ("auth.d", &[logins::KIND, AUTH]),
+    ("auth.d", &[logins::KIND, auth::KIND]),
     ("registries.d", &[registries::KIND]),
     ("policy.d", &[policies::KIND]),
 ];
-
-/// Who asks for App Container images: nobody does yet.
-const AUTH: &str = "auth";
 
 /// What results of all directories.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,6 +55,7 @@ pub(crate) struct Configuration {
     pub(crate) paths: Paths,
     pub(crate) stage1: DefaultStage1,
     pub(crate) logins: Logins,
+    pub(crate) auth: Auth,
     pub(crate) registries: RegistryRules,
     pub(crate) policies: Policies,
 }
@@ -69,6 +69,7 @@ impl Configuration {
             all.paths.override_with(one.paths);
             all.stage1.override_with(one.stage1);
             all.logins.override_with(one.logins);
+            all.auth.override_with(one.auth);
             all.registries.override_with(one.registries);
             all.policies.override_with(one.policies);
         }
@@ -92,7 +93,7 @@ impl Configuration {
             logins::KIND => self.logins.take(file.fields()?),
             registries::KIND => self.registries.take(file.fields()?),
             policies::KIND => self.policies.take(file.fields()?),
-            AUTH => Ok(()),
+            auth::KIND => self.auth.take(file.fields()?),
             _ => self.stage1.take(file.fields()?),
         }
     }

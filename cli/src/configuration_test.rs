@@ -74,10 +74,6 @@ fn what_is_no_configuration_says_nothing() {
     let directory = directory(&[
         ("paths.d/README", "not JSON"),
         ("paths.d/deeper/a.json", "not JSON"),
-        (
-            "auth.d/a.json",
-            r#"{"rktKind": "auth", "rktVersion": "v1", "domains": ["example.com"]}"#,
-        ),
         ("paths.d/a.json", &paths(r#""data": "", "unknown": 1"#)),
     ]);
     std::os::unix::fs::symlink("/dev/null", directory.path().join("paths.d/l.json")).unwrap();

@@ -13,7 +13,7 @@ use bulkhead_trust::{Authorities, CosignKey, CosignSigners, Keyless};
 use docker_credential::{CredentialRetrievalError, DockerCredential};
 
 use crate::arguments::{GlobalOptions, InsecureOption};
-use crate::configuration::{KeylessRule, Login, Rule, Verdict};
+use crate::configuration::{KeylessRule, Login, Proof, Rule, Verdict};
 use crate::programs;
 use crate::progress;
 
@@ -115,12 +115,23 @@ fn of_policy(path: &Path) -> io::Result<String> {
 }
 
 /// For files of web servers.
-pub(crate) fn web_access(global: &GlobalOptions) -> WebAccess {
-    WebAccess {
+pub(crate) fn web_access(global: &GlobalOptions) -> Result<WebAccess> {
+    let logins = global.configuration.auth.all().map(|(host, proof)| {
+        let credentials = match proof {
+            Proof::Basic(login) => of_login(login)?,
+            Proof::Oauth { token } => {
+                let token = token.0.as_str().try_into();
+                Credentials::Bearer(token.context("the token of the configuration")?)
+            }
+        };
+        Ok((host.clone(), credentials))
+    });
+    Ok(WebAccess {
         fetcher: programs::fetcher(),
         plain_http: global.leaves_out_of_fetching(InsecureOption::Http),
         any_certificate: global.leaves_out_of_fetching(InsecureOption::Tls),
-    }
+        logins: logins.collect::<Result<_>>()?,
+    })
 }
 
 fn access(global: &GlobalOptions, host: &str) -> Result<Access> {

@@ -80,7 +80,7 @@ impl TrustOptions {
         match (self.keys.as_slice(), prefix) {
             ([], None) => bail!("at least one key or --prefix required"),
             ([], Some(prefix)) => {
-                let mut web = Web::start(&self.access(global))?;
+                let mut web = Web::start(&self.access(global)?)?;
                 let name = AciName::of(prefix.clone());
                 let keys = name.discover_keys(&mut web, self.insecure_allow_http);
                 keys.context("--prefix meta discovery error")
@@ -89,11 +89,11 @@ impl TrustOptions {
         }
     }
 
-    fn access(&self, global: &GlobalOptions) -> WebAccess {
-        WebAccess {
+    fn access(&self, global: &GlobalOptions) -> Result<WebAccess> {
+        Ok(WebAccess {
             plain_http: self.insecure_allow_http,
-            ..web_access(global)
-        }
+            ..web_access(global)?
+        })
     }
 
     fn read(&self, global: &GlobalOptions, location: &str) -> Result<Vec<u8>> {
@@ -103,7 +103,7 @@ impl TrustOptions {
                 bail!("--insecure-allow-http required for http URLs")
             }
             Some(("http" | "https", _)) => {
-                let mut web = Web::start(&self.access(global))?;
+                let mut web = Web::start(&self.access(global)?)?;
                 Ok(web.read(location, MAX_KEY_BYTES)?)
             }
             Some(_) => bail!("only local files and http or https URLs supported"),

@@ -3,6 +3,7 @@
 //! * [`socket`]: what is asked and answered;
 //! * [`registry`]: one registry, by the `oci-client` crate;
 //! * [`web`] and [`discovery`]: files of web servers, and what their pages say of images;
+//! * [`logins`]: who asks web servers;
 //! * [`manifest`] and [`blob`]: what is brought, again and again where that may help;
 //! * [`retry`]: how often, and after how long.
 //!
@@ -12,6 +13,7 @@
 mod blob;
 mod discovery;
 mod identity;
+mod logins;
 mod manifest;
 mod pace;
 mod registry;
@@ -74,14 +76,18 @@ async fn serve(socket: &Socket, mut requests: Requests) -> Result<()> {
             let registry = Registry::new(&whose)?;
             serve_registry(socket, requests, Arc::new(registry)).await
         }
-        Some((ToFetcher::Web(how), _)) => serve_web(socket, requests, &Web::new(&how)?).await,
+        Some((ToFetcher::Web(how), _)) => serve_web(socket, requests, Web::new(&how)?).await,
         _ => bail!("no registry was named, and no web"),
     }
 }
 
-async fn serve_web(socket: &Socket, mut requests: Requests, web: &Web) -> Result<()> {
+async fn serve_web(socket: &Socket, mut requests: Requests, mut web: Web) -> Result<()> {
     while let Some((request, file)) = requests.recv().await {
         let brought = match request {
+            ToFetcher::Login(login) => {
+                web.log_in(login);
+                continue;
+            }
             ToFetcher::Get(get) => {
                 let file = File::from(file.context("a request without a file")?);
                 web.bring(&get, &file).await
@@ -108,7 +114,7 @@ async fn serve_registry(
         let (registry, socket) = (Arc::clone(&registry), socket.clone());
         match request {
             ToFetcher::Open(_) => bail!("a second registry was named"),
-            ToFetcher::Web(_) | ToFetcher::Get(_) | ToFetcher::Metas(_) => {
+            ToFetcher::Web(_) | ToFetcher::Login(_) | ToFetcher::Get(_) | ToFetcher::Metas(_) => {
                 bail!("a file of a web server was asked for, of a registry")
             }
             ToFetcher::Manifest(reference) => {

@@ -6,12 +6,13 @@ use std::net::IpAddr;
 use std::os::unix::fs::FileExt;
 
 use bulkhead_protocol::bounded::Text;
-use bulkhead_protocol::fetch::{self as protocol, FromFetcher, Get};
+use bulkhead_protocol::fetch::{self as protocol, FromFetcher, Get, Login};
 use futures_util::StreamExt;
-use reqwest::header::{CACHE_CONTROL, ETAG, HeaderMap, IF_NONE_MATCH};
-use reqwest::redirect::{Attempt, Policy};
+use reqwest::header::{CACHE_CONTROL, ETAG, HeaderMap, IF_NONE_MATCH, LOCATION};
+use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, Url};
 
+use crate::logins::Logins;
 use crate::pace::{Pace, SILENCE_LIMIT};
 use crate::registry::CONNECT_LIMIT;
 use crate::retry::{MayPass, until_done};
@@ -37,9 +38,12 @@ pub(crate) enum WebError {
     /// The server says no.
     #[error("the server answers {0}")]
     Status(StatusCode),
-    /// Its answer makes no sense, or it leads nowhere.
+    /// Its answer makes no sense.
     #[error("the server's answer")]
     Answer(#[source] reqwest::Error),
+    /// It leads nowhere.
+    #[error("the server leads to {0}")]
+    Leads(&'static str),
     /// The connection, or the server.
     #[error("the connection to the server")]
     Connection(#[source] reqwest::Error),
@@ -65,6 +69,7 @@ impl MayPass for WebError {
             | Self::Address
             | Self::Clear(_)
             | Self::Answer(_)
+            | Self::Leads(_)
             | Self::Size(_)
             | Self::Write(_) => false,
         }
@@ -75,7 +80,7 @@ impl From<reqwest::Error> for WebError {
     fn from(error: reqwest::Error) -> Self {
         // An address may have a password in it.
         let error = error.without_url();
-        match error.is_redirect() || error.is_builder() {
+        match error.is_builder() {
             true => Self::Answer(error),
             false => Self::Connection(error),
         }
@@ -86,13 +91,14 @@ impl From<reqwest::Error> for WebError {
 pub(crate) struct Web {
     client: Client,
     plain_http: bool,
+    logins: Logins,
 }
 
 impl Web {
     pub(crate) fn new(web: &protocol::Web) -> Result<Self, WebError> {
-        let plain_http = web.plain_http;
         let client = Client::builder()
-            .redirect(Policy::custom(move |attempt| follow(attempt, plain_http)))
+            // Who is told what where, is decided for each address anew.
+            .redirect(Policy::none())
             .tls_danger_accept_invalid_certs(web.any_certificate)
             .connect_timeout(CONNECT_LIMIT)
             .read_timeout(SILENCE_LIMIT)
@@ -100,8 +106,14 @@ impl Web {
             .build();
         Ok(Self {
             client: client.map_err(WebError::Client)?,
-            plain_http,
+            plain_http: web.plain_http,
+            logins: Logins::default(),
         })
+    }
+
+    /// Who asks a server from now on.
+    pub(crate) fn log_in(&mut self, login: Login) {
+        self.logins.add(login);
     }
 
     /// Brings a file, unless it is the one that who asks has.
@@ -111,7 +123,7 @@ impl Web {
 
     /// A page, in memory. Tried once: there are others.
     pub(crate) async fn page(&self, url: &str) -> Result<Vec<u8>, WebError> {
-        let answer = self.client.get(self.url(url)?).send().await?;
+        let answer = self.get(url, None).await?;
         if answer.status() != StatusCode::OK {
             return Err(WebError::Status(answer.status()));
         }
@@ -130,6 +142,27 @@ impl Web {
         whole.map_err(|_| WebError::Silent)?
     }
 
+    /// The answer at the end of where the address leads.
+    async fn get(&self, url: &str, unless: Option<&str>) -> Result<Response, WebError> {
+        let mut url = self.url(url)?;
+        for _ in 0..=MAX_REDIRECTS {
+            let mut request = self.client.get(url.clone());
+            if let Some(tag) = unless {
+                request = request.header(IF_NONE_MATCH, tag);
+            }
+            let answer = self.logins.of(&url, request).send().await?;
+            if !leads_on(answer.status()) {
+                return Ok(answer);
+            }
+            url = next(&url, &answer)?;
+            // What is fetched in the clear is so because the user has said it, not because a server did.
+            if !may_be_asked(&url, self.plain_http) {
+                return Err(WebError::Leads("an address that is not https"));
+            }
+        }
+        Err(WebError::Leads("too many addresses"))
+    }
+
     fn url(&self, url: &str) -> Result<Url, WebError> {
         let url: Url = url.parse().map_err(|_| WebError::Address)?;
         match may_be_asked(&url, self.plain_http) {
@@ -139,11 +172,7 @@ impl Web {
     }
 
     async fn attempt(&self, get: &Get, file: &File) -> Result<FromFetcher, WebError> {
-        let mut request = self.client.get(self.url(&get.url)?);
-        if let Some(tag) = &get.unless {
-            request = request.header(IF_NONE_MATCH, tag.as_str());
-        }
-        let answer = request.send().await?;
+        let answer = self.get(&get.url, get.unless.as_deref()).await?;
         let fresh_for = fresh_for(answer.headers());
         match answer.status() {
             StatusCode::NOT_MODIFIED if get.unless.is_some() => {
@@ -183,32 +212,33 @@ async fn receive(answer: Response, limit: u64, file: &File) -> Result<(), WebErr
     }
 }
 
-/// What is fetched in the clear is so because the user has said it, not because a server did.
-fn follow(attempt: Attempt<'_>, plain_http: bool) -> reqwest::redirect::Action {
-    if attempt.previous().len() > MAX_REDIRECTS {
-        return attempt.error("too many redirects");
-    }
-    match may_be_asked(attempt.url(), plain_http) {
-        true => attempt.follow(),
-        false => attempt.error("it leads to an address that is not https"),
+fn leads_on(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+/// Where an answer leads.
+fn next(url: &Url, answer: &Response) -> Result<Url, WebError> {
+    let location = answer.headers().get(LOCATION);
+    let location = location.and_then(|location| location.to_str().ok());
+    let next = location.and_then(|location| url.join(location).ok());
+    next.ok_or(WebError::Leads("nowhere"))
+}
+
+/// HTTPS, or HTTP where the user wants it, or where nobody is between.
+pub(crate) fn may_be_asked(url: &Url, plain_http: bool) -> bool {
+    match url.scheme() {
+        "https" => true,
+        "http" => plain_http || is_of_this_host(url),
+        _ => false,
     }
 }
 
-/// HTTPS, or HTTP where the user wants it, or where nobody is between: a server of this host.
-pub(crate) fn may_be_asked(url: &Url, plain_http: bool) -> bool {
+/// A server of this host.
+pub(crate) fn is_of_this_host(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']');
-    let is_loopback = || {
-        host == "localhost"
-            || address
-                .parse::<IpAddr>()
-                .is_ok_and(|address| address.is_loopback())
-    };
-    match url.scheme() {
-        "https" => true,
-        "http" => plain_http || is_loopback(),
-        _ => false,
-    }
+    let address: Result<IpAddr, _> = address.parse();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// Seconds for which the answer is good without asking again.

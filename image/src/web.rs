@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bulkhead_jail::Child;
 use bulkhead_protocol::bounded::Text;
-use bulkhead_protocol::fetch::{self as protocol, FromFetcher, Get, Meta, ToFetcher};
+use bulkhead_protocol::fetch::{
+    self as protocol, Credentials, FromFetcher, Get, Login, Meta, ToFetcher,
+};
 
 use crate::channel::{Channel, ChannelError};
 use crate::helper::how;
@@ -23,6 +25,8 @@ pub struct WebAccess {
     pub plain_http: bool,
     /// Whoever answers is taken for the server.
     pub any_certificate: bool,
+    /// Who asks which server: `HOST`, or `HOST:PORT` where the port is not the usual one.
+    pub logins: Vec<(String, Credentials)>,
 }
 
 /// A fetcher that speaks to web servers.
@@ -60,6 +64,13 @@ impl Web {
             any_certificate: access.any_certificate,
         });
         channel.send(&open, &[])?;
+        for (host, credentials) in &access.logins {
+            let login = Login {
+                host: Text::try_from(host.as_str())?,
+                credentials: credentials.clone(),
+            };
+            channel.send(&ToFetcher::Login(login), &[])?;
+        }
         Ok(Self {
             channel,
             child: Some(child),

@@ -12,6 +12,7 @@
 //! Instead of `Open`, `Web` may come, and then any number of
 //!
 //! ```text
+//!   │── Login ───────────────────────────────────▶│  no answer
 //!   │── Get (a file), Metas ─────────────────────▶│
 //!   │◀────────────── Got, Unchanged, Metas, Failed │  one at a time
 //! ```
@@ -67,7 +68,7 @@ pub struct Registry {
     pub credentials: Credentials,
 }
 
-/// Who asks a registry.
+/// Who asks a registry, or a web server.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Credentials {
     /// Anybody.
@@ -79,7 +80,7 @@ pub enum Credentials {
         /// Password, or a token in its place.
         password: Text<MAX_SECRET>,
     },
-    /// A token that the registry itself takes.
+    /// A token that the server itself takes.
     Bearer(Text<MAX_SECRET>),
     /// A token that is good for tokens of the server that the registry names.
     Identity(Text<MAX_SECRET>),
@@ -121,6 +122,15 @@ pub struct Web {
     pub plain_http: bool,
     /// Whoever answers is taken for the server.
     pub any_certificate: bool,
+}
+
+/// Who asks one web server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Login {
+    /// `HOST`, or `HOST:PORT` where the port is not the usual one.
+    pub host: Text<MAX_NAME>,
+    /// Who it is.
+    pub credentials: Credentials,
 }
 
 /// A file of a web server.
@@ -171,6 +181,8 @@ pub enum ToFetcher {
     Blob(Blob),
     /// First message, once, of who wants files of web servers.
     Web(Web),
+    /// Who asks a server, from now on.
+    Login(Login),
     /// A file of a web server, into the empty file beside it. One at a time.
     Get(Get),
     /// What a page says for discovery; tried once. One at a time.

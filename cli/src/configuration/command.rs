@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
 
-use super::{DefaultStage1, Paths, VERSION, logins, paths, policies, registries, stage1};
+use super::{DefaultStage1, Paths, VERSION, auth, logins, paths, policies, registries, stage1};
 use crate::arguments::GlobalOptions;
 use crate::stage1::installed;
 
@@ -47,6 +47,7 @@ enum Fields<'a> {
     Paths(Paths),
     Stage1(&'a DefaultStage1),
     Login(logins::Fields),
+    Auth(auth::Fields),
     Registry(registries::Fields),
     Policy(policies::Fields),
 }
@@ -71,6 +72,8 @@ impl ConfigOptions {
         }
         let logins = configuration.logins.fields();
         stage0.extend(logins.map(|fields| entry(logins::KIND, Fields::Login(fields))));
+        let auth = configuration.auth.fields();
+        stage0.extend(auth.map(|fields| entry(auth::KIND, Fields::Auth(fields))));
         let rules = configuration.registries.fields();
         stage0.extend(rules.map(|fields| entry(registries::KIND, Fields::Registry(fields))));
         let policies = configuration.policies.fields();

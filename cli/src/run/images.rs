@@ -103,7 +103,7 @@ pub(crate) fn bring(
     let mut say = |progress| narrate(narration, "image", image, &progress);
     let trusted = global.trust_store();
     let signatures = signatures(global, &trusted, signature);
-    let access = web_access(global);
+    let access = web_access(global)?;
     let trust = |name: &AciName, web: &mut Web| trust::trust_discovered(global, name, web);
     let dependencies = dependencies(policy, &access, &trust);
     let download = Download {

@@ -4,6 +4,7 @@
 
 mod app;
 mod attach;
+mod auth;
 mod bad_input;
 mod bad_registries;
 mod configuration;

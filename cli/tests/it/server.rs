@@ -16,6 +16,8 @@ pub(crate) enum File {
     BreaksOff(Vec<u8>, usize),
     /// It never ends.
     Endless,
+    /// With these bytes, for who says this of himself.
+    Private(&'static str, Vec<u8>),
     /// There is trouble.
     Status(&'static str),
 }
@@ -25,6 +27,7 @@ pub(crate) struct Server {
     pub(crate) host: String,
     files: Arc<Mutex<HashMap<String, File>>>,
     asked: Arc<Mutex<Vec<String>>>,
+    askers: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
@@ -34,12 +37,14 @@ impl Server {
             host: listener.local_addr().unwrap().to_string(),
             files: Arc::default(),
             asked: Arc::default(),
+            askers: Arc::default(),
         };
         let (files, asked) = (Arc::clone(&server.files), Arc::clone(&server.asked));
+        let askers = Arc::clone(&server.askers);
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 // A client that has had enough is no matter.
-                let _ = answer(&client.unwrap(), &files, &asked);
+                let _ = answer(&client.unwrap(), &files, &asked, &askers);
             }
         });
         server
@@ -57,17 +62,24 @@ impl Server {
     pub(crate) fn asked(&self) -> Vec<String> {
         std::mem::take(&mut *self.asked.lock().unwrap())
     }
+
+    /// Who asked since the last call: `PATH Basic …`, `PATH Bearer …` or `PATH nobody`.
+    pub(crate) fn askers(&self) -> Vec<String> {
+        std::mem::take(&mut *self.askers.lock().unwrap())
+    }
 }
 
 fn answer(
     client: &TcpStream,
     files: &Mutex<HashMap<String, File>>,
     asked: &Mutex<Vec<String>>,
+    askers: &Mutex<Vec<String>>,
 ) -> std::io::Result<()> {
     let mut lines = BufReader::new(client).lines();
     let request = lines.next().unwrap_or(Ok(String::new()))?;
     let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
     let mut unless = None;
+    let mut asker = None;
     for line in lines {
         let line = line?;
         if line.is_empty() {
@@ -78,10 +90,17 @@ fn answer(
         {
             unless = Some(value.to_owned());
         }
+        if let Some((name, value)) = line.split_once(": ")
+            && name.eq_ignore_ascii_case("authorization")
+        {
+            asker = Some(value.to_owned());
+        }
     }
     let tag = unless.as_ref().map(|tag| format!(" unless {tag}"));
     let shown = format!("{path}{}", tag.unwrap_or_default());
     asked.lock().unwrap().push(shown);
+    let asker = asker.unwrap_or_else(|| "nobody".to_owned());
+    askers.lock().unwrap().push(format!("{path} {asker}"));
     let file = {
         let mut files = files.lock().unwrap();
         let file = files.get(&path).cloned();
@@ -91,6 +110,10 @@ fn answer(
         file
     };
     match file {
+        Some(File::Private(wanted, _)) if asker != wanted => {
+            say(client, "401 Unauthorized", "", b"")
+        }
+        Some(File::Private(_, bytes)) => say(client, "200 OK", "", &bytes),
         None => say(client, "404 Not Found", "", b""),
         Some(File::Status(status)) => say(client, status, "", b""),
         Some(File::At(url)) => say(client, "302 Found", &format!("Location: {url}\r\n"), b""),
