@@ -131,6 +131,7 @@ pub(crate) fn web_access(global: &GlobalOptions) -> Result<WebAccess> {
         plain_http: global.leaves_out_of_fetching(InsecureOption::Http),
         any_certificate: global.leaves_out_of_fetching(InsecureOption::Tls),
         logins: logins.collect::<Result<_>>()?,
+        observer: Arc::new(progress::bars()),
     })
 }
 

@@ -13,7 +13,7 @@ use crate::retry::Attempts;
 use crate::socket::Socket;
 
 /// Bytes after which who asked hears of it.
-const REPORT_BYTES: u64 = 512 << 10;
+pub(crate) const REPORT_BYTES: u64 = 512 << 10;
 
 /// Brings the rest of a blob into its file.
 pub(crate) async fn bring(

@@ -90,7 +90,7 @@ async fn serve_web(socket: &Socket, mut requests: Requests, mut web: Web) -> Res
             }
             ToFetcher::Get(get) => {
                 let file = File::from(file.context("a request without a file")?);
-                web.bring(&get, &file).await
+                web.bring(&get, &file, socket).await
             }
             ToFetcher::Metas(page) => {
                 let page = web.page(&page).await;

@@ -8,14 +8,18 @@ use std::os::unix::fs::FileExt;
 use bulkhead_protocol::bounded::Text;
 use bulkhead_protocol::fetch::{self as protocol, FromFetcher, Get, Login};
 use futures_util::StreamExt;
-use reqwest::header::{CACHE_CONTROL, ETAG, HeaderMap, IF_NONE_MATCH, LOCATION};
+use reqwest::header::{
+    CACHE_CONTROL, CONTENT_RANGE, ETAG, HeaderMap, IF_NONE_MATCH, IF_RANGE, LOCATION, RANGE,
+};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 
+use crate::blob::REPORT_BYTES;
 use crate::logins::Logins;
-use crate::pace::{Pace, SILENCE_LIMIT};
+use crate::pace::{Pace, SILENCE_LIMIT, SLOWEST_BYTES};
 use crate::registry::CONNECT_LIMIT;
-use crate::retry::{MayPass, until_done};
+use crate::retry::{Attempts, MayPass};
+use crate::socket::Socket;
 
 /// Addresses that one may lead through.
 const MAX_REDIRECTS: usize = 10;
@@ -116,14 +120,31 @@ impl Web {
         self.logins.add(login);
     }
 
-    /// Brings a file, unless it is the one that who asks has.
-    pub(crate) async fn bring(&self, get: &Get, file: &File) -> Result<FromFetcher, WebError> {
-        until_done(|| self.attempt(get, file)).await
+    /// Brings a file, unless it is the one that who asks has. What breaks off is gone on with where the server has the same version.
+    pub(crate) async fn bring(
+        &self,
+        get: &Get,
+        file: &File,
+        socket: &Socket,
+    ) -> Result<FromFetcher, WebError> {
+        let mut part = Part::of(file, socket);
+        let mut attempts = Attempts::default();
+        loop {
+            let before = part.have;
+            let error = match self.attempt(get, &mut part).await {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            if part.have.saturating_sub(before) >= SLOWEST_BYTES {
+                attempts.came_further();
+            }
+            attempts.after(error).await?;
+        }
     }
 
     /// A page, in memory. Tried once: there are others.
     pub(crate) async fn page(&self, url: &str) -> Result<Vec<u8>, WebError> {
-        let answer = self.get(url, None).await?;
+        let answer = self.get(url, |request| request).await?;
         if answer.status() != StatusCode::OK {
             return Err(WebError::Status(answer.status()));
         }
@@ -143,13 +164,14 @@ impl Web {
     }
 
     /// The answer at the end of where the address leads.
-    async fn get(&self, url: &str, unless: Option<&str>) -> Result<Response, WebError> {
+    async fn get(
+        &self,
+        url: &str,
+        ask: impl Fn(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Response, WebError> {
         let mut url = self.url(url)?;
         for _ in 0..=MAX_REDIRECTS {
-            let mut request = self.client.get(url.clone());
-            if let Some(tag) = unless {
-                request = request.header(IF_NONE_MATCH, tag);
-            }
+            let request = ask(self.client.get(url.clone()));
             let answer = self.logins.of(&url, request).send().await?;
             if !leads_on(answer.status()) {
                 return Ok(answer);
@@ -171,44 +193,109 @@ impl Web {
         }
     }
 
-    async fn attempt(&self, get: &Get, file: &File) -> Result<FromFetcher, WebError> {
-        let answer = self.get(&get.url, get.unless.as_deref()).await?;
+    async fn attempt(&self, get: &Get, part: &mut Part<'_>) -> Result<FromFetcher, WebError> {
+        let ask = |request: RequestBuilder| match (part.range(), &get.unless) {
+            (Some((range, tag)), _) => request.header(RANGE, range).header(IF_RANGE, tag),
+            (None, Some(unless)) => request.header(IF_NONE_MATCH, unless.as_str()),
+            (None, None) => request,
+        };
+        let answer = self.get(&get.url, ask).await?;
         let fresh_for = fresh_for(answer.headers());
         match answer.status() {
             StatusCode::NOT_MODIFIED if get.unless.is_some() => {
-                Ok(FromFetcher::Unchanged { fresh_for })
+                return Ok(FromFetcher::Unchanged { fresh_for });
             }
-            StatusCode::OK => {
-                let tag = answer.headers().get(ETAG).and_then(|tag| tag.to_str().ok());
-                let tag = tag.and_then(|tag| Text::try_from(tag).ok());
-                receive(answer, get.limit, file).await?;
-                Ok(FromFetcher::Got { tag, fresh_for })
-            }
-            status => Err(WebError::Status(status)),
+            StatusCode::PARTIAL_CONTENT if part.goes_on_with(&answer) => {}
+            StatusCode::OK => part.begin(&answer)?,
+            status => return Err(WebError::Status(status)),
         }
+        part.receive(answer, get.limit).await?;
+        let tag = part.tag.as_deref().and_then(|tag| Text::try_from(tag).ok());
+        Ok(FromFetcher::Got { tag, fresh_for })
     }
 }
 
-/// The whole of an answer, and nothing else, into the file.
-async fn receive(answer: Response, limit: u64, file: &File) -> Result<(), WebError> {
-    if answer.content_length().is_some_and(|length| length > limit) {
-        return Err(WebError::Size(limit));
+/// What has come of a file.
+struct Part<'a> {
+    file: &'a File,
+    socket: &'a Socket,
+    /// Bytes from its start that are in the file.
+    have: u64,
+    /// Those of which who asked knows.
+    reported: u64,
+    /// What the server calls this version.
+    tag: Option<String>,
+}
+
+impl<'a> Part<'a> {
+    fn of(file: &'a File, socket: &'a Socket) -> Self {
+        Self {
+            file,
+            socket,
+            have: 0,
+            reported: 0,
+            tag: None,
+        }
     }
-    file.set_len(0).map_err(WebError::Write)?;
-    let mut have = 0;
-    let mut stream = answer.bytes_stream();
-    let mut pace = Pace::begin();
-    loop {
-        let next = pace.next(&mut stream).await;
-        let Some(bytes) = next.map_err(|_| WebError::Silent)? else {
-            return Ok(());
-        };
-        let bytes = bytes?;
-        if bytes.len() as u64 > limit - have {
+
+    /// The rest, and the version that it must be of: only a strong tag says that the bytes are the same (RFC 9110, 13.1.5).
+    fn range(&self) -> Option<(String, &str)> {
+        let tag = self.tag.as_deref().filter(|tag| tag.starts_with('"'))?;
+        (self.have > 0).then(|| (format!("bytes={}-", self.have), tag))
+    }
+
+    /// Whether an answer is the rest that was asked for.
+    fn goes_on_with(&self, answer: &Response) -> bool {
+        let range = answer.headers().get(CONTENT_RANGE);
+        let range = range.and_then(|range| range.to_str().ok());
+        let from = format!("bytes {}-", self.have);
+        self.range().is_some() && range.is_some_and(|range| range.starts_with(&from))
+    }
+
+    /// Forgets what has come of another answer.
+    fn begin(&mut self, answer: &Response) -> Result<(), WebError> {
+        let tag = answer.headers().get(ETAG).and_then(|tag| tag.to_str().ok());
+        self.tag = tag.map(str::to_owned);
+        self.file.set_len(0).map_err(WebError::Write)?;
+        self.have = 0;
+        Ok(())
+    }
+
+    /// The whole of an answer behind what is there.
+    async fn receive(&mut self, answer: Response, limit: u64) -> Result<(), WebError> {
+        let rest = answer.content_length();
+        let size = rest.map(|rest| rest.saturating_add(self.have));
+        if size.is_some_and(|size| size > limit) {
             return Err(WebError::Size(limit));
         }
-        file.write_all_at(&bytes, have).map_err(WebError::Write)?;
-        have += bytes.len() as u64;
+        let mut stream = answer.bytes_stream();
+        let mut pace = Pace::begin();
+        loop {
+            let next = pace.next(&mut stream).await;
+            let Some(bytes) = next.map_err(|_| WebError::Silent)? else {
+                return Ok(());
+            };
+            let bytes = bytes?;
+            if bytes.len() as u64 > limit - self.have {
+                return Err(WebError::Size(limit));
+            }
+            let written = self.file.write_all_at(&bytes, self.have);
+            written.map_err(WebError::Write)?;
+            self.have += bytes.len() as u64;
+            self.report(size)?;
+        }
+    }
+
+    fn report(&mut self, size: Option<u64>) -> Result<(), WebError> {
+        // Of a small file nobody hears, and of a large one also its end.
+        let ends = self.reported > 0 && size == Some(self.have);
+        if self.have - self.reported.min(self.have) < REPORT_BYTES && !ends {
+            return Ok(());
+        }
+        self.reported = self.have;
+        let bytes = self.have;
+        let came = FromFetcher::Came { bytes, size };
+        self.socket.tell(&came).map_err(WebError::Write)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bulkhead_jail::Child;
@@ -13,11 +14,12 @@ use bulkhead_protocol::fetch::{
 
 use crate::channel::{Channel, ChannelError};
 use crate::helper::how;
-use crate::registry::{FetchError, OUT_OF_MEMORY, memory_file, read_whole, start};
+use crate::registry::{
+    FetchError, OUT_OF_MEMORY, Observer, Transfer, memory_file, read_whole, start,
+};
 use crate::told::Told;
 
 /// How web servers are spoken to.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebAccess {
     /// The fetcher's executable.
     pub fetcher: PathBuf,
@@ -27,12 +29,15 @@ pub struct WebAccess {
     pub any_certificate: bool,
     /// Who asks which server: `HOST`, or `HOST:PORT` where the port is not the usual one.
     pub logins: Vec<(String, Credentials)>,
+    /// Hears of what comes.
+    pub observer: Observer,
 }
 
 /// A fetcher that speaks to web servers.
 pub struct Web {
     channel: Channel,
     child: Option<Child>,
+    observer: Observer,
 }
 
 /// What came of a file.
@@ -74,6 +79,7 @@ impl Web {
         Ok(Self {
             channel,
             child: Some(child),
+            observer: Arc::clone(&access.observer),
         })
     }
 
@@ -101,8 +107,8 @@ impl Web {
             unless: unless.map(Text::try_from).transpose()?,
         };
         let sent = self.channel.send(&ToFetcher::Get(get), &[file.as_fd()]);
-        let heard = sent.and_then(|()| self.channel.receive());
-        let (message, _) = heard.map_err(|error| self.explain(error))?;
+        let heard = sent.and_then(|()| self.hear(url));
+        let message = heard.map_err(|error| self.explain(error))?;
         let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
         match message {
             FromFetcher::Got { tag, fresh_for } => Ok(Answer::Got {
@@ -114,6 +120,20 @@ impl Web {
             }),
             FromFetcher::Failed { why, .. } => Err(Told::from(why).into()),
             other => Err(ChannelError::OutOfTurn(format!("{other:?}")).into()),
+        }
+    }
+
+    /// The end of an answer, of whose parts the observer hears.
+    fn hear(&self, url: &str) -> Result<FromFetcher, ChannelError> {
+        loop {
+            match self.channel.receive()? {
+                (FromFetcher::Came { bytes, size }, _) => (self.observer)(Transfer {
+                    what: url,
+                    bytes,
+                    size,
+                }),
+                (message, _) => return Ok(message),
+            }
         }
     }
 

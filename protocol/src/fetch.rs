@@ -14,7 +14,7 @@
 //! ```text
 //!   │── Login ───────────────────────────────────▶│  no answer
 //!   │── Get (a file), Metas ─────────────────────▶│
-//!   │◀────────────── Got, Unchanged, Metas, Failed │  one at a time
+//!   │◀────── Came … Got, Unchanged, Metas, Failed │  one at a time
 //! ```
 //!
 //! The fetcher alone speaks to registries and web servers. It names no path, and what it brings is an allegation: digests are checked by
@@ -214,6 +214,13 @@ pub enum FromFetcher {
         why: Chain,
         /// Whether another attempt may succeed, as after trouble of the network: what has come is worth keeping for it.
         may_pass: bool,
+    },
+    /// So many bytes of a web server's file are there, from its start. Fewer than before when the server began anew.
+    Came {
+        /// How many.
+        bytes: u64,
+        /// Of so many, where the server says it.
+        size: Option<u64>,
     },
     /// All of a web server's file is there.
     Got {

@@ -14,6 +14,9 @@ pub(crate) enum File {
     At(String),
     /// This many answers end in the middle of it; then it is whole.
     BreaksOff(Vec<u8>, usize),
+    /// The same, but it has a tag, and is given from a later byte on to who names that. Each time under the next of the tags, the last
+    /// one for ever.
+    GoesOn(Vec<u8>, Vec<&'static str>),
     /// It never ends.
     Endless,
     /// With these bytes, for who says this of himself.
@@ -58,7 +61,7 @@ impl Server {
         format!("http://{}{path}", self.host)
     }
 
-    /// What it was asked for since the last call: `PATH`, or `PATH unless TAG`.
+    /// What it was asked for since the last call: `PATH`, `PATH unless TAG`, or `PATH from BYTE if TAG`.
     pub(crate) fn asked(&self) -> Vec<String> {
         std::mem::take(&mut *self.asked.lock().unwrap())
     }
@@ -69,48 +72,76 @@ impl Server {
     }
 }
 
+/// What is asked for, and by whom.
+struct Asked {
+    path: String,
+    unless: Option<String>,
+    /// From a byte on, if the file has this tag.
+    range: Option<(usize, String)>,
+    asker: String,
+}
+
+impl Asked {
+    fn hear(client: &TcpStream) -> std::io::Result<Self> {
+        let mut lines = BufReader::new(client).lines();
+        let request = lines.next().unwrap_or(Ok(String::new()))?;
+        let mut fields = HashMap::new();
+        for line in lines {
+            let line = line?;
+            if line.is_empty() {
+                break;
+            }
+            if let Some((name, value)) = line.split_once(": ") {
+                fields.insert(name.to_ascii_lowercase(), value.to_owned());
+            }
+        }
+        let asker = fields.remove("authorization");
+        let range = fields.remove("range").zip(fields.remove("if-range"));
+        Ok(Self {
+            path: request.split(' ').nth(1).unwrap_or_default().to_owned(),
+            unless: fields.remove("if-none-match"),
+            range: range.map(|(range, tag)| (from(&range), tag)),
+            asker: asker.unwrap_or_else(|| "nobody".to_owned()),
+        })
+    }
+
+    fn shown(&self) -> String {
+        let path = &self.path;
+        match (&self.unless, &self.range) {
+            (Some(tag), _) => format!("{path} unless {tag}"),
+            (None, Some((from, tag))) => format!("{path} from {from} if {tag}"),
+            (None, None) => path.clone(),
+        }
+    }
+}
+
 fn answer(
     client: &TcpStream,
     files: &Mutex<HashMap<String, File>>,
     asked: &Mutex<Vec<String>>,
     askers: &Mutex<Vec<String>>,
 ) -> std::io::Result<()> {
-    let mut lines = BufReader::new(client).lines();
-    let request = lines.next().unwrap_or(Ok(String::new()))?;
-    let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
-    let mut unless = None;
-    let mut asker = None;
-    for line in lines {
-        let line = line?;
-        if line.is_empty() {
-            break;
-        }
-        if let Some((name, value)) = line.split_once(": ")
-            && name.eq_ignore_ascii_case("if-none-match")
-        {
-            unless = Some(value.to_owned());
-        }
-        if let Some((name, value)) = line.split_once(": ")
-            && name.eq_ignore_ascii_case("authorization")
-        {
-            asker = Some(value.to_owned());
-        }
-    }
-    let tag = unless.as_ref().map(|tag| format!(" unless {tag}"));
-    let shown = format!("{path}{}", tag.unwrap_or_default());
-    asked.lock().unwrap().push(shown);
-    let asker = asker.unwrap_or_else(|| "nobody".to_owned());
-    askers.lock().unwrap().push(format!("{path} {asker}"));
+    let request = Asked::hear(client)?;
+    asked.lock().unwrap().push(request.shown());
+    let asker = format!("{} {}", request.path, request.asker);
+    askers.lock().unwrap().push(asker);
     let file = {
         let mut files = files.lock().unwrap();
-        let file = files.get(&path).cloned();
-        if let Some(File::BreaksOff(_, times)) = files.get_mut(&path) {
-            *times = times.saturating_sub(1);
+        let file = files.get(&request.path).cloned();
+        match files.get_mut(&request.path) {
+            Some(File::BreaksOff(_, times)) => *times = times.saturating_sub(1),
+            Some(File::GoesOn(_, tags)) if tags.len() > 1 => drop(tags.remove(0)),
+            _ => {}
         }
         file
     };
+    give(client, file, request)
+}
+
+fn give(client: &TcpStream, file: Option<File>, request: Asked) -> std::io::Result<()> {
+    let (unless, range) = (request.unless, request.range);
     match file {
-        Some(File::Private(wanted, _)) if asker != wanted => {
+        Some(File::Private(wanted, _)) if request.asker != wanted => {
             say(client, "401 Unauthorized", "", b"")
         }
         Some(File::Private(_, bytes)) => say(client, "200 OK", "", &bytes),
@@ -126,6 +157,22 @@ fn answer(
             head(client, "200 OK", "", bytes.len())?;
             (&*client).write_all(&bytes[..bytes.len() / 2])
         }
+        Some(File::GoesOn(bytes, tags)) => {
+            let tag = tags[0];
+            let from = range.filter(|(_, of)| of == tag).map(|(from, _)| from);
+            let rest = &bytes[from.unwrap_or(0)..];
+            let (status, of) = match from {
+                Some(from) => (
+                    "206 Partial Content",
+                    format!("Content-Range: bytes {from}-/*\r\n"),
+                ),
+                None => ("200 OK", String::new()),
+            };
+            head(client, status, &format!("ETag: {tag}\r\n{of}"), rest.len())?;
+            // A third of all at a time.
+            let end = rest.len().min(bytes.len() / 3 + 1);
+            (&*client).write_all(&rest[..end])
+        }
         Some(File::Endless) => {
             (&*client).write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")?;
             loop {
@@ -133,6 +180,12 @@ fn answer(
             }
         }
     }
+}
+
+/// The first byte of a range.
+fn from(range: &str) -> usize {
+    let first = range.trim_start_matches("bytes=").trim_end_matches('-');
+    first.parse().unwrap()
 }
 
 fn say(mut client: &TcpStream, status: &str, fields: &str, bytes: &[u8]) -> std::io::Result<()> {

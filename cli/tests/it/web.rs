@@ -256,6 +256,24 @@ fn an_answer_that_breaks_off_is_asked_for_again() {
 }
 
 #[test]
+fn what_breaks_off_is_gone_on_with_where_it_is_of_the_same_version() {
+    let bench = Bench::trusting();
+    let (image, third) = (bench.image.clone(), bench.image.len() / 3 + 1);
+    let tags = vec!["\"old\"", "\"new\""];
+    bench.server.put("/app.aci", File::GoesOn(image, tags));
+    succeeds(&bench.fetch(), 0);
+    let asked = bench.server.asked();
+    let of_image = asked.iter().filter(|asked| !asked.contains(".asc"));
+    let expected = [
+        "/app.aci".to_owned(),
+        format!("/app.aci from {third} if \"old\""),
+        format!("/app.aci from {third} if \"new\""),
+        format!("/app.aci from {} if \"new\"", 2 * third),
+    ];
+    assert_eq!(of_image.cloned().collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn only_an_aci_is_taken_of_a_web_server() {
     let bench = Bench::trusting();
     let insecure = |path: &str| {

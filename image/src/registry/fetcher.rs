@@ -251,11 +251,10 @@ impl Progress {
                     let news = table.take(message);
                     drop(table);
                     if let Some((digest, bytes, size)) = news {
-                        let digest = digest.as_str();
                         observer(Transfer {
-                            digest,
+                            what: digest.as_str(),
                             bytes,
-                            size,
+                            size: Some(size),
                         });
                     }
                 }
@@ -340,7 +339,10 @@ impl Table {
                 return Some((digest, blob.size, blob.size));
             }
             // Of web servers nothing was asked for.
-            FromFetcher::Got { .. } | FromFetcher::Unchanged { .. } | FromFetcher::Metas(_) => {}
+            FromFetcher::Came { .. }
+            | FromFetcher::Got { .. }
+            | FromFetcher::Unchanged { .. }
+            | FromFetcher::Metas(_) => {}
             FromFetcher::Failed { why, may_pass, .. } => {
                 let why = Told::from(why);
                 self.failed.get_or_insert(Failed { why, may_pass });

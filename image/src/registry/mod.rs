@@ -59,13 +59,13 @@ pub struct Registries {
 /// Who is told of what comes.
 pub type Observer = Arc<dyn Fn(Transfer<'_>) + Send + Sync>;
 
-/// Bytes of a blob on their way.
+/// Bytes of a blob or a file on their way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transfer<'a> {
-    /// Which blob.
-    pub digest: &'a str,
+    /// The blob's digest, or the file's address.
+    pub what: &'a str,
     /// Bytes that are here.
     pub bytes: u64,
-    /// Of so many.
-    pub size: u64,
+    /// Of so many, where it is known.
+    pub size: Option<u64>,
 }
