@@ -1,6 +1,6 @@
 //! Which stage1 image runs a pod: what flags say, else the configuration, else the installed image `kvm`.
 //!
-//! An image is a directory, or a file (an ACI) that is unpacked into the store once. A file must be signed, as those of apps must, unless it lies where
+//! An image is a directory, or a file (an ACI), of this host or of a web server, that is unpacked into the store once. A file must be signed, as those of apps must, unless it lies where
 //! images are installed.
 
 mod options;
@@ -8,8 +8,8 @@ mod options;
 use std::env;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
-use bulkhead_image::{ImageId, ImportError, Signatures, StoreError, UnpackedImage};
+use anyhow::{Context, Result};
+use bulkhead_image::{ImageId, ImportError, Signatures, StoreError, UnpackedImage, Web};
 use bulkhead_pod::manifest::ImageManifest;
 use bulkhead_pod::stage1_image::{Stage1Image, Stage1ImageError};
 use thiserror::Error;
@@ -18,6 +18,7 @@ use self::options::Source;
 pub(crate) use self::options::Stage1Options;
 use crate::arguments::GlobalOptions;
 use crate::configuration::Stage1Name;
+use crate::registries::web_access;
 use crate::run::images::{Narration, narrate, open_store, signatures};
 
 /// The image when nobody says which.
@@ -180,9 +181,7 @@ impl Search<'_> {
         let problem = match url.split_once("://") {
             Some(("file", path)) if path.starts_with('/') => return self.of_path(Path::new(path)),
             Some(("file", _)) => "a file of another host cannot be read",
-            Some(("http" | "https", _)) => {
-                "stage1 images are not fetched yet; fetch the file, and name it with --stage1-path"
-            }
+            Some(("http" | "https", _)) => return self.fetch(url),
             Some(("docker", _)) => "a stage1 image is an ACI, and registries have none",
             Some(_) => "its scheme is none of file, http and https",
             None => "it has no scheme; --stage1-path takes the name of a file",
@@ -206,6 +205,24 @@ impl Search<'_> {
             source,
         })?;
         Ok(in_store(unpacked, &name)?)
+    }
+
+    /// One that came from there before is not asked for again.
+    fn fetch(&self, url: &str) -> Result<ChosenStage1> {
+        let store = open_store(&self.global.dir)?;
+        let trusted = self.global.trust_store();
+        let signatures = signatures(self.global, &trusted, None);
+        if let Some(unpacked) = store.unpacked_of_url(url, signatures) {
+            return Ok(in_store(unpacked, url)?);
+        }
+        let mut say = |progress| narrate(self.narration, "stage1 image", url, &progress);
+        let mut web = Web::start(&web_access(self.global)?).context("start the fetcher")?;
+        let unpacked = store.unpack_url(url, &mut web, signatures, &mut say);
+        let unpacked = unpacked.map_err(|source| Stage1Error::Unpack {
+            name: url.to_owned(),
+            source,
+        })?;
+        Ok(in_store(unpacked, url)?)
     }
 
     /// Whether the file lies itself, and not a link to it, where only who installs can put it.

@@ -17,7 +17,7 @@ pub(crate) struct Stage1Options {
     #[arg(long, value_name = "FILE")]
     stage1_path: Option<PathBuf>,
 
-    /// The same by the URL of such a file; file:// alone, yet
+    /// The same by the URL of such a file: https, http as for images, or file
     #[arg(long, value_name = "URL")]
     stage1_url: Option<String>,
 

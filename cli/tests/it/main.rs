@@ -29,6 +29,7 @@ mod run;
 mod server;
 mod signatures;
 mod stage1_choice;
+mod stage1_url;
 mod stage1_versions;
 mod trust;
 mod usage;

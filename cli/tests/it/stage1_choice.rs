@@ -142,11 +142,11 @@ fn the_configuration_chooses_when_no_flag_does() {
     // A name that is in the store needs no location.
     fixture.configure(
         "local/stage1.d/a.json",
-        &json!({"name": "bulkhead.dev/stage1-test", "version": "1", "location": "https://example.com/x"}),
+        &json!({"name": "bulkhead.dev/stage1-test", "version": "1", "location": "docker://example.com/x"}),
     );
     let output = run(&fixture, &[&local]);
-    let expected = "run: stage1 image https://example.com/x: stage1 images are not fetched yet; \
-                    fetch the file, and name it with --stage1-path\n";
+    let expected = "run: stage1 image docker://example.com/x: \
+                    a stage1 image is an ACI, and registries have none\n";
     assert_error(&output, expected);
     fixture.change_stage1(|manifest| {
         manifest["labels"] = json!([{"name": "version", "value": "1"}]);
@@ -196,9 +196,8 @@ fn what_is_not_there_is_named_and_leaves_nothing() {
         refused(&format!("--stage1-hash={wrong}"), &expected);
     }
     refused(
-        "--stage1-url=http://example.com/stage1.aci",
-        "stage1 image http://example.com/stage1.aci: stage1 images are not fetched yet; \
-         fetch the file, and name it with --stage1-path",
+        "--stage1-url=docker://stage1",
+        "stage1 image docker://stage1: a stage1 image is an ACI, and registries have none",
     );
     refused(
         "--stage1-url=stage1.aci",

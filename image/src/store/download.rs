@@ -88,16 +88,20 @@ impl Store {
 
     /// Whether an image was signed, by somebody who is trusted for it today, and all that it is put together from.
     fn is_acceptable(&self, image: &StoredImage, web: &OfWeb, signatures: Signatures<'_>) -> bool {
-        let Signatures::Required { trusted, .. } = signatures else {
-            return true;
-        };
-        let name = image.name.parse().ok();
-        let signed = name.zip(web.signer.as_deref());
-        // Keys that cannot be read are an error when one is needed.
-        let is_trusted = |(name, signer)| trusted.trusts(&name, signer).unwrap_or(false);
         let is_whole = self.parts(&image.id).dependencies.is_empty();
-        signed.is_some_and(is_trusted) && (is_whole || self.is_signed(&image.id, signatures))
+        is_trusted(&image.name, web.signer.as_deref(), signatures)
+            && (is_whole || self.is_signed(&image.id, signatures))
     }
+}
+
+/// Whether who has signed an image of this name is trusted for it today, or need not be.
+pub(super) fn is_trusted(name: &str, signer: Option<&str>, signatures: Signatures<'_>) -> bool {
+    let Signatures::Required { trusted, .. } = signatures else {
+        return true;
+    };
+    // Keys that cannot be read are an error when one is needed.
+    let signed = name.parse().ok().zip(signer);
+    signed.is_some_and(|(name, signer)| trusted.trusts(&name, signer).unwrap_or(false))
 }
 
 impl Resolver<'_> {
@@ -120,10 +124,10 @@ impl Resolver<'_> {
     }
 }
 
-struct Download<'a> {
-    resolver: &'a Resolver<'a>,
-    remote: &'a Remote,
-    web: &'a mut Web,
+pub(super) struct Download<'a> {
+    pub(super) resolver: &'a Resolver<'a>,
+    pub(super) remote: &'a Remote,
+    pub(super) web: &'a mut Web,
 }
 
 impl Download<'_> {
@@ -215,7 +219,7 @@ impl Download<'_> {
     }
 
     /// Before the image, which may be large.
-    fn signature(&mut self) -> Result<Option<Signature>, ImportCause> {
+    pub(super) fn signature(&mut self) -> Result<Option<Signature>, ImportCause> {
         let named = match self.resolver.signatures {
             Signatures::Unneeded | Signatures::Ignored => return Ok(None),
             Signatures::Required { signature, .. } => signature,
@@ -237,7 +241,7 @@ impl Download<'_> {
     }
 
     /// A file without a name, where blobs are.
-    fn file(&self) -> Result<File, StoreError> {
+    pub(super) fn file(&self) -> Result<File, StoreError> {
         let directory = self.resolver.store.blobs();
         let failed = StoreError::io("create", &directory);
         fs::create_dir_all(&directory).map_err(StoreError::io("create", &directory))?;

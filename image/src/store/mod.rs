@@ -32,6 +32,7 @@ mod names;
 mod parts;
 mod remove;
 mod signature;
+mod stage1;
 mod trees;
 mod turn;
 mod workspace;

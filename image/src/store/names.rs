@@ -40,6 +40,14 @@ pub(super) struct OfWeb {
     pub(super) signer: Option<String>,
 }
 
+/// What a name stood for last.
+pub(super) struct Remembered {
+    pub(super) id: ImageId,
+    /// The manifest under this name.
+    pub(super) manifest: Vec<u8>,
+    pub(super) web: Option<OfWeb>,
+}
+
 /// An image under a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedImage {
@@ -61,10 +69,19 @@ impl Store {
 
     /// The same of any name, with what is remembered of an image of a web server.
     pub(super) fn named_with(&self, name: &str) -> Option<(StoredImage, Option<OfWeb>)> {
+        let named = self.remembered(name)?;
+        let image = self.with_manifest(&named.id, named.manifest).ok()?;
+        Some((image?, named.web))
+    }
+
+    /// What a name stood for, be it in the store or not.
+    pub(super) fn remembered(&self, name: &str) -> Option<Remembered> {
         let entry = read(&self.name_path(name))?;
-        let id: ImageId = entry.id.parse().ok()?;
-        let image = self.with_manifest(&id, entry.manifest.into_bytes()).ok()?;
-        Some((image?, entry.web))
+        Some(Remembered {
+            id: entry.id.parse().ok()?,
+            manifest: entry.manifest.into_bytes(),
+            web: entry.web,
+        })
     }
 
     /// All names, also of images that are gone.
@@ -99,14 +116,20 @@ impl Store {
         image: &StoredImage,
         web: Option<OfWeb>,
     ) -> Result<(), StoreError> {
+        let (id, manifest) = (image.id.clone(), image.manifest.clone());
+        self.remember_name(name, &Remembered { id, manifest, web })
+    }
+
+    /// The same of what need not be an image of an app.
+    pub(super) fn remember_name(&self, name: &str, named: &Remembered) -> Result<(), StoreError> {
         let path = self.name_path(name);
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let entry = Entry {
             name: name.to_owned(),
-            id: image.id.to_string(),
-            manifest: String::from_utf8_lossy(&image.manifest).into_owned(),
+            id: named.id.to_string(),
+            manifest: String::from_utf8_lossy(&named.manifest).into_owned(),
             fetched: now.map_or(0, |now| now.as_secs()),
-            web,
+            web: named.web.clone(),
         };
         let bytes = serde_json::to_vec(&entry).expect("text and numbers are serializable");
         let directory = self.names_path();

@@ -52,6 +52,13 @@ impl UnpackedImage {
     }
 }
 
+/// What was unpacked and has no name in the store yet.
+pub(super) struct Unpacked {
+    workspace: Workspace,
+    pub(super) id: ImageId,
+    pub(super) manifest: Vec<u8>,
+}
+
 /// A stage1 image that is in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredTree {
@@ -106,22 +113,55 @@ impl Store {
             return Ok(image);
         }
         let again = file.try_clone().map_err(unreadable)?;
+        let unpacked = self.unpack_archive(path, file, &check, progress)?;
+        let is_unchanged = identity(&again).map_err(unreadable)? == before;
+        check.stands(is_unchanged)?;
+        let (id, image) = (unpacked.id.clone(), self.keep_tree(unpacked)?);
+        if before.is_settled(started) && is_unchanged {
+            self.remember(before, &id, true, None);
+        }
+        Ok(image)
+    }
+
+    /// Unpacks an archive, and finds who has signed it.
+    pub(super) fn unpack_archive(
+        &self,
+        path: &Path,
+        file: File,
+        check: &Check<'_>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Unpacked, ImportCause> {
+        let unreadable = |source| SourceError::Io {
+            what: "read",
+            path: path.display().to_string(),
+            source,
+        };
+        let again = file.try_clone().map_err(unreadable)?;
         let workspace = Workspace::create(self)?;
         progress(Progress::Unpacking);
         let archive = section_of(file).map_err(unreadable)?;
         let (id, manifest) = aci::unpack(archive, workspace.path())?;
         check.end(&name_in(&manifest), &again)?.map(&mut *progress);
-        let is_unchanged = identity(&again).map_err(unreadable)? == before;
-        check.stands(is_unchanged)?;
+        Ok(Unpacked {
+            workspace,
+            id,
+            manifest,
+        })
+    }
+
+    /// Gives what was unpacked its name in the store.
+    pub(super) fn keep_tree(&self, unpacked: Unpacked) -> Result<UnpackedImage, StoreError> {
+        let Unpacked {
+            workspace,
+            id,
+            manifest,
+        } = unpacked;
         self.make_trees_directory()?;
         let lock = self.use_trees()?;
         if !self.tree_path(&id).is_dir() {
             workspace.commit_tree(self, &id, &manifest)?;
         }
-        if before.is_settled(started) && is_unchanged {
-            self.remember(before, &id, true, None);
-        }
-        Ok(self.in_use(id, lock)?)
+        self.in_use(id, lock)
     }
 
     /// One that was unpacked before, if it is signed as it has to be today.
