@@ -308,15 +308,42 @@ fn dependencies_have_bounds() {
     }
     bench.serve("app", needs(&["d0"]));
     bench.refuses("dependencies of dependencies may be 8 deep", &[]);
+    // The same image, asked for in many ways: its size is not looked at where it is in the store.
     bench.serve("wide", json!([]));
-    let wide = vec![json!({"imageName": "example.com/wide"}); 40];
-    bench.serve("a", json!(wide));
-    let wide = [vec![json!({"imageName": "example.com/a"})], wide].concat();
-    bench.serve("app", json!(wide));
-    refuses(
-        &bench.fetch(),
-        "it is one more than the 64 that an image may have on all levels",
-    );
+    succeeds(&bench.call(&["fetch", "aci://example.com/wide"]), 0);
+    let ways = |sizes: std::ops::Range<u64>| -> Vec<Value> {
+        let way = |size| json!({"imageName": "example.com/wide", "size": size});
+        sizes.map(way).collect()
+    };
+    bench.serve("a", json!(ways(0..40)));
+    let new = ["fetch", "--pull-policy=new", "aci://example.com/app"];
+    for (last, is_too_many) in [(63, false), (64, true)] {
+        let a = json!({"imageName": "example.com/a"});
+        bench.serve("app", json!([vec![a], ways(40..last)].concat()));
+        let output = bench.call(&new);
+        match is_too_many {
+            false => succeeds(&output, 0),
+            true => refuses(
+                &output,
+                "it is one more than the 64 that an image may have on all levels",
+            ),
+        }
+        for name in ["aci://example.com/app", "aci://example.com/a"] {
+            let _ = bench.call(&["image", "rm", name]);
+        }
+    }
+}
+
+#[test]
+fn what_several_need_is_looked_for_once() {
+    let bench = Bench::new();
+    bench.serve("app", needs(&["left", "right", "base"]));
+    bench.serve("left", needs(&["base"]));
+    bench.serve("right", needs(&["base"]));
+    bench.serve("base", json!([]));
+    succeeds(&bench.fetch(), 0);
+    let expected = ["app", "left", "base", "right"].map(url);
+    assert_eq!(bench.asked(), expected);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! One that is there is taken, or else its name is looked for on web servers, as if the user had asked for it; what comes may depend on others in turn. Each is
 //! an image of the store of its own, and stays there when the one that is made of it cannot be had.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::error::ImportCause;
@@ -64,8 +64,15 @@ pub enum DependencyError {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Lineage {
     above: Vec<Ancestor>,
-    /// Dependencies of all of them that were looked for so far.
-    count: Rc<Cell<usize>>,
+    /// Shared by all that is looked for on behalf of one image.
+    sought: Rc<Sought>,
+}
+
+/// What was looked for so far: once each, whoever needs it, so that all have the same.
+#[derive(Debug, Default)]
+struct Sought {
+    count: Cell<usize>,
+    found: RefCell<Vec<(Dependency, StoredImage)>>,
 }
 
 #[derive(Debug, Clone)]
@@ -84,24 +91,32 @@ impl Lineage {
         lineage
     }
 
-    /// One more is looked for.
-    fn admit(&self, dependency: &Dependency) -> Result<(), DependencyError> {
+    /// An image cannot be put together from itself.
+    fn check(&self, dependency: &Dependency) -> Result<(), DependencyError> {
         let mut above = self.above.iter();
-        let is_met = |image: &Ancestor| dependency.is_met_by(&image.archive, &image.manifest);
-        if above.any(is_met) {
-            let names = self
-                .above
-                .iter()
-                .map(|image| super::name_in(&image.manifest));
-            let names: Vec<String> = names.collect();
-            return Err(DependencyError::Cycle(names.join(", ")));
+        if !above.any(|image| dependency.is_met_by(&image.archive, &image.manifest)) {
+            return Ok(());
         }
+        let above = self.above.iter();
+        let names: Vec<String> = above.map(|image| super::name_in(&image.manifest)).collect();
+        Err(DependencyError::Cycle(names.join(", ")))
+    }
+
+    /// What was found before.
+    fn found(&self, dependency: &Dependency) -> Option<StoredImage> {
+        let found = self.sought.found.borrow();
+        let mut found = found.iter().filter(|(sought, _)| sought == dependency);
+        found.next().map(|(_, image)| image.clone())
+    }
+
+    /// One more is looked for.
+    fn count(&self) -> Result<(), DependencyError> {
         if self.above.len() > MAX_DEPENDENCY_DEPTH {
             return Err(DependencyError::TooDeep);
         }
-        let count = self.count.get() + 1;
-        self.count.set(count);
-        match count > MAX_DEPENDENCIES {
+        let count = &self.sought.count;
+        count.set(count.get() + 1);
+        match count.get() > MAX_DEPENDENCIES {
             true => Err(DependencyError::TooMany),
             false => Ok(()),
         }
@@ -129,15 +144,30 @@ impl Resolver<'_> {
         let lineage = self.lineage.below(archive, manifest);
         let mut found = Vec::new();
         for dependency in Dependency::all_of(manifest)? {
-            let image = lineage
-                .admit(&dependency)
-                .and_then(|()| self.find(&dependency, &lineage, progress));
+            let image = self.find_once(&dependency, &lineage, progress);
             found.push(image.map_err(|source| ImportCause::Dependency {
                 name: dependency.name.to_string(),
                 source: Box::new(source),
             })?);
         }
         Ok(found)
+    }
+
+    fn find_once(
+        &self,
+        dependency: &Dependency,
+        lineage: &Lineage,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<StoredImage, DependencyError> {
+        lineage.check(dependency)?;
+        if let Some(image) = lineage.found(dependency) {
+            return Ok(image);
+        }
+        lineage.count()?;
+        let image = self.find(dependency, lineage, progress)?;
+        let found = (dependency.clone(), image.clone());
+        lineage.sought.found.borrow_mut().push(found);
+        Ok(image)
     }
 
     fn find(

@@ -55,7 +55,13 @@ impl Store {
 /// The manifest of a tree that has all that an image depends on: nothing comes to it any more.
 fn whole(manifest: &[u8]) -> Vec<u8> {
     let parsed = serde_json::from_slice::<serde_json::Map<_, _>>(manifest);
-    let Some(mut fields) = parsed.ok().filter(|map| map.contains_key("dependencies")) else {
+    let is_of_parts = |fields: &serde_json::Map<String, serde_json::Value>| {
+        let dependencies = fields
+            .get("dependencies")
+            .and_then(|field| field.as_array());
+        dependencies.is_some_and(|all| !all.is_empty())
+    };
+    let Some(mut fields) = parsed.ok().filter(is_of_parts) else {
         return manifest.to_vec();
     };
     fields.remove("dependencies");

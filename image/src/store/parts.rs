@@ -84,7 +84,7 @@ impl Store {
         (parts.id() == *id).then_some(parts)
     }
 
-    /// Remembers who has signed the archive of an image, with those who have signed what is below it.
+    /// Remembers who has signed the archive of an image, with those who have signed what is below it; nobody, where that is not known.
     pub(super) fn remember_signer(
         &self,
         image: &StoredImage,
@@ -93,7 +93,9 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut lines = BTreeSet::from([format!("{} {fingerprint}", image.name)]);
         for dependency in dependencies {
-            let text = self.signers(&dependency.id).unwrap_or_default();
+            let Some(text) = self.signers(&dependency.id) else {
+                return Ok(());
+            };
             lines.extend(text.lines().map(str::to_owned));
         }
         let lines: Vec<String> = lines.into_iter().collect();
