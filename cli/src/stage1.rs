@@ -9,7 +9,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use bulkhead_image::{ImageId, ImportError, Signatures, StoreError, UnpackedImage, Web};
+use bulkhead_image::{ImageId, ImportError, Importer, Signatures, StoreError, UnpackedImage, Web};
 use bulkhead_pod::manifest::ImageManifest;
 use bulkhead_pod::stage1_image::{Stage1Image, Stage1ImageError};
 use thiserror::Error;
@@ -18,6 +18,7 @@ use self::options::Source;
 pub(crate) use self::options::Stage1Options;
 use crate::arguments::GlobalOptions;
 use crate::configuration::Stage1Name;
+use crate::programs::importer;
 use crate::registries::web_access;
 use crate::run::images::{Narration, narrate, open_store, signatures};
 
@@ -199,7 +200,7 @@ impl Search<'_> {
             true => Signatures::Unneeded,
             false => signatures(self.global, &trusted, None),
         };
-        let unpacked = store.unpack(path, signatures, &mut say);
+        let unpacked = store.unpack(path, signatures, &Importer::Process(importer()), &mut say);
         let unpacked = unpacked.map_err(|source| Stage1Error::Unpack {
             name: name.clone(),
             source,
@@ -217,7 +218,13 @@ impl Search<'_> {
         }
         let mut say = |progress| narrate(self.narration, "stage1 image", url, &progress);
         let mut web = Web::start(&web_access(self.global)?).context("start the fetcher")?;
-        let unpacked = store.unpack_url(url, &mut web, signatures, &mut say);
+        let unpacked = store.unpack_url(
+            url,
+            &mut web,
+            signatures,
+            &Importer::Process(importer()),
+            &mut say,
+        );
         let unpacked = unpacked.map_err(|source| Stage1Error::Unpack {
             name: url.to_owned(),
             source,

@@ -63,7 +63,12 @@ fn unpacker() {
         let _ = lines.next();
     };
     let _image = store
-        .unpack(&dir.join("app.aci"), Signatures::Unneeded, &mut step)
+        .unpack(
+            &dir.join("app.aci"),
+            Signatures::Unneeded,
+            &Importer::Here,
+            &mut step,
+        )
         .unwrap();
     step(Progress::Waiting);
 }

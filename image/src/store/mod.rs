@@ -26,6 +26,7 @@ mod download;
 mod error;
 mod export;
 mod hints;
+mod identify;
 mod import;
 mod keeper;
 mod names;

@@ -188,6 +188,11 @@ impl<'a> Check<'a> {
         }
     }
 
+    /// Whether only what somebody has signed is taken.
+    pub(super) fn must_be_signed(&self) -> bool {
+        matches!(self.signatures, Signatures::Required { .. })
+    }
+
     /// The key that has signed it, once that is known.
     pub(super) fn signer(&self) -> Option<String> {
         self.signer.borrow().clone()

@@ -38,9 +38,10 @@ impl Store {
         url: &str,
         web: &mut Web,
         signatures: Signatures<'_>,
+        importer: &Importer,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<UnpackedImage, ImportError> {
-        self.bring_stage1(url, web, signatures, progress)
+        self.bring_stage1(url, web, signatures, importer, progress)
             .map_err(|source| ImportError {
                 reference: url.to_owned(),
                 source: Box::new(source),
@@ -52,12 +53,12 @@ impl Store {
         url: &str,
         web: &mut Web,
         signatures: Signatures<'_>,
+        importer: &Importer,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<UnpackedImage, ImportCause> {
         let resolver = Resolver {
             store: self,
-            // It is unpacked here, and depends on nothing.
-            importer: &Importer::Here,
+            importer,
             signatures,
             dependencies: Dependencies::OfStore,
             lineage: &Lineage::default(),
@@ -74,7 +75,7 @@ impl Store {
         let path = Path::new(url);
         let check = Check::of_fetched(signatures, path, signature, Expected::Aci);
         check.begin()?;
-        let unpacked = self.unpack_archive(path, file, &check, progress)?;
+        let unpacked = self.unpack_archive(path, file, &check, importer, progress)?;
         let named = Remembered {
             id: unpacked.id.clone(),
             manifest: unpacked.manifest.clone(),

@@ -19,6 +19,7 @@ use std::time::{Duration, SystemTime};
 
 use super::error::ImportCause;
 use super::hints::Identity;
+use super::identify::identify;
 use super::import::Progress;
 use super::signature::{Check, Signatures};
 use super::turn::Turn;
@@ -26,6 +27,7 @@ use super::workspace::Workspace;
 use super::{ImportError, MANIFEST_FILE, Store, StoreError, name_in, open_lock};
 use crate::aci;
 use crate::digest::ImageId;
+use crate::import::Importer;
 use crate::source::{SourceError, open_regular, section_of};
 
 const LOCK_FILE: &str = "lock";
@@ -79,9 +81,10 @@ impl Store {
         &self,
         file: &Path,
         signatures: Signatures<'_>,
+        importer: &Importer,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<UnpackedImage, ImportError> {
-        self.unpack_file(file, signatures, progress)
+        self.unpack_file(file, signatures, importer, progress)
             .map_err(|source| ImportError {
                 reference: file.display().to_string(),
                 source: Box::new(source),
@@ -92,6 +95,7 @@ impl Store {
         &self,
         path: &Path,
         signatures: Signatures<'_>,
+        importer: &Importer,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<UnpackedImage, ImportCause> {
         let started = SystemTime::now();
@@ -113,7 +117,7 @@ impl Store {
             return Ok(image);
         }
         let again = file.try_clone().map_err(unreadable)?;
-        let unpacked = self.unpack_archive(path, file, &check, progress)?;
+        let unpacked = self.unpack_archive(path, file, &check, importer, progress)?;
         let is_unchanged = identity(&again).map_err(unreadable)? == before;
         check.stands(is_unchanged)?;
         let (id, image) = (unpacked.id.clone(), self.keep_tree(unpacked)?);
@@ -123,12 +127,13 @@ impl Store {
         Ok(image)
     }
 
-    /// Unpacks an archive, and finds who has signed it.
+    /// Finds who has signed an archive, if somebody must have, and unpacks it: nothing of a stranger's is read here but by an importer.
     pub(super) fn unpack_archive(
         &self,
         path: &Path,
         file: File,
         check: &Check<'_>,
+        importer: &Importer,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Unpacked, ImportCause> {
         let unreadable = |source| SourceError::Io {
@@ -136,12 +141,23 @@ impl Store {
             path: path.display().to_string(),
             source,
         };
-        let again = file.try_clone().map_err(unreadable)?;
-        let workspace = Workspace::create(self)?;
         progress(Progress::Unpacking);
-        let archive = section_of(file).map_err(unreadable)?;
+        let again = || file.try_clone().map_err(unreadable);
+        let said = match check.must_be_signed() {
+            true => {
+                let said = identify(self, importer, &path.display().to_string(), again()?)?;
+                check.end(&name_in(&said.1), &file)?.map(&mut *progress);
+                Some(said)
+            }
+            false => None,
+        };
+        let workspace = Workspace::create(self)?;
+        let archive = section_of(again()?).map_err(unreadable)?;
         let (id, manifest) = aci::unpack(archive, workspace.path())?;
-        check.end(&name_in(&manifest), &again)?.map(&mut *progress);
+        match said {
+            Some((signed, _)) => check.stands(signed == id)?,
+            None => drop(check.end(&name_in(&manifest), &file)?.map(&mut *progress)),
+        }
         Ok(Unpacked {
             workspace,
             id,

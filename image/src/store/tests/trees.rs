@@ -9,9 +9,12 @@ use crate::test_archive::{Fields, aci_with, manifest};
 
 impl Bench {
     fn unpack(&self, path: &str) -> Result<UnpackedImage, String> {
-        let unpacked = self
-            .store
-            .unpack(Path::new(path), Signatures::Unneeded, &mut |_| {});
+        let unpacked = self.store.unpack(
+            Path::new(path),
+            Signatures::Unneeded,
+            &Importer::Here,
+            &mut |_| {},
+        );
         unpacked.map_err(|error| self.chain(&error))
     }
 
@@ -104,7 +107,12 @@ fn a_file_is_unpacked_once() {
     let mut note = |step| steps.push(step);
     let second = bench
         .store
-        .unpack(Path::new(&path), Signatures::Unneeded, &mut note)
+        .unpack(
+            Path::new(&path),
+            Signatures::Unneeded,
+            &Importer::Here,
+            &mut note,
+        )
         .unwrap();
     assert_eq!((second.id(), steps), (&first, Vec::new()));
 
