@@ -36,7 +36,15 @@ impl Compression {
 
 /// Reads `source` decompressed, whatever its first bytes say it is.
 pub(crate) fn decompress<'a>(
+    source: impl Read + 'a,
+) -> io::Result<(Compression, Box<dyn Read + 'a>)> {
+    guarded(source, RATIO_FREE_BYTES)
+}
+
+/// The same, with so many bytes of output free of the bound on growth.
+fn guarded<'a>(
     mut source: impl Read + 'a,
+    free: u64,
 ) -> io::Result<(Compression, Box<dyn Read + 'a>)> {
     let mut start = [0; MAGIC_BYTES];
     let mut length = 0;
@@ -64,6 +72,7 @@ pub(crate) fn decompress<'a>(
         inner: output,
         consumed,
         produced: 0,
+        free,
     };
     Ok((compression, Box::new(guarded)))
 }
@@ -112,6 +121,8 @@ struct RatioGuard<R> {
     inner: R,
     consumed: Rc<Cell<u64>>,
     produced: u64,
+    /// Output that is not looked at.
+    free: u64,
 }
 
 impl<R: Read> Read for RatioGuard<R> {
@@ -119,7 +130,7 @@ impl<R: Read> Read for RatioGuard<R> {
         let n = self.inner.read(buf)?;
         self.produced += n as u64;
         let allowed = self.consumed.get().saturating_mul(MAX_COMPRESSION_RATIO);
-        if self.produced > RATIO_FREE_BYTES && self.produced > allowed {
+        if self.produced > self.free && self.produced > allowed {
             return Err(io::Error::other(format!(
                 "decompresses {} bytes to more than {} (bound: {MAX_COMPRESSION_RATIO} times)",
                 self.consumed.get(),

@@ -1,6 +1,5 @@
-use std::io::Write;
-
 use super::*;
+use crate::test_compression::{FORMS, pack};
 
 fn unpacked(bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut all = Vec::new();
@@ -8,25 +7,8 @@ fn unpacked(bytes: &[u8]) -> io::Result<Vec<u8>> {
     Ok(all)
 }
 
-fn xz(bytes: &[u8], preset: u32) -> Vec<u8> {
-    let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), preset);
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn bzip2(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
 fn all_forms(bytes: &[u8]) -> [Vec<u8>; 4] {
-    [
-        crate::test_archive::gzip(bytes),
-        bzip2(bytes),
-        xz(bytes, 0),
-        zstd::encode_all(bytes, 1).unwrap(),
-    ]
+    FORMS.map(|form| pack(form, bytes))
 }
 
 #[test]
@@ -66,7 +48,7 @@ fn damaged_streams_are_errors() {
 
 #[test]
 fn an_xz_stream_cannot_ask_for_a_lot_of_memory() {
-    let mut packed = xz(b"x", 0);
+    let mut packed = pack(Compression::Xz, b"x");
     claim_dictionary(&mut packed);
     let error = unpacked(&packed).unwrap_err().to_string();
     assert!(error.contains("memory"), "{error}");
@@ -105,6 +87,7 @@ fn growth_beyond_proportion_ends() {
         inner: Zeros,
         consumed,
         produced: RATIO_FREE_BYTES - 10,
+        free: RATIO_FREE_BYTES,
     };
     let error = io::copy(&mut guard, &mut io::sink())
         .unwrap_err()
@@ -113,4 +96,54 @@ fn growth_beyond_proportion_ends() {
         error.starts_with("decompresses 1000 bytes to more than"),
         "{error}"
     );
+}
+
+#[test]
+fn a_bomb_of_every_form_ends_at_its_bound() {
+    let zeros = vec![0; 16 << 20];
+    for form in FORMS {
+        let bomb = pack(form, &zeros);
+        let mut all = Vec::new();
+        let read = guarded(&bomb[..], 1 << 20).unwrap().1.read_to_end(&mut all);
+        if form == Compression::Gzip {
+            // It cannot grow further than is allowed.
+            assert_eq!(read.unwrap(), zeros.len());
+            continue;
+        }
+        let error = read.unwrap_err().to_string();
+        let start = format!("decompresses {} bytes to more than", bomb.len());
+        assert!(error.starts_with(&start), "{form:?}: {error}");
+        assert!(all.len() < zeros.len(), "{form:?}: {}", all.len());
+    }
+}
+
+#[test]
+fn a_bomb_of_many_streams_is_one() {
+    let zeros = vec![0; 1 << 20];
+    for form in [Compression::Bzip2, Compression::Xz, Compression::Zstd] {
+        let bombs = pack(form, &zeros).repeat(16);
+        let (_, mut plain) = guarded(&bombs[..], 4 << 20).unwrap();
+        let error = io::copy(&mut plain, &mut io::sink()).unwrap_err();
+        assert!(error.to_string().starts_with("decompresses"), "{error}");
+    }
+}
+
+#[test]
+fn streams_of_nothing_are_nothing() {
+    for empty in all_forms(b"") {
+        assert_eq!(unpacked(&empty.repeat(1000)).unwrap(), b"");
+    }
+    // What zstd passes over, and nothing else.
+    let skipped = [&[0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0][..], b"skip"].concat();
+    let frames = [pack(Compression::Zstd, b"a"), skipped].concat();
+    assert_eq!(unpacked(&frames).unwrap(), b"a");
+}
+
+#[test]
+fn a_zstd_frame_cannot_ask_for_a_lot_of_memory() {
+    // A header without content size whose window is of 2^41 bytes, and one block that is not packed.
+    let window = (41 - 10) << 3;
+    let frame = [0x28, 0xb5, 0x2f, 0xfd, 0, window, 0x09, 0, 0, b'x'];
+    let error = unpacked(&frame).unwrap_err().to_string();
+    assert!(error.contains("too much memory"), "{error}");
 }

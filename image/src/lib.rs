@@ -28,6 +28,8 @@ mod store;
 mod tar;
 #[cfg(any(test, feature = "fuzzing"))]
 mod test_archive;
+#[cfg(test)]
+mod test_compression;
 mod told;
 mod tree;
 mod unpack;

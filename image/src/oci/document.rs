@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 /// `index.json`, or an index blob (OCI image index, Docker manifest list).
 #[derive(Debug, Deserialize)]
@@ -98,9 +99,25 @@ pub(super) struct DockerImage {
     pub(super) layers: Option<Vec<String>>,
 }
 
-/// An index or a manifest.
+/// An index or a manifest, of any schema.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct AnyDocument {
+    #[serde(default)]
+    schema_version: Option<u64>,
+    #[serde(default)]
+    pub(super) media_type: String,
     /// Only an index has them.
-    pub(super) manifests: Option<serde::de::IgnoredAny>,
+    pub(super) manifests: Option<IgnoredAny>,
+    /// These two only a manifest has.
+    pub(super) config: Option<IgnoredAny>,
+    pub(super) layers: Option<IgnoredAny>,
+    /// Only a manifest of Docker's schema 1 has them.
+    fs_layers: Option<IgnoredAny>,
+}
+
+impl AnyDocument {
+    pub(super) fn is_schema_1(&self) -> bool {
+        self.schema_version == Some(1) || self.fs_layers.is_some()
+    }
 }

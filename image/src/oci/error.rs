@@ -116,12 +116,37 @@ pub enum OciError {
         /// Layers in the configuration.
         diff_ids: usize,
     },
-    /// A layer format that we do not read.
-    #[error("layer {layer}: media type \"{media_type}\" is not supported")]
+    /// A format that we do not read.
+    #[error("{document}: media type \"{media_type}\" is not supported")]
     MediaType {
-        /// The layer.
-        layer: String,
+        /// The layer or the manifest.
+        document: String,
         /// Its media type.
+        media_type: Escaped,
+    },
+    /// What Docker wrote before 2015. Its layers have no digests of their content.
+    #[error(
+        "{document} is one of Docker's schema 1, which is not supported: \
+         push the image again with a tool that writes schema 2 or OCI's"
+    )]
+    Schema1 {
+        /// Which document.
+        document: String,
+    },
+    /// Two programs could see two images in it.
+    #[error("{document} has the fields of an index and those of a manifest")]
+    TwoKinds {
+        /// Which document.
+        document: String,
+    },
+    /// Not what it is said to be.
+    #[error("{document} is {is}, its media type is \"{media_type}\"")]
+    OtherKind {
+        /// Which document.
+        document: String,
+        /// "an index", "no index".
+        is: &'static str,
+        /// What it is said to be.
         media_type: Escaped,
     },
     /// A layer cannot be decompressed.

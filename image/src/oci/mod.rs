@@ -7,6 +7,7 @@ mod config;
 mod docker;
 mod document;
 mod error;
+mod kind;
 mod layers;
 mod manifest;
 mod name;

@@ -2,7 +2,8 @@
 
 use sha2::digest::Update as _;
 
-use super::document::{AnyDocument, Config, Descriptor, Index, Manifest};
+use super::document::{Config, Descriptor, Index, Manifest};
+use super::kind::{Kind, kind_of};
 use super::{Layer, OciError, Resolved, config, manifest, platform};
 use crate::bytes::Escaped;
 use crate::digest::{Digest, Hasher, ImageId};
@@ -12,11 +13,6 @@ use crate::source::{Container, Member};
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// containerd and Docker keep the full name here.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
-
-const INDEX_TYPES: [&str; 2] = [
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-];
 
 /// Media types of layers, without their compression suffix. The compression itself is taken from
 /// the first bytes.
@@ -116,7 +112,7 @@ fn follow(
 ) -> Result<(Descriptor, Vec<u8>), OciError> {
     for _ in 0..=MAX_INDEX_DEPTH {
         let (digest, bytes) = checked(container, "manifest", &descriptor)?;
-        if !is_index(&descriptor, &bytes) {
+        if kind_of(&descriptor, &bytes)? == Kind::Manifest {
             return Ok((descriptor, bytes));
         }
         let document = format!("index {digest}");
@@ -128,17 +124,6 @@ fn follow(
     Err(OciError::TooDeep {
         document: "index.json".to_owned(),
     })
-}
-
-/// A registry does not say beforehand what a name stands for: then the content tells.
-fn is_index(descriptor: &Descriptor, bytes: &[u8]) -> bool {
-    if !descriptor.media_type.is_empty() {
-        return INDEX_TYPES.contains(&descriptor.media_type.as_str());
-    }
-    let has_manifests =
-        serde_json::from_slice(bytes).map(|any: AnyDocument| any.manifests.is_some());
-    // One that cannot be read is refused as a manifest.
-    has_manifests.unwrap_or(false)
 }
 
 fn best_platform<'a>(
@@ -209,7 +194,7 @@ fn layer(descriptor: &Descriptor, diff_id: Digest) -> Result<Layer, OciError> {
     let encrypted = descriptor.media_type.contains("+encrypted");
     if !LAYER_TYPES.contains(&base) || encrypted {
         return Err(OciError::MediaType {
-            layer: digest.to_string(),
+            document: format!("layer {digest}"),
             media_type: Escaped::new(descriptor.media_type.as_bytes()),
         });
     }

@@ -90,7 +90,7 @@ pub enum SourceError {
         path: String,
     },
     /// A blob that the image names and that is not there.
-    #[error("{path} has no \"{member}\"")]
+    #[error("{path} has no \"{}\"", Escaped::new(.member.as_bytes()))]
     Missing {
         /// The layout or archive.
         path: String,
@@ -98,7 +98,10 @@ pub enum SourceError {
         member: String,
     },
     /// See the bound.
-    #[error("{path}: \"{member}\" is {size} bytes long, more than {MAX_JSON_BYTES}")]
+    #[error(
+        "{path}: \"{}\" is {size} bytes long, more than {MAX_JSON_BYTES}",
+        Escaped::new(.member.as_bytes())
+    )]
     DocumentTooLarge {
         /// The layout or archive.
         path: String,

@@ -1,4 +1,6 @@
 mod bad_aci;
+mod bad_documents;
+mod bad_layers;
 mod bad_oci;
 mod contents;
 mod dependencies;

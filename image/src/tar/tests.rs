@@ -51,6 +51,32 @@ fn gnu_long_names_and_links() {
 }
 
 #[test]
+fn gnu_long_names_that_lie_are_refused() {
+    let long = |data: &[u8]| tar().entry(&Fields::of("L", b'L'), data);
+    refused(
+        &long(b"a\0b\0").file("f", "").finish(),
+        r#"entry "L": GNU long name contains a NUL byte"#,
+    );
+    refused(
+        &long(b"\0").file("f", "").finish(),
+        r#"entry "": name is empty"#,
+    );
+    let huge = Fields {
+        size: 1 << 30,
+        ..Fields::of("L", b'L')
+    };
+    refused(
+        &tar().header(&huge).finish(),
+        r#"entry "L": size of an extension header is 1073741824, more than 262144"#,
+    );
+    // Of two the later counts, and PAX before both.
+    let both = long(b"one\0").entry(&Fields::of("L", b'L'), b"two\0");
+    let path = |tar: Tar| read(&tar.file("f", "").finish()).unwrap()[0].0.path.clone();
+    assert_eq!(path(both.clone()), b"two");
+    assert_eq!(path(both.pax(&[("path", b"pax")])), b"pax");
+}
+
+#[test]
 fn ustar_prefix_belongs_to_ustar_only() {
     let mut archive = tar().file("name", "x").0;
     archive[345..348].copy_from_slice(b"dir");

@@ -11,7 +11,7 @@ mod insert;
 mod path;
 mod remove;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 pub(crate) use below::Above;
 pub use error::TreeError;
@@ -101,6 +101,10 @@ pub(crate) struct Tree {
     layer: u16,
     /// An entry said what the root is.
     has_root_entry: bool,
+    /// Hard links ever made, beside the nodes' first names.
+    links: usize,
+    /// Directories that have nothing of lower layers any more.
+    cleared: HashSet<NodeId>,
     /// Data of files that were replaced or removed.
     dead: Vec<FileData>,
 }
@@ -121,6 +125,8 @@ impl Tree {
             name_bytes: 0,
             layer: 0,
             has_root_entry: false,
+            links: 0,
+            cleared: HashSet::new(),
             dead: Vec::new(),
         }
     }
@@ -128,6 +134,7 @@ impl Tree {
     /// Later entries belong to the next layer: whiteouts see what is there now.
     pub(crate) fn next_layer(&mut self) {
         self.layer += 1;
+        self.cleared.clear();
     }
 
     pub(crate) fn node(&self, id: NodeId) -> &Node {
@@ -183,9 +190,7 @@ impl Tree {
     }
 
     fn add_node(&mut self, metadata: Metadata, kind: Kind) -> Result<NodeId, TreeError> {
-        if self.nodes.len() >= MAX_ENTRIES {
-            return Err(TreeError::TooManyEntries);
-        }
+        self.check_entries()?;
         if let Kind::Symlink(target) = &kind {
             self.count_name(target.len())?;
         }
@@ -196,6 +201,14 @@ impl Tree {
             names: 1,
         });
         Ok(NodeId(id))
+    }
+
+    /// Whether there may be one more.
+    fn check_entries(&self) -> Result<(), TreeError> {
+        if self.nodes.len() + self.links >= MAX_ENTRIES {
+            return Err(TreeError::TooManyEntries);
+        }
+        Ok(())
     }
 
     fn count_name(&mut self, bytes: usize) -> Result<(), TreeError> {

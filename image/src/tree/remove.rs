@@ -4,6 +4,9 @@
 //! of the same layer stay, before and behind it (OCI image specification, "Layer Filesystem
 //! Changeset").
 
+use std::collections::HashSet;
+
+use super::path::Name;
 use super::{DirEntry, Kind, NodeId, Tree, TreePath};
 
 impl Tree {
@@ -36,7 +39,7 @@ impl Tree {
 
     /// Keeps the given paths, and the directories that lead to them, and removes the rest.
     pub(crate) fn retain_paths(&mut self, paths: &[TreePath]) {
-        let mut kept = std::collections::HashSet::from([(NodeId::ROOT, Box::default())]);
+        let mut kept = HashSet::from([(NodeId::ROOT, Box::default())]);
         for path in paths {
             let mut directory = NodeId::ROOT;
             for name in path.components() {
@@ -47,38 +50,48 @@ impl Tree {
                 directory = entry.node;
             }
         }
-        self.remove_children(NodeId::ROOT, &mut |directory, name, _| {
-            !kept.contains(&(directory, name.into()))
-        });
+        self.retain_children(NodeId::ROOT, &kept);
     }
 
+    fn retain_children(&mut self, directory: NodeId, kept: &HashSet<(NodeId, Name)>) {
+        let is_gone = |name: &[u8], _: &DirEntry| !kept.contains(&(directory, name.into()));
+        for node in self.remove_children(directory, is_gone) {
+            self.retain_children(node, kept);
+        }
+    }
+
+    /// What it has looked at it never looks at again in the same layer, which adds entries of its own alone: a layer may have as
+    /// many whiteouts as it likes.
     fn remove_lower_children(&mut self, directory: NodeId) {
+        if !self.is_directory(directory) || !self.cleared.insert(directory) {
+            return;
+        }
         let layer = self.layer;
-        self.remove_children(directory, &mut |_, _, entry| entry.layer < layer);
+        for node in self.remove_children(directory, |_, entry| entry.layer < layer) {
+            self.remove_lower_children(node);
+        }
     }
 
-    /// Removes the children that `remove` names, here and in the directories that stay.
+    /// Removes the children that `is_gone` names; returns those that stay.
     fn remove_children(
         &mut self,
         directory: NodeId,
-        remove: &mut dyn FnMut(NodeId, &[u8], &DirEntry) -> bool,
-    ) {
+        is_gone: impl Fn(&[u8], &DirEntry) -> bool,
+    ) -> Vec<NodeId> {
         let Kind::Directory(children) = &mut self.nodes[directory.index()].kind else {
-            return;
+            return Vec::new();
         };
         let mut removed = Vec::new();
         let mut kept = Vec::new();
         children.retain(|name, entry| {
-            let gone = remove(directory, name, entry);
+            let gone = is_gone(name, entry);
             if gone { &mut removed } else { &mut kept }.push(entry.node);
             !gone
         });
         for node in removed {
             self.release(node);
         }
-        for node in kept {
-            self.remove_children(node, remove);
-        }
+        kept
     }
 
     fn remove_child(&mut self, parent: NodeId, name: &[u8]) {

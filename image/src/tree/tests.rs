@@ -1,6 +1,7 @@
 use super::*;
 use crate::convert::{Conversion, ConvertError};
 use crate::erofs::Spool;
+use crate::limits::MAX_SYMLINK_TARGET;
 use crate::tar::{Stream, TarReader};
 use crate::test_archive::{Fields, Tar};
 
@@ -247,16 +248,88 @@ fn odd_whiteouts() {
         &[tar().file(".wh..", "")],
         r#"entry ".wh..": whiteout names "." or "..""#,
     );
-    refused(
-        &[tar().file(".wh.a/b", "")],
-        r#"the layer's archive has an entry inside a whiteout, ".wh.a/b""#,
-    );
+    for name in [".wh.a/b", "a/.wh.../b", "a/.wh..wh..opq/b", ".wh./b"] {
+        refused(
+            &[tar().file(name, "")],
+            &format!("the layer's archive has an entry inside a whiteout, \"{name}\""),
+        );
+    }
     // AUFS' own bookkeeping.
     let aufs = tar()
         .dir(".wh..wh.plnk")
         .file(".wh..wh.plnk/1.2", "x")
         .file(".wh..wh.aufs", "");
     assert_eq!(apply(&[aufs]).unwrap(), [""; 0]);
+}
+
+#[test]
+fn opaque_markers_where_no_directory_is_hide_nothing() {
+    let lower = tar().file("f", "").symlink("l", "d").file("d/x", "");
+    let expected = ["d/", "d/x", "f", "l"];
+    for marker in ["f/.wh..wh..opq", "none/.wh..wh..opq", "f/.wh.x"] {
+        let upper = tar().file(marker, "");
+        assert_eq!(
+            apply(&[lower.clone(), upper]).unwrap(),
+            expected,
+            "{marker}"
+        );
+    }
+    // A link of the layer itself is not followed.
+    let upper = tar().symlink("own", "d").file("own/.wh..wh..opq", "");
+    let expected = ["d/", "d/x", "f", "l", "own"];
+    assert_eq!(apply(&[lower.clone(), upper]).unwrap(), expected);
+    // What kind of entry a marker is does not matter.
+    let upper = tar().dir("d/.wh..wh..opq").symlink(".wh.f", "/");
+    assert_eq!(apply(&[lower, upper]).unwrap(), ["d/", "l"]);
+}
+
+#[test]
+fn a_whiteout_that_comes_again_costs_nothing() {
+    let files = (0..50_000).fold(tar().file("d/0", ""), |tar, n| {
+        tar.file(format!("d/{n}"), "")
+    });
+    // Each of them would look at each file: this would take hours.
+    let whiteouts = (0..100_000).fold(files, |tar, _| {
+        tar.file("d/.wh..wh..opq", "").file(".wh.d", "")
+    });
+    let paths = apply(&[tar().file("d/old", ""), whiteouts.file("d/new", "")]).unwrap();
+    assert_eq!(paths.len(), 50_002);
+    assert_eq!(paths[50_001], "d/new");
+}
+
+#[test]
+fn hard_links_count_as_entries() {
+    let mut tree = Tree::new();
+    let path = |name: &str| TreePath::parse(name.as_bytes(), "name").unwrap();
+    let file = Kind::File(FileData::default());
+    let metadata = Metadata::of_missing_parent();
+    tree.insert(&path("f"), metadata, file, Duplicates::Refuse)
+        .unwrap();
+    let mut link =
+        |n: usize| tree.insert_hard_link(&path(&n.to_string()), &path("f"), Duplicates::Refuse);
+    // Beside the root and the file.
+    for n in 2..MAX_ENTRIES {
+        link(n).unwrap();
+    }
+    assert_eq!(link(MAX_ENTRIES), Err(TreeError::TooManyEntries));
+}
+
+#[test]
+fn names_and_targets_are_bounded_together() {
+    let mut tree = Tree::new();
+    let target: Box<[u8]> = vec![b'x'; MAX_SYMLINK_TARGET].into();
+    let mut link = |n: usize| {
+        let path = TreePath::parse(n.to_string().as_bytes(), "name").unwrap();
+        let metadata = Metadata::of_missing_parent();
+        tree.insert(
+            &path,
+            metadata,
+            Kind::Symlink(target.clone()),
+            Duplicates::Refuse,
+        )
+    };
+    let refused = (0..20_000).find_map(|n| link(n).err());
+    assert_eq!(refused, Some(TreeError::TooManyNameBytes));
 }
 
 #[test]

@@ -134,6 +134,37 @@ fn bad_acis_are_refused() {
 }
 
 #[test]
+fn hard_links_of_acis_lead_to_files_before_them() {
+    let bench = Bench::new();
+    let cases = [
+        (
+            Tar::default().hard_link("rootfs/b", "rootfs/b"),
+            "linkname is the entry's own name",
+        ),
+        (
+            Tar::default()
+                .dir("rootfs/d")
+                .hard_link("rootfs/b", "rootfs/d"),
+            r#"linkname "d" is a directory"#,
+        ),
+        (
+            Tar::default()
+                .hard_link("rootfs/b", "rootfs/f")
+                .file("rootfs/f", ""),
+            r#"linkname "f" does not exist before this entry"#,
+        ),
+        (
+            Tar::default().hard_link("rootfs/b", "rootfs/../../f"),
+            r#"linkname has a ".." component"#,
+        ),
+    ];
+    for (tree, expected) in cases {
+        let expected = format!(r#"entry "rootfs/b": {expected}"#);
+        bench.refuses_file("x.aci", &aci(tree), &expected);
+    }
+}
+
+#[test]
 fn acis_of_the_wrong_size_are_refused() {
     let bench = Bench::new();
     let t = Tar::default;
