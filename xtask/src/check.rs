@@ -1,5 +1,6 @@
 //! `check`: what can be told without running anything.
 
+mod bad_images;
 mod parity;
 mod tidy;
 
@@ -10,7 +11,7 @@ use anyhow::{Result, bail};
 use crate::process::{output, progress, run};
 use crate::workspace::{cargo, root};
 
-/// Formatting, lints, dependencies, size of files, and the parity list.
+/// Formatting, lints, dependencies, size of files, and the lists that name tests.
 pub(crate) fn all() -> Result<()> {
     progress("formatting");
     output(cargo("fmt").args(["--all", "--check"]))?;
@@ -19,9 +20,10 @@ pub(crate) fn all() -> Result<()> {
         .args(["--quiet", "--workspace", "--all-targets"])
         .args(["--", "--deny", "warnings"]))?;
     dependencies()?;
-    progress("sizes and parity list");
+    progress("sizes and lists of tests");
     let mut complaints = tidy::complaints(root())?;
     complaints.extend(parity::complaints(root())?);
+    complaints.extend(bad_images::complaints(root())?);
     if !complaints.is_empty() {
         bail!("{}", complaints.join("\n"));
     }

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::fetch::{refuses, stored, succeeds, text, write_layout};
@@ -28,6 +28,14 @@ enum Manner {
     GivesLittle,
     /// Blobs are longer than the manifest says.
     SendsMore,
+    /// Blobs never end, nor do they say how long they are.
+    EndlessBlobs,
+    /// All that is asked for by its digest is what the name stands for: an index that names something.
+    GoesInCircles,
+    /// What the name stands for is of Docker's schema 1.
+    Schema1,
+    /// The manifest says that its layer has as many bytes as a number can say.
+    ClaimsTooMuch,
     /// The manifest never ends.
     EndlessManifest,
     /// Each address leads to itself.
@@ -36,6 +44,27 @@ enum Manner {
     InTroubleTwice,
     /// What it sends is no HTTP.
     Nonsense,
+}
+
+impl Manner {
+    /// What the name stands for, where it should be this manifest.
+    fn document(self, manifest: &[u8]) -> Vec<u8> {
+        let mut good: Value = serde_json::from_slice(manifest).unwrap();
+        let document = match self {
+            Self::GoesInCircles => {
+                let mut entry = good["config"].clone();
+                entry["mediaType"] = json!("application/vnd.oci.image.index.v1+json");
+                json!({"schemaVersion": 2, "manifests": [entry]})
+            }
+            Self::Schema1 => json!({"schemaVersion": 1, "fsLayers": [], "history": []}),
+            Self::ClaimsTooMuch => {
+                good["layers"][0]["size"] = json!(u64::MAX);
+                good
+            }
+            _ => return manifest.to_vec(),
+        };
+        document.to_string().into_bytes()
+    }
 }
 
 /// A server with an image `app:v1`, until the test's end.
@@ -58,7 +87,8 @@ impl Server {
         let index = fs::read(directory.path().join("index.json")).unwrap();
         let index: Value = serde_json::from_slice(&index).unwrap();
         let manifest = index["manifests"][0]["digest"].as_str().unwrap();
-        files.insert("v1".to_owned(), files[manifest].clone());
+        let content = manner.document(&files[manifest]);
+        files.insert("v1".to_owned(), content);
 
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = listener.local_addr().unwrap().to_string();
@@ -138,6 +168,21 @@ fn answer(
         Manner::InTroubleTwice if asked.is_of_manifest() && times < 5 => {
             head(client, "503 Busy", "Content-Length: 0")
         }
+        Manner::EndlessBlobs if asked.path.contains("/blobs/") => {
+            head(client, "200 OK", "Server: endless")?;
+            loop {
+                say(client, &[b' '; 64 << 10])?;
+            }
+        }
+        Manner::GoesInCircles if asked.is_of_manifest() => {
+            let index = &files["v1"];
+            head(
+                client,
+                "200 OK",
+                &format!("Content-Length: {}", index.len()),
+            )?;
+            say(client, index)
+        }
         Manner::EndlessManifest if asked.is_of_manifest() => {
             head(client, "200 OK", "Server: endless")?;
             loop {
@@ -189,6 +234,13 @@ fn head(client: &TcpStream, status: &str, field: &str) -> std::io::Result<()> {
 
 fn say(mut client: &TcpStream, bytes: &[u8]) -> std::io::Result<()> {
     client.write_all(bytes)
+}
+
+#[track_caller]
+fn has_nothing(fixture: &Fixture) {
+    for directory in ["images", "tmp", "blobs", "names"] {
+        assert_eq!(stored(fixture, directory), [""; 0], "{directory}");
+    }
 }
 
 #[test]
@@ -250,6 +302,44 @@ fn what_sends_more_than_it_said_is_refused() {
         "bytes of a blob where",
     );
     assert_eq!(stored(&fixture, "images"), [""; 0]);
+}
+
+#[test]
+fn a_blob_that_never_ends_is_cut_where_its_manifest_says() {
+    let (server, fixture) = (Server::start(Manner::EndlessBlobs), Fixture::new());
+    refuses(
+        &fixture.bulkhead(&["fetch", &server.image()]),
+        "the registry sent more than the",
+    );
+    has_nothing(&fixture);
+}
+
+#[test]
+fn an_index_that_names_itself_is_not_what_its_digest_says() {
+    let (server, fixture) = (Server::start(Manner::GoesInCircles), Fixture::new());
+    let output = fixture.bulkhead(&["fetch", &server.image()]);
+    refuses(&output, "Invalid digest. Expected sha256:");
+    has_nothing(&fixture);
+}
+
+#[test]
+fn docker_s_schema_1_is_refused_by_its_name() {
+    let (server, fixture) = (Server::start(Manner::Schema1), Fixture::new());
+    refuses(
+        &fixture.bulkhead(&["fetch", &server.image()]),
+        "is one of Docker's schema 1, which is not supported",
+    );
+    has_nothing(&fixture);
+}
+
+#[test]
+fn a_layer_that_no_disk_holds_is_not_asked_for() {
+    let (server, fixture) = (Server::start(Manner::ClaimsTooMuch), Fixture::new());
+    refuses(
+        &fixture.bulkhead(&["fetch", &server.image()]),
+        "the image's blobs are 18446744073709551615 bytes, more than",
+    );
+    has_nothing(&fixture);
 }
 
 #[test]

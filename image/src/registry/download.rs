@@ -97,8 +97,10 @@ impl<'a> Download<'a> {
     pub(crate) fn end(self) -> Option<FetchError> {
         let wrong = self.fetcher.progress.wrong();
         let told = self.fetcher.progress.failure();
-        let may_pass = wrong.is_none() && told.as_ref().is_none_or(|failed| failed.may_pass);
-        let failure = match wrong.or(self.failure.into_inner()) {
+        let own = self.failure.into_inner();
+        let is_final = wrong.is_some() || own.as_ref().is_some_and(FetchError::is_final);
+        let may_pass = !is_final && told.as_ref().is_none_or(|failed| failed.may_pass);
+        let failure = match wrong.or(own) {
             Some(failure) => Some(self.fetcher.explain(failure)),
             None => told.map(|failed| FetchError::from(failed.why)),
         };

@@ -100,6 +100,20 @@ pub enum FetchError {
 }
 
 impl FetchError {
+    /// Whether another attempt would come to the same, for the fault is the image's or this host's.
+    pub(super) fn is_final(&self) -> bool {
+        match self {
+            Self::Bound(_)
+            | Self::Io { .. }
+            | Self::Digest { .. }
+            | Self::Blob { .. }
+            | Self::Policy(_)
+            | Self::TooLarge { .. } => true,
+            // What the fetcher tells it says with more.
+            Self::Start(_) | Self::Channel(_) | Self::Died(_) | Self::Told(_) => false,
+        }
+    }
+
     pub(crate) fn io(what: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { what, source }
     }

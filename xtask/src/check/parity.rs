@@ -32,7 +32,7 @@ fn tests(directory: &Path) -> Result<HashSet<String>> {
 }
 
 /// Functions that stand right below a `#[test]`.
-fn test_functions(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn test_functions(text: &str) -> impl Iterator<Item = &str> {
     text.lines()
         .zip(text.lines().skip(1))
         .filter(|(attribute, _)| attribute.trim() == "#[test]")

@@ -53,6 +53,26 @@ fn what_is_no_image_is_refused() {
 }
 
 #[test]
+fn disks_of_machines_are_no_images() {
+    let bench = Bench::new();
+    // QEMU's, Hyper-V's old and new, VMware's: what lies in them of other files is never looked for.
+    let starts: [&[u8]; 4] = [b"QFI\xfb\0\0\0\x03", b"conectix", b"vhdxfile", b"KDMV"];
+    for start in starts {
+        let mut disk = start.to_vec();
+        disk.resize(64 << 10, 0);
+        let sum = start.iter().map(|&b| u32::from(b)).sum::<u32>() + 8 * u32::from(b' ');
+        bench.refuses_file(
+            "x",
+            &disk,
+            &format!(
+                "DIR/x is neither an ACI, an OCI layout or archive, nor a docker archive: \
+                 not a tar header at byte 0: checksum field \"\", computed {sum}"
+            ),
+        );
+    }
+}
+
+#[test]
 fn a_fifo_does_not_make_an_import_wait() {
     let bench = Bench::new();
     let fifo = bench.dir.path().join("fifo");
