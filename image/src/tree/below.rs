@@ -43,7 +43,7 @@ impl Tree {
         name: &[u8],
         node: NodeId,
     ) -> Result<(), TreeError> {
-        self.nodes[node.index()].names += 1;
+        self.count_link(node)?;
         self.put(directory, name, node, true)?;
         Ok(())
     }

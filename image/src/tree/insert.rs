@@ -79,9 +79,7 @@ impl Tree {
         let parent = self.make_parents(parents)?;
         let old = self.child(parent, name);
         self.check_replaceable(old, duplicates)?;
-        self.check_entries()?;
-        self.links += 1;
-        self.nodes[node.index()].names += 1;
+        self.count_link(node)?;
         self.replace_child(parent, name, node)
     }
 

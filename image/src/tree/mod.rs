@@ -203,6 +203,14 @@ impl Tree {
         Ok(NodeId(id))
     }
 
+    /// Gives a file another name, which its caller puts somewhere.
+    fn count_link(&mut self, node: NodeId) -> Result<(), TreeError> {
+        self.check_entries()?;
+        self.links += 1;
+        self.nodes[node.index()].names += 1;
+        Ok(())
+    }
+
     /// Whether there may be one more.
     fn check_entries(&self) -> Result<(), TreeError> {
         if self.nodes.len() + self.links >= MAX_ENTRIES {
