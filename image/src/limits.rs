@@ -16,6 +16,9 @@ pub(crate) const MAX_NAME_BYTES: usize = 64 << 20;
 /// All distinct extended attribute sets of one image together; caps memory like [`MAX_ENTRIES`].
 pub(crate) const MAX_XATTR_BYTES: usize = 16 << 20;
 
+/// Extended attributes of all files of one image, each as often as it is written: thousands of bytes for each of as many files as there may be.
+pub(crate) const MAX_WRITTEN_XATTR_BYTES: u64 = 1 << 30;
+
 /// Files, directories and links of one stage1 image: as many as a pod can be made of. Ours has some twenty, rkt's systemd one 2,000.
 pub(crate) const MAX_STAGE1_ENTRIES: usize = 16 << 10;
 

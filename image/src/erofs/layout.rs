@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::inode::{self, DataLayout};
 use super::packer::Packer;
 use super::{BLOCK, BLOCK_BYTES, ErofsError, dirents, xattr};
+use crate::limits::MAX_WRITTEN_XATTR_BYTES;
 use crate::tar::Timestamp;
 use crate::tree::{DirEntry, Kind, NodeId, Tree};
 
@@ -43,10 +44,15 @@ impl Layout {
         let mut next_block = u64::from(next_block);
         let mut packer = Packer::new();
         let mut nids = vec![0; tree.nodes().len()];
+        let mut xattr_bytes = 0;
         for placed in &mut inodes {
             let node = tree.node(placed.node);
             let metadata = &node.metadata;
             let xattr_size = xattr::size(tree.xattrs(metadata.xattrs));
+            xattr_bytes += xattr_size as u64;
+            if xattr_bytes > MAX_WRITTEN_XATTR_BYTES {
+                return Err(ErofsError::Xattrs);
+            }
             next_block += place_data(&node.kind, xattr_size, next_block, placed)?;
             placed.compact = inode::fits_compact(
                 (metadata.uid, metadata.gid),

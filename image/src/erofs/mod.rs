@@ -27,6 +27,8 @@ mod xattr;
 
 use std::io;
 
+use crate::limits::MAX_WRITTEN_XATTR_BYTES;
+
 pub use read::{Filesystem, Found, Lookup, ReadError};
 pub use render::RenderError;
 pub(crate) use spool::Spool;
@@ -52,6 +54,9 @@ pub enum ErofsError {
     /// More blocks than a block number can name (16 TiB).
     #[error("the image needs more than 2^32 blocks")]
     TooLarge,
+    /// A few attributes of very many files.
+    #[error("the extended attributes of all files have more than {MAX_WRITTEN_XATTR_BYTES} bytes")]
+    Xattrs,
 }
 
 impl ErofsError {

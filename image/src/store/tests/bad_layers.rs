@@ -125,6 +125,22 @@ fn names_of_any_bytes_are_kept_and_shown_escaped() {
 }
 
 #[test]
+fn attributes_that_many_files_have_are_bounded_as_often_as_they_are_written() {
+    let bench = Bench::new();
+    let value = vec![b'a'; 60_000];
+    let record = [&b"SCHILY.xattr.user.a="[..], &value, b"\n"].concat();
+    let header = [format!("{} ", record.len() + 6).as_bytes(), &record].concat();
+    let tar = Tar::default().entry(&Fields::of("g", b'g'), &header);
+    let layer = (0..18_000)
+        .fold(tar, |tar, number| tar.file(format!("f{number}"), ""))
+        .finish();
+    bench.refuses_layout(
+        &Oci::of(&[layer]),
+        "the extended attributes of all files have more than 1073741824 bytes",
+    );
+}
+
+#[test]
 fn attributes_of_all_entries_are_bounded_together() {
     let bench = Bench::new();
     let entry = |tar: Tar, number: u32| {
