@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use bulkhead_image::Held;
 use bulkhead_pod::Uuid;
 use bulkhead_pod::found::FoundPod;
 use bulkhead_pod::lifecycle::{AppImage, Pod, PodError};
@@ -151,17 +152,17 @@ fn make_pod(
             identity::check(runtime, app, &image.files, &image.accounts)?;
         }
     }
-    let apps = manifest
-        .apps
-        .iter()
-        .zip(images)
-        .map(|(app, image)| AppImage {
+    let apps = manifest.apps.iter().zip(images).map(|(app, image)| {
+        let taken = AppImage {
             app: app.name.clone(),
             manifest: image.manifest_json,
             erofs: image.erofs,
             verity: image.verity,
-        });
-    let apps: Vec<AppImage> = apps.collect();
+        };
+        (taken, image.held)
+    });
+    // Let go of once the pod has them: it may run for ever.
+    let (apps, _held): (Vec<AppImage>, Vec<Held>) = apps.unzip();
     make_pod_of(global, stage1, uuid_file, &manifest, &apps)
 }
 

@@ -55,7 +55,7 @@ pub use registry::{
 };
 pub use source::{Source, SourceError};
 pub use store::{
-    Dependencies, DependencyError, FindImageError, ImageEntry, ImageExportError, ImportCause,
+    Dependencies, DependencyError, FindImageError, Held, ImageEntry, ImageExportError, ImportCause,
     ImportError, NamedImage, Progress, Remote, Signatures, Store, StoreError, StoredImage,
     StoredTree, UnpackedImage, UnsignedError, VerifyError,
 };

@@ -1,6 +1,7 @@
 //! From the image and flags of `app add` to an app of a pod.
 
 use anyhow::{Result, bail};
+use bulkhead_image::Held;
 use bulkhead_pod::lifecycle::AppImage;
 use bulkhead_pod::manifest::{PodContents, PodManifest};
 
@@ -17,6 +18,8 @@ pub(crate) struct NewApp {
     app: bulkhead_pod::manifest::RuntimeApp,
     /// Its image.
     pub(crate) image: AppImage,
+    /// Keeps that in the store until the pod has it.
+    _held: Held,
 }
 
 impl NewApp {
@@ -42,13 +45,16 @@ impl NewApp {
         if let Some(program) = &app.app {
             identity::check(&app, program, &image.files, &image.accounts)?;
         }
-        let image = AppImage {
-            app: app.name.clone(),
-            manifest: image.manifest_json,
-            erofs: image.erofs,
-            verity: image.verity,
-        };
-        Ok(Self { app, image })
+        Ok(Self {
+            image: AppImage {
+                app: app.name.clone(),
+                manifest: image.manifest_json,
+                erofs: image.erofs,
+                verity: image.verity,
+            },
+            app,
+            _held: image.held,
+        })
     }
 
     /// The manifest of a pod with this app.

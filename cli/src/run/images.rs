@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use bulkhead_image::{
-    Accounts, AciName, Dependencies, Filesystem, Importer, Progress, ReadError, RegistryReference,
-    Remote, Signatures, Source, Store, Web, WebAccess,
+    Accounts, AciName, Dependencies, Filesystem, Held, Importer, Progress, ReadError,
+    RegistryReference, Remote, Signatures, Source, Store, Web, WebAccess,
 };
 use bulkhead_pod::manifest::{ImageId, ImageManifest};
 use bulkhead_trust::TrustStore;
@@ -32,7 +32,12 @@ pub(crate) struct StoredImage {
     pub(crate) files: Filesystem,
     /// Its users and groups.
     pub(crate) accounts: Accounts,
+    /// Keeps it in the store until a pod has it.
+    pub(crate) held: Held,
 }
+
+/// Times that an image is brought which somebody removes before it is held.
+const ATTEMPTS: usize = 8;
 
 /// What is said of an import, and by whom.
 #[derive(Debug, Clone, Copy)]
@@ -252,7 +257,7 @@ fn import_one(
     narration: Narration,
 ) -> Result<StoredImage> {
     let reference = wanted.image;
-    let image = bring(global, store, wanted, narration)?;
+    let (image, held) = bring_and_hold(global, store, wanted, narration)?;
     let manifest =
         ImageManifest::parse(&image.manifest).with_context(|| format!("image \"{reference}\""))?;
     let (files, accounts) =
@@ -270,7 +275,26 @@ fn import_one(
         verity: image.verity_path,
         files,
         accounts,
+        held,
     })
+}
+
+fn bring_and_hold(
+    global: &GlobalOptions,
+    store: &Store,
+    wanted: Wanted<'_>,
+    narration: Narration,
+) -> Result<(bulkhead_image::StoredImage, Held)> {
+    for _ in 0..ATTEMPTS {
+        let image = bring(global, store, wanted, narration)?;
+        if let Some(held) = store.hold(&image.id)? {
+            return Ok((image, held));
+        }
+    }
+    bail!(
+        "image \"{}\" was removed from the store {ATTEMPTS} times as soon as it was there",
+        wanted.image
+    )
 }
 
 /// Opens an image of the store, and reads who is known in it.

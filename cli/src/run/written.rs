@@ -65,7 +65,9 @@ fn stored(store: &Store, app: &RuntimeApp) -> Result<StoredImage> {
     let id = app.image.id.as_str();
     let whose = || format!("app \"{}\": image {id}", app.name);
     let key = id.parse().with_context(whose)?;
-    let Some(image) = store.get(&key).with_context(whose)? else {
+    // Held before it is looked for: then it stays.
+    let held = store.hold(&key).with_context(whose)?;
+    let (Some(held), Some(image)) = (held, store.get(&key).with_context(whose)?) else {
         bail!("app \"{}\": image {id} is not in the store", app.name);
     };
     let manifest = ImageManifest::parse(&image.manifest).with_context(whose)?;
@@ -79,5 +81,6 @@ fn stored(store: &Store, app: &RuntimeApp) -> Result<StoredImage> {
         verity: image.verity_path,
         files,
         accounts,
+        held,
     })
 }

@@ -120,10 +120,8 @@ impl<'a> Keeper<'a> {
                     parts: parts.text(),
                 };
                 workspace.commit(self.store, id, &made)?;
-                let image = self.store.with_manifest(id, manifest.clone())?;
-                image.expect(
-                    "an image that was committed is there; only a garbage collection removes it",
-                )
+                let length = summary.verity.length();
+                self.store.stored(id, manifest.clone(), length)
             }
         };
         if let Members::InArchive { check, .. } = self.members

@@ -26,6 +26,7 @@ mod download;
 mod error;
 mod export;
 mod hints;
+mod hold;
 mod identify;
 mod import;
 mod keeper;
@@ -51,6 +52,7 @@ pub use digests::VerifyError;
 pub use download::Remote;
 pub use error::{ImportCause, ImportError, StoreError};
 pub use export::ImageExportError;
+pub use hold::Held;
 pub use import::Progress;
 pub use names::NamedImage;
 pub use signature::{Signatures, UnsignedError};
@@ -181,14 +183,20 @@ impl Store {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(StoreError::io("read", &erofs_path)(e)),
         };
-        Ok(Some(StoredImage {
+        Ok(Some(self.stored(id, manifest, size)))
+    }
+
+    /// An image that has come, which somebody may have removed again.
+    fn stored(&self, id: &ImageId, manifest: Vec<u8>, size: u64) -> StoredImage {
+        let entry = self.image(id);
+        StoredImage {
             id: id.clone(),
             name: name_in(&manifest),
             manifest,
-            erofs_path,
-            verity_path,
+            erofs_path: entry.join(IMAGE_FILE),
+            verity_path: entry.join(VERITY_FILE),
             size,
-        }))
+        }
     }
 
     fn images(&self) -> PathBuf {

@@ -105,8 +105,11 @@ impl Store {
         }
         let path = self.image(&image.id).join(SIGNERS_FILE);
         let fresh = path.with_extension(std::process::id().to_string());
-        let written = fs::write(&fresh, text).and_then(|()| fs::rename(&fresh, &path));
-        written.map_err(StoreError::io("write", &path))
+        match fs::write(&fresh, text).and_then(|()| fs::rename(&fresh, &path)) {
+            // Somebody has removed the image.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            written => written.map_err(StoreError::io("write", &path)),
+        }
     }
 
     /// Whether all that an image is made of was signed, by somebody who is trusted for it today, or need not be.

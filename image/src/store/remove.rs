@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
+use super::hold::lock_entry;
 use super::{Store, StoreError};
 use crate::digest::ImageId;
 
@@ -24,12 +25,12 @@ impl Store {
     /// Removes a directory of the store. Half of it is never seen: what is left of a killed removal, the next import sweeps. False when it is
     /// not there.
     pub(super) fn discard(&self, directory: &Path, id: &ImageId) -> Result<bool, StoreError> {
-        let opened = match File::open(directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            opened => opened.map_err(StoreError::io("open", directory))?,
+        // Nobody takes anything out of it, and nobody else sweeps it meanwhile.
+        let locked =
+            lock_entry(directory, File::lock).map_err(StoreError::io("lock", directory))?;
+        let Some(_lock) = locked else {
+            return Ok(false);
         };
-        // Nobody else sweeps it meanwhile.
-        opened.lock().map_err(StoreError::io("lock", directory))?;
         let tmp = self.tmp();
         fs::create_dir_all(&tmp).map_err(StoreError::io("create", &tmp))?;
         let doomed = tmp.join(format!("removed-{}-{id}", std::process::id()));

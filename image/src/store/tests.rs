@@ -5,6 +5,7 @@ mod bad_oci;
 mod contents;
 mod dependencies;
 mod forms;
+mod holding;
 mod keeping;
 mod noise;
 mod removal;
