@@ -1,7 +1,7 @@
 //! ACIs of web servers.
 
 use std::fs;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use crate::fetch::refuses;
 use crate::fixture::{Fixture, list};
@@ -51,12 +51,16 @@ impl Bench {
         self.server.url("/app.aci")
     }
 
-    fn call(&self, words: &[&str]) -> Output {
+    fn command(&self) -> Command {
         let mut command = self.fixture.strict_command();
         command
             .arg("--local-config")
             .arg(self.fixture.path("local"));
-        command.args(words).output().unwrap()
+        command
+    }
+
+    fn call(&self, words: &[&str]) -> Output {
+        self.command().args(words).output().unwrap()
     }
 
     fn fetch(&self) -> Output {
@@ -271,6 +275,20 @@ fn what_breaks_off_is_gone_on_with_where_it_is_of_the_same_version() {
         format!("/app.aci from {} if \"new\"", 2 * third),
     ];
     assert_eq!(of_image.cloned().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn no_proxy_is_asked_for_a_server_of_this_host() {
+    let bench = Bench::trusting();
+    let proxy = Server::start();
+    for without in ["", "example.com"] {
+        let mut command = bench.command();
+        command
+            .env("HTTP_PROXY", proxy.url(""))
+            .env("NO_PROXY", without);
+        succeeds(&command.args(["fetch", &bench.url()]).output().unwrap(), 0);
+    }
+    assert_eq!(proxy.asked(), [""; 0]);
 }
 
 #[test]

@@ -37,11 +37,13 @@ const PASSED_ON: &[&str] = &[
     "https_proxy",
     "ALL_PROXY",
     "all_proxy",
-    "NO_PROXY",
-    "no_proxy",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
 ];
+
+/// Whom no proxy is asked for, whatever the user says: servers of this host, which another host cannot reach, and must not be told the
+/// passwords of.
+const OF_THIS_HOST: &str = "localhost,127.0.0.0/8,::1";
 
 /// What a registry does not give.
 #[derive(Debug, thiserror::Error)]
@@ -174,12 +176,19 @@ pub(crate) fn start(program: &Path) -> Result<(Channel, Child), HelperError> {
         let value = std::env::var(name).ok()?;
         CString::new(format!("{name}={value}")).ok()
     };
+    let mut environment: Vec<CString> = PASSED_ON.iter().filter_map(variable).collect();
+    let without = std::env::var("NO_PROXY").or_else(|_| std::env::var("no_proxy"));
+    let without = without.map_or_else(
+        |_| OF_THIS_HOST.to_owned(),
+        |said| format!("{said},{OF_THIS_HOST}"),
+    );
+    environment.extend(CString::new(format!("NO_PROXY={without}")).ok());
     let helper = Helper {
         program,
         name: c"bulkhead-fetch",
         id: ID,
         open_files: OPEN_FILES,
-        environment: PASSED_ON.iter().filter_map(variable).collect(),
+        environment,
     };
     helper.start()
 }
