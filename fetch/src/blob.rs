@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use bulkhead_protocol::fetch::{Blob, FromFetcher};
 use oci_client::client::{BlobResponse, SizedStream};
 
-use crate::pace::{Pace, SLOWEST_BYTES};
+use crate::pace::Pace;
 use crate::registry::{Registry, RegistryError};
 use crate::retry::Attempts;
 use crate::socket::Socket;
@@ -33,9 +33,7 @@ pub(crate) async fn bring(
     while download.have < blob.size {
         let before = download.have;
         let attempt = download.attempt(registry).await;
-        if download.have.saturating_sub(before) >= SLOWEST_BYTES {
-            attempts.came_further();
-        }
+        attempts.came(download.have.saturating_sub(before));
         if let Err(error) = attempt {
             attempts.after(error).await?;
         }

@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::time::Duration;
 
+use crate::pace::SLOWEST_BYTES;
+
 /// An error that may pass.
 pub(crate) trait MayPass {
     /// Whether another attempt may succeed.
@@ -22,9 +24,11 @@ pub(crate) struct Attempts {
 }
 
 impl Attempts {
-    /// Something has come.
-    pub(crate) fn came_further(&mut self) {
-        self.failed = 0;
+    /// So many bytes more have come, which count if they are not too few.
+    pub(crate) fn came(&mut self, bytes: u64) {
+        if bytes >= SLOWEST_BYTES {
+            self.failed = 0;
+        }
     }
 
     /// Waits for the next attempt, if there is to be one after this error.

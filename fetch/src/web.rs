@@ -16,7 +16,7 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 
 use crate::blob::REPORT_BYTES;
 use crate::logins::Logins;
-use crate::pace::{Pace, SILENCE_LIMIT, SLOWEST_BYTES};
+use crate::pace::{Pace, SILENCE_LIMIT};
 use crate::registry::CONNECT_LIMIT;
 use crate::retry::{Attempts, MayPass};
 use crate::socket::Socket;
@@ -135,9 +135,7 @@ impl Web {
                 Ok(done) => return Ok(done),
                 Err(error) => error,
             };
-            if part.have.saturating_sub(before) >= SLOWEST_BYTES {
-                attempts.came_further();
-            }
+            attempts.came(part.have.saturating_sub(before));
             attempts.after(error).await?;
         }
     }

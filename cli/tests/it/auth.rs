@@ -68,11 +68,7 @@ impl Bench {
     }
 
     fn command(&self) -> Command {
-        let mut command = self.fixture.strict_command();
-        command
-            .arg("--local-config")
-            .arg(self.fixture.path("local"));
-        command
+        self.fixture.configured_command()
     }
 
     fn fetch(&self) -> Output {

@@ -66,15 +66,7 @@ impl Bench {
     }
 
     fn command(&self) -> Command {
-        let mut command = self.fixture.strict_command();
-        for variable in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"] {
-            command.env(variable, format!("http://{}", self.server.host));
-        }
-        command.env_remove("NO_PROXY").env_remove("no_proxy");
-        command
-            .arg("--local-config")
-            .arg(self.fixture.path("local"));
-        command
+        self.fixture.proxied_command(&self.server.host)
     }
 
     fn call(&self, words: &[&str]) -> Output {

@@ -206,6 +206,23 @@ impl Fixture {
         command
     }
 
+    /// The same, with the configuration of the directory `local`.
+    pub(crate) fn configured_command(&self) -> Command {
+        let mut command = self.strict_command();
+        command.arg("--local-config").arg(self.path("local"));
+        command
+    }
+
+    /// The same again, for which a server of this host is the whole web.
+    pub(crate) fn proxied_command(&self, proxy: &str) -> Command {
+        let mut command = self.configured_command();
+        for variable in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"] {
+            command.env(variable, format!("http://{proxy}"));
+        }
+        command.env_remove("NO_PROXY").env_remove("no_proxy");
+        command
+    }
+
     /// The lines of one kind that stage1 wrote down.
     pub(crate) fn recorded(&self, kind: &str) -> Vec<String> {
         let record = fs::read_to_string(self.path("record")).expect("stage1 was executed");

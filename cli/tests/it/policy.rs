@@ -88,10 +88,7 @@ impl Bench {
     }
 
     fn fetch(&self, more: &[&str]) -> Output {
-        let mut command = self.fixture.strict_command();
-        command
-            .arg("--local-config")
-            .arg(self.fixture.path("local"));
+        let mut command = self.fixture.configured_command();
         command.arg("fetch").args(more).arg(&self.image);
         command.output().unwrap()
     }

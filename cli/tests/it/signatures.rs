@@ -53,10 +53,7 @@ impl Bench {
 
     /// Takes only signed images.
     fn call(&self, words: &[&str]) -> Output {
-        let mut command = self.fixture.strict_command();
-        command
-            .arg("--local-config")
-            .arg(self.fixture.path("local"));
+        let mut command = self.fixture.configured_command();
         command
             .arg("--system-config")
             .arg(self.fixture.path("system"));

@@ -52,10 +52,7 @@ impl Bench {
     }
 
     fn run(&self, flags: &[&str]) -> Output {
-        let mut command = self.fixture.strict_command();
-        command
-            .arg("--local-config")
-            .arg(self.fixture.path("local"));
+        let mut command = self.fixture.configured_command();
         let run = command.arg("run").args(flags).arg(&self.app);
         run.output().unwrap()
     }

@@ -52,11 +52,7 @@ impl Bench {
     }
 
     fn command(&self) -> Command {
-        let mut command = self.fixture.strict_command();
-        command
-            .arg("--local-config")
-            .arg(self.fixture.path("local"));
-        command
+        self.fixture.configured_command()
     }
 
     fn call(&self, words: &[&str]) -> Output {

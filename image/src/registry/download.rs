@@ -283,7 +283,7 @@ impl Passing {
         let is_right = found == self.digest;
         if !is_right {
             let expected = self.digest.to_string();
-            self.progress.is_wrong(found.to_string(), expected);
+            self.progress.tell_wrong(found.to_string(), expected);
         }
         is_right
     }

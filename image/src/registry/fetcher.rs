@@ -329,7 +329,7 @@ impl Progress {
     }
 
     /// A blob that has come is another one.
-    pub(super) fn is_wrong(&self, found: String, expected: String) {
+    pub(super) fn tell_wrong(&self, found: String, expected: String) {
         self.table().wrong.get_or_insert((found, expected));
     }
 
